@@ -1,0 +1,31 @@
+/**
+ * Actions: the record of one finished stage, written after its content.
+ *
+ * A record without its content, or with content of another size, counts as missing, never as a result.
+ */
+import * as Schema from "effect/Schema"
+import { Ingredients } from "./Ingredients.ts"
+
+/** A stage call that finished: key, ingredients, content, and what it cost. */
+export const Action = Schema.Struct({
+  key: Schema.String,
+  ingredients: Ingredients,
+  kind: Schema.Literals(["file", "directory"]),
+  digest: Schema.String,
+  size: Schema.Int,
+  /** One line about the value. */
+  summary: Schema.String,
+  label: Schema.optionalKey(Schema.String),
+  /** ISO 8601, UTC. */
+  started: Schema.String,
+  seconds: Schema.Finite,
+})
+export type Action = typeof Action.Type
+
+/** One finished element of an unfinished stage. */
+export const Part = Schema.Struct({
+  id: Schema.String,
+  kind: Schema.Literals(["file", "directory"]),
+  digest: Schema.String,
+})
+export type Part = typeof Part.Type

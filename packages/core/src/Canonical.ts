@@ -1,0 +1,23 @@
+/**
+ * Canonical JSON: one text for one value, whatever the order in which its properties were set.
+ *
+ * Keys, manifests and records are hashed in this form. It takes JSON values only; schemas turn everything else into
+ * JSON first, and a value that has no JSON form is an error there, never a fallback here.
+ */
+
+/**
+ * The canonical JSON text of a JSON value: sorted property names, no white space.
+ *
+ * @example
+ * Canonical.stringify({ b: 1, a: [true, null] }) // => '{"a":[true,null],"b":1}'
+ */
+export const stringify = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(stringify).join(",")}]`
+  if (value !== null && typeof value === "object") {
+    const entries = Object.entries(value)
+      .filter(([, field]) => field !== undefined)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    return `{${entries.map(([name, field]) => `${JSON.stringify(name)}:${stringify(field)}`).join(",")}}`
+  }
+  return JSON.stringify(value) ?? "null"
+}

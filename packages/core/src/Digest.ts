@@ -1,0 +1,23 @@
+/**
+ * Digests: sha256 of bytes, in lower-case hexadecimal. The only name by which the store knows content.
+ */
+import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
+import { createReadStream } from "node:fs"
+import { pipeline } from "node:stream/promises"
+import type { StoreError } from "./CoreError.ts"
+import { storeTry } from "./internal/files.ts"
+
+/** Sha256 of bytes or of a text's UTF-8 form, 64 hexadecimal digits. */
+export const of = (data: Uint8Array | string): string => createHash("sha256").update(data).digest("hex")
+
+/** Sha256 of a file, read as a stream; a gigabyte costs a chunk of memory. */
+export const ofFile = (path: string): Effect.Effect<string, StoreError> =>
+  storeTry("hash", path, async () => {
+    const hash = createHash("sha256")
+    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
+    return hash.digest("hex")
+  })
+
+/** The first digits of a digest, for people. */
+export const short = (digest: string): string => digest.slice(0, 8)

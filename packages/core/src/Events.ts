@@ -1,0 +1,31 @@
+/**
+ * Events: what happens while a pipeline runs, for progress, for logs and for other programs.
+ *
+ * The default listener does nothing. The same events are stored with every run.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type { Reason } from "./Reason.ts"
+
+/** One thing that happened to one stage; `node` is its title, `"golden math"`. */
+export type Event =
+  | { readonly _tag: "Planned"; readonly run: string; readonly pipeline: string; readonly nodes: ReadonlyArray<string> }
+  | { readonly _tag: "Hit"; readonly node: string; readonly key: string; readonly summary: string }
+  | { readonly _tag: "Started"; readonly node: string; readonly key: string; readonly reasons: ReadonlyArray<Reason> }
+  | { readonly _tag: "Progress"; readonly node: string; readonly done: number; readonly total: number }
+  | {
+      readonly _tag: "Published"
+      readonly node: string
+      readonly key: string
+      readonly digest: string
+      readonly summary: string
+      readonly seconds: number
+    }
+  | { readonly _tag: "Failed"; readonly node: string; readonly message: string }
+  | { readonly _tag: "Finished"; readonly run: string; readonly seconds: number; readonly hits: number; readonly runs: number }
+
+/** The listener of events. */
+export const Events = Context.Reference<{ readonly emit: (event: Event) => Effect.Effect<void> }>(
+  "@hila/core/Events",
+  { defaultValue: () => ({ emit: () => Effect.void }) },
+)

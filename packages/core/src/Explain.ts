@@ -1,0 +1,34 @@
+/**
+ * Explanations: a plan step in full, every reason on its own line, for `hila explain`.
+ */
+import * as Digest from "./Digest.ts"
+import * as Node from "./Node.ts"
+import type * as Plan from "./Plan.ts"
+import * as Reason from "./Reason.ts"
+
+/** The steps of a plan whose title or stage name is `name`. */
+export const find = (plan: Plan.Plan, name: string): Plan.Plan =>
+  plan.filter(({ node }) => Node.title(node) === name || node.stage.name === name)
+
+/** Why a step is what it is. */
+export const render = (step: Plan.Step): string => {
+  const title = Node.title(step.node)
+  switch (step._tag) {
+    case "Hit":
+      return [
+        `${title} is a hit: ${step.action.summary}`,
+        `  made ${step.action.started} in ${step.action.seconds.toFixed(1)} s · key ${Digest.short(step.action.key)} · digest ${Digest.short(step.action.digest)}`,
+      ].join("\n")
+    case "Run":
+      return [
+        `${title} has to run:`,
+        ...step.reasons.map((reason) => `  ${Reason.render(reason)}`),
+        ...(step.reasons.some(({ _tag }) => _tag !== "NeverRan") ? ["  (against the nearest earlier record of this stage)"] : []),
+      ].join("\n")
+    case "Wait":
+      return [
+        `${title} waits for ${step.on.map(Node.title).join(", ")}:`,
+        "  it runs only if what they produce differs from what it has seen",
+      ].join("\n")
+  }
+}

@@ -1,0 +1,29 @@
+/** Graphs: a pipeline as a picture, in Mermaid's flow chart language. */
+import * as Node from "./Node.ts"
+
+const quote = (text: string): string => text.replaceAll('"', "#quot;")
+
+/**
+ * The Mermaid flow chart of some outputs: sources as rounded boxes, stages with their versions, edges by slot.
+ *
+ * @example
+ * Graph.mermaid({}) // => "flowchart LR"
+ */
+export const mermaid = (outputs: Readonly<Record<string, Node.AnyNode>>): string => {
+  const nodes = Node.order(Object.values(outputs))
+  const id = (node: Node.AnyNode) => `n${nodes.indexOf(node)}`
+  const boxes = nodes.map((node) =>
+    node.kind === "source"
+      ? `  ${id(node)}(["${quote(Node.title(node))}"])`
+      : `  ${id(node)}["${quote(Node.title(node))} · v${node.stage.version}"]`,
+  )
+  const edges = nodes.flatMap((node) =>
+    node.kind === "source"
+      ? []
+      : Object.entries(node.inputs).flatMap(([slot, input]) =>
+          [input].flat().map((from: Node.AnyNode) => `  ${id(from)} -->|${slot}| ${id(node)}`),
+        ),
+  )
+  const ends = Object.entries(outputs).map(([name, node]) => `  ${id(node)} --> out_${name}(("${quote(name)}"))`)
+  return ["flowchart LR", ...boxes, ...edges, ...ends].join("\n")
+}
