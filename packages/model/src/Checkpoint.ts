@@ -1,0 +1,202 @@
+/**
+ * Checkpoints: a model's directory as a handle. Paths, the decoded config.json, and where each tensor lies.
+ *
+ * Opening reads config.json and the headers of the weight files, nothing else; tensors are read when asked for.
+ */
+import { Artifact, ArtifactError, type Node, Source } from "@hila/core"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { readFile } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import * as Architecture from "./Architecture.ts"
+import * as CheckpointWriter from "./CheckpointWriter.ts"
+import * as Dtype from "./Dtype.ts"
+import { failure, listFiles } from "./internal/files.ts"
+import * as ModelConfig from "./ModelConfig.ts"
+import { type ArchitectureError, CheckpointError, type SafetensorsError } from "./ModelError.ts"
+import * as Safetensors from "./Safetensors.ts"
+
+/** A model on disk; no bytes of its tensors are in memory. */
+export interface Checkpoint {
+  /** Relative POSIX name → absolute path. */
+  readonly files: Readonly<Record<string, string>>
+  readonly config: ModelConfig.ModelConfig
+  /** By name, in the order of the data in each file. */
+  readonly tensors: ReadonlyMap<string, Safetensors.TensorInfo>
+}
+
+const indexName = "model.safetensors.index.json"
+
+/** Opens a directory with a config.json and one `model.safetensors`, or shards with an index. */
+export const open = Effect.fnUntraced(function* (
+  directory: string,
+): Effect.fn.Return<Checkpoint, CheckpointError | SafetensorsError> {
+  const path = resolve(directory)
+  const files = yield* Effect.tryPromise({
+    try: () => listFiles(path),
+    catch: (cause) => new CheckpointError({ path, ...failure(cause) }),
+  })
+  return yield* fromFiles(files, path)
+})
+
+/** Opens a checkpoint from its files wherever they lie; `location` stands for the directory in errors. */
+export const fromFiles = Effect.fnUntraced(function* (
+  files: Readonly<Record<string, string>>,
+  location: string,
+): Effect.fn.Return<Checkpoint, CheckpointError | SafetensorsError> {
+  const config = yield* ModelConfig.parse(
+    yield* readText(files, "config.json", location, "not a checkpoint: config.json is missing"),
+    pathOf(files, "config.json", location),
+  )
+  const tensors = Object.hasOwn(files, "model.safetensors")
+    ? (yield* Safetensors.open(pathOf(files, "model.safetensors", location))).tensors
+    : yield* openShards(files, location)
+  return { files, config, tensors }
+})
+
+const pathOf = (files: Readonly<Record<string, string>>, name: string, location: string): string =>
+  (Object.hasOwn(files, name) ? files[name] : undefined) ?? join(location, name)
+
+const readText = (files: Readonly<Record<string, string>>, name: string, location: string, missing: string) =>
+  Object.hasOwn(files, name)
+    ? Effect.tryPromise({
+        try: () => readFile(pathOf(files, name, location), "utf8"),
+        catch: (cause) => new CheckpointError({ path: pathOf(files, name, location), ...failure(cause) }),
+      })
+    : Effect.fail(new CheckpointError({ path: location, problem: missing, blame: "input" }))
+
+const decodeIndex = Schema.decodeUnknownEffect(
+  Schema.fromJsonString(Schema.Struct({ weight_map: Schema.Record(Schema.String, Schema.String) })),
+)
+
+/** Tensors by the index: each where the index says, and none that the index does not name. */
+const openShards = Effect.fnUntraced(function* (files: Readonly<Record<string, string>>, location: string) {
+  const missing = `no weights: neither model.safetensors nor ${indexName} is there`
+  const text = yield* readText(files, indexName, location, missing)
+  const path = pathOf(files, indexName, location)
+  const refuse = (tensor: string, problem: string) =>
+    new CheckpointError({ path, tensor, problem, blame: "input" })
+  const { weight_map: weightMap } = yield* Effect.mapError(
+    decodeIndex(text),
+    ({ message }) => new CheckpointError({ path, problem: ModelConfig.oneLine(message), blame: "input" }),
+  )
+  const shards = new Map<string, Safetensors.Safetensors>()
+  for (const [tensor, shard] of Object.entries(weightMap)) {
+    if (shards.has(shard)) continue
+    if (!Object.hasOwn(files, shard))
+      return yield* refuse(tensor, `its shard ${JSON.stringify(shard)} is missing`)
+    shards.set(shard, yield* Safetensors.open(pathOf(files, shard, location)))
+  }
+  for (const [tensor, shard] of Object.entries(weightMap)) {
+    if (shards.get(shard)?.tensors.has(tensor) !== true)
+      return yield* refuse(tensor, `is not in its shard ${shard}`)
+  }
+  const tensors = new Map<string, Safetensors.TensorInfo>()
+  for (const [shard, file] of shards) {
+    for (const [tensor, info] of file.tensors) {
+      if (!Object.hasOwn(weightMap, tensor))
+        return yield* refuse(tensor, `is in shard ${shard} but not in the index`)
+      if (weightMap[tensor] === shard) tensors.set(tensor, info)
+    }
+  }
+  return tensors
+})
+
+/** Writes `model.safetensors` and the other files of `like` to a directory that is new or empty, and opens it. */
+export const write = <E, R>(
+  directory: string,
+  options: CheckpointWriter.Options<E, R>,
+): Effect.Effect<Checkpoint, E | CheckpointError | SafetensorsError, R> =>
+  Effect.andThen(CheckpointWriter.write(directory, options), open(directory))
+
+/** Checks that every tensor the architecture needs is there with its shape; succeeds with that shape. */
+export const validate = Effect.fnUntraced(function* (
+  checkpoint: Checkpoint,
+): Effect.fn.Return<Architecture.ModelShape, ArchitectureError | CheckpointError> {
+  const model = yield* Architecture.resolve(checkpoint.config)
+  for (const [tensor, shape] of model.expected) {
+    const info = yield* find(checkpoint, tensor, `[${shape.join(", ")}]`)
+    if (info.shape.length === shape.length && info.shape.every((size, axis) => size === shape[axis])) continue
+    const [expected, got] = [`[${shape.join(", ")}] by config.json`, `[${info.shape.join(", ")}]`]
+    return yield* new CheckpointError({
+      path: info.file,
+      tensor,
+      problem: "wrong shape",
+      expected,
+      got,
+      blame: "input",
+    })
+  }
+  return model
+})
+
+/** Scalars in all tensors; a tied head is no tensor of its own and counts once. */
+export const parameterCount = ({ tensors }: Checkpoint): number =>
+  [...tensors.values()].reduce(
+    (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
+    0,
+  )
+
+/** A tensor as float32 `[...shape]`, row-major; fails when it is missing or its dtype is no floating-point one. */
+export const readFloat32 = Effect.fnUntraced(function* (
+  checkpoint: Checkpoint,
+  tensor: string,
+): Effect.fn.Return<Float32Array, CheckpointError | SafetensorsError> {
+  const info = yield* find(checkpoint, tensor)
+  const { dtype, file: path } = info
+  if (!Dtype.isFloat(dtype)) {
+    const [expected, got] = ["F64, F32, F16 or BF16", dtype]
+    return yield* new CheckpointError({
+      path,
+      tensor,
+      problem: "no conversion to float32",
+      expected,
+      got,
+      blame: "input",
+    })
+  }
+  return Dtype.toFloat32(yield* Safetensors.read(info), dtype)
+})
+
+const find = ({ files, tensors }: Checkpoint, tensor: string, expected?: string) => {
+  const info = tensors.get(tensor)
+  const path = files["model.safetensors"] ?? files[indexName] ?? "checkpoint"
+  return info === undefined
+    ? Effect.fail(
+        new CheckpointError({
+          path,
+          tensor,
+          problem: "is missing",
+          ...(expected === undefined ? {} : { expected }),
+          blame: "input",
+        }),
+      )
+    : Effect.succeed(info)
+}
+
+const id = "checkpoint"
+
+const summary = (checkpoint: Checkpoint): string => {
+  const count = parameterCount(checkpoint)
+  const size = count >= 1e9 ? `${(count / 1e9).toFixed(2)} B` : `${(count / 1e6).toFixed(2)} M`
+  return `${checkpoint.config.model_type}, ${checkpoint.tensors.size} tensors, ${size} parameters`
+}
+
+/** A checkpoint as a directory; decoding opens headers only. */
+export const artifact: Artifact.Artifact<Checkpoint> = Artifact.make({
+  id,
+  kind: "directory",
+  encode: ({ files }, path) => Artifact.encodeFiles(id, files, path),
+  decode: (content) =>
+    Effect.flatMap(Artifact.decodeFiles(id, content), ({ files }) =>
+      Effect.mapError(
+        fromFiles(files, id),
+        ({ blame, message }) =>
+          new ArtifactError({ artifact: id, path: files["config.json"] ?? id, problem: message, blame }),
+      ),
+    ),
+  summary,
+})
+
+/** A checkpoint directory of the user's, as the leaf of a pipeline. */
+export const source = (path: string | URL): Node.SourceNode<Checkpoint> => Source.directory(path, artifact)

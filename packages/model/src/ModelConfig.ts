@@ -1,0 +1,35 @@
+/**
+ * A checkpoint's config.json: the keys Hila reads for every model, and all others untouched.
+ *
+ * What only one family of models has is read by that family's architecture record, not here.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { CheckpointError } from "./ModelError.ts"
+
+/** Optional keys of a config.json are absent or null, depending on the writer's generation. */
+export const optional = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+
+/** A config.json; `dtype` (newer) and `torch_dtype` (older) name the stored type. */
+export const ModelConfig = Schema.StructWithRest(
+  Schema.Struct({
+    model_type: Schema.String,
+    architectures: optional(Schema.Array(Schema.String)),
+    dtype: optional(Schema.String),
+    torch_dtype: optional(Schema.String),
+  }),
+  [Schema.Record(Schema.String, Schema.Unknown)],
+)
+export type ModelConfig = typeof ModelConfig.Type
+
+const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(ModelConfig))
+
+/** Reads the text of a config.json; `path` is named in the error. */
+export const parse = (text: string, path: string): Effect.Effect<ModelConfig, CheckpointError> =>
+  Effect.mapError(
+    decode(text),
+    (error) => new CheckpointError({ path, problem: oneLine(error.message), blame: "input" }),
+  )
+
+/** A schema's report of several lines as one. */
+export const oneLine = (message: string): string => message.replaceAll(/\s*\n\s*/g, " ").trim()

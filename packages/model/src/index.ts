@@ -1,0 +1,13 @@
+/** Language-model checkpoints and their execution. */
+export * as Architecture from "./Architecture.ts"
+export * as Checkpoint from "./Checkpoint.ts"
+export * as Dtype from "./Dtype.ts"
+export * as Example from "./Example.ts"
+export * as ModelConfig from "./ModelConfig.ts"
+export * as Question from "./Question.ts"
+export * as Safetensors from "./Safetensors.ts"
+export * as SafetensorsHeader from "./SafetensorsHeader.ts"
+export * as SafetensorsWriter from "./SafetensorsWriter.ts"
+export * as UnitTable from "./UnitTable.ts"
+export { ArchitectureError, CheckpointError, ModelError, SafetensorsError } from "./ModelError.ts"
+export type { ModelShape, Projection } from "./Architecture.ts"

@@ -1,0 +1,88 @@
+/** File-system calls as effects whose failures are one line. */
+import * as Effect from "effect/Effect"
+import { type FileHandle, open as openFile, readdir, stat } from "node:fs/promises"
+import { join } from "node:path"
+
+/** The code of a file-system error (`ENOENT`), if it has one. */
+export const codeOf = (cause: unknown): string | undefined =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
+
+/** Why a call failed, and whose turn it is: what is missing, forbidden or of the wrong kind is the user's. */
+export const failure = (cause: unknown): { readonly problem: string; readonly blame: "input" | "system" } => {
+  const message = cause instanceof Error ? cause.message.replaceAll(/\s+/g, " ") : String(cause)
+  switch (codeOf(cause)) {
+    case "ENOENT":
+      return { problem: "no such file or directory", blame: "input" }
+    case "ENOTDIR":
+      return { problem: "is not a directory", blame: "input" }
+    case "EISDIR":
+      return { problem: "is a directory", blame: "input" }
+    case "EACCES":
+      return { problem: "permission denied", blame: "input" }
+    default:
+      return { problem: message, blame: "system" }
+  }
+}
+
+/** Uses a file and closes it, whatever happens. */
+export const withFile = <A, E, E2, R>(
+  path: string,
+  flags: string,
+  onFailure: (cause: unknown) => E,
+  use: (handle: FileHandle) => Effect.Effect<A, E2, R>,
+): Effect.Effect<A, E | E2, R> =>
+  Effect.acquireUseRelease(
+    Effect.tryPromise({ try: () => openFile(path, flags), catch: onFailure }),
+    use,
+    (handle) => Effect.ignore(Effect.tryPromise(() => handle.close())),
+  )
+
+/** Reads `length` bytes from `position`; fewer only where the file ends. */
+export const readFully = async (
+  handle: FileHandle,
+  position: number,
+  length: number,
+): Promise<Uint8Array> => {
+  const buffer = new Uint8Array(length)
+  let done = 0
+  while (done < length) {
+    const { bytesRead } = await handle.read(buffer, done, length - done, position + done)
+    if (bytesRead === 0) return buffer.subarray(0, done)
+    done += bytesRead
+  }
+  return buffer
+}
+
+/** Writes all of `chunk` at the handle's own position. */
+export const writeFully = async (handle: FileHandle, chunk: Uint8Array): Promise<void> => {
+  let done = 0
+  while (done < chunk.length) {
+    const { bytesWritten } = await handle.write(chunk, done, chunk.length - done)
+    done += bytesWritten
+  }
+}
+
+/** Makes a file's bytes durable. */
+export const syncFile = async (path: string): Promise<void> => {
+  const handle = await openFile(path, "r")
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Makes new names in a directory durable; a directory opens and syncs like a file. */
+export const syncDirectory = syncFile
+
+/** Every file below a directory, links followed, entries that begin with a dot left out: POSIX name → absolute path. */
+export const listFiles = async (directory: string, prefix = ""): Promise<Record<string, string>> => {
+  const files: Record<string, string> = {}
+  for (const name of (await readdir(directory)).toSorted()) {
+    if (name.startsWith(".")) continue
+    const path = join(directory, name)
+    if ((await stat(path)).isDirectory()) Object.assign(files, await listFiles(path, `${prefix}${name}/`))
+    else files[`${prefix}${name}`] = path
+  }
+  return files
+}
