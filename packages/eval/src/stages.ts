@@ -1,0 +1,102 @@
+/**
+ * Evaluation as pipeline stages: thin wrappers that open models, checkpoint batches and name columns.
+ */
+import { Stage } from "@hila/core"
+import { Checkpoint, Example, LanguageModel, Question } from "@hila/model"
+import { Artifact } from "@hila/core"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Accuracy from "./Accuracy.ts"
+import * as Comparison from "./Comparison.ts"
+import { EvalError } from "./EvalError.ts"
+import * as GoldenLoss from "./GoldenLoss.ts"
+import * as Micro from "./Micro.ts"
+import * as MicroRules from "./MicroRules.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+
+/** Seeded questions of the micro task: `take` of one domain and side, after the first `skip`. */
+export const questions = Stage.make({
+  name: "questions",
+  version: 1,
+  params: {
+    domain: Schema.Literals(MicroRules.domains),
+    side: Schema.Literals(MicroRules.sides),
+    seed: Schema.Int,
+    skip: Count,
+    take: Count,
+  },
+  output: Question.artifact,
+  run: (_, selection) => Micro.questions(selection),
+})
+
+/** A model's exact-match accuracy on one or more sets of questions; checkpointed batch by batch. */
+export const accuracy = Stage.make({
+  name: "accuracy",
+  version: 1,
+  inputs: { model: Checkpoint.artifact, questions: Stage.each(Question.artifact) },
+  params: { maxTokens: Schema.Int, stop: Schema.Array(Schema.String) },
+  output: Accuracy.artifact,
+  run: Effect.fn(function* ({ model: checkpoint, questions: sets }, options) {
+    const service = yield* LanguageModel
+    const model = yield* service.open(checkpoint)
+    const items = yield* Stage.forEach(
+      Accuracy.batches(sets.flat()),
+      (batch) => Accuracy.ask(model, batch.questions, options),
+      { part: (batch) => `items-${batch.start}`, output: Artifact.jsonl("items", Accuracy.Item) },
+    )
+    return yield* Accuracy.ofItems(items.flat())
+  }, Effect.scoped),
+})
+
+/** A model's losses on golden sets; `domains` names the sets in their order. */
+export const goldenLoss = Stage.make({
+  name: "golden-loss",
+  version: 1,
+  inputs: { model: Checkpoint.artifact, golden: Stage.each(Example.artifact) },
+  params: { domains: Schema.Array(Schema.String) },
+  output: GoldenLoss.artifact,
+  run: Effect.fn(function* ({ golden, model: checkpoint }, { domains }) {
+    yield* requireNames("golden loss", domains, "golden sets", golden.length)
+    const service = yield* LanguageModel
+    const model = yield* service.open(checkpoint)
+    const losses = yield* Stage.forEach(
+      domains,
+      (domain, index) => GoldenLoss.measure(model, domain, golden[index] ?? []),
+      { part: (_, index) => `losses-${index}`, output: Artifact.json("domain-loss", GoldenLoss.DomainLoss) },
+    )
+    return { domains: losses }
+  }, Effect.scoped),
+})
+
+/** The table of several models; `models` names them in the order of both slots. */
+export const compare = Stage.make({
+  name: "compare",
+  version: 1,
+  inputs: { accuracy: Stage.each(Accuracy.artifact), loss: Stage.each(GoldenLoss.artifact) },
+  params: {
+    models: Schema.Array(Schema.String),
+    base: Schema.String,
+    experts: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  },
+  output: Comparison.artifact,
+  run: Effect.fn(function* ({ accuracy: accuracies, loss: losses }, { models, ...options }) {
+    yield* requireNames("comparison", models, "accuracies", accuracies.length)
+    yield* requireNames("comparison", models, "golden losses", losses.length)
+    const entries = models.flatMap((name, index): ReadonlyArray<Comparison.Entry> => {
+      const [own, loss] = [accuracies[index], losses[index]]
+      return own === undefined || loss === undefined ? [] : [{ name, accuracy: own, loss }]
+    })
+    return yield* Comparison.make(entries, options)
+  }),
+})
+
+const requireNames = (subject: string, names: ReadonlyArray<string>, what: string, number: number) =>
+  names.length === number
+    ? Effect.void
+    : Effect.fail(
+        new EvalError({
+          subject,
+          problem: `${names.length} names (${names.join(", ")}) for ${number} ${what}; give one name for each`,
+        }),
+      )

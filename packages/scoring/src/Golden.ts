@@ -1,0 +1,137 @@
+/**
+ * Golden data: questions put to an expert, and its own greedy answers kept as examples.
+ *
+ * An answer is kept if it ended, by end-of-sequence token or stop string (either stays in the response, and so in
+ * its loss), and if the same example is not there already. A golden set is an array of examples that also carries
+ * the report of how it came about, so that every place that takes examples takes it. The answers are the expert's,
+ * right or wrong: no key is consulted.
+ */
+import { Artifact } from "@hila/core"
+import { type CausalModel, Example, type Generation, type Question } from "@hila/model"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { ScoringError } from "./ScoringError.ts"
+
+/** How a golden set came about; asked = kept + unended + duplicates + surplus. */
+export const Report = Schema.Struct({
+  /** Questions put to the expert. */
+  asked: Schema.Int,
+  /** Examples in the set. */
+  kept: Schema.Int,
+  /** Answers dropped because they ran into the token limit. */
+  unended: Schema.Int,
+  /** Answers dropped because the same prompt and response came before. */
+  duplicates: Schema.Int,
+  /** Good answers left out because the wanted number was reached. */
+  surplus: Schema.Int,
+  /** Response tokens of the kept examples: those the loss is over. */
+  responseTokens: Schema.Int,
+})
+export type Report = typeof Report.Type
+
+/** Examples that know how they were made. */
+export type Golden = ReadonlyArray<Example.Example> & { readonly report: Report }
+
+/** A golden set of examples and their report. */
+export const make = (examples: ReadonlyArray<Example.Example>, report: Report): Golden =>
+  Object.assign([...examples], { report })
+
+/** One line: `62 of 64 answers kept (1 unended, 1 duplicate), 310 response tokens`. */
+export const summary = ({ report }: Golden): string => {
+  const dropped = [
+    [report.unended, "unended"],
+    [report.duplicates, report.duplicates === 1 ? "duplicate" : "duplicates"],
+    [report.surplus, "surplus"],
+  ].flatMap(([number, reason]) => (number === 0 ? [] : [`${number} ${reason}`]))
+  const why = dropped.length === 0 ? "" : ` (${dropped.join(", ")})`
+  return `${report.kept} of ${report.asked} answers kept${why}, ${report.responseTokens} response tokens`
+}
+
+const stored = Artifact.json(
+  "golden",
+  Schema.Struct({ report: Report, examples: Schema.Array(Example.Example) }),
+)
+
+/** Golden sets in the store; the summary tells what was kept, what was dropped and why. */
+export const artifact: Artifact.Artifact<Golden> = Artifact.make<Golden>({
+  id: stored.id,
+  kind: stored.kind,
+  encode: (golden, path) => stored.encode({ report: golden.report, examples: golden }, path),
+  decode: (content) => Effect.map(stored.decode(content), ({ examples, report }) => make(examples, report)),
+  summary,
+})
+
+/** How answers are generated and how many are kept. */
+export interface Options {
+  /** Longest response, in tokens; an answer that reaches it is dropped. */
+  readonly maxTokens: number
+  /** Strings that end an answer, beside the end-of-sequence token. */
+  readonly stop?: ReadonlyArray<string>
+  /** Keeps the first so many good answers; all of them by default. */
+  readonly keep?: number
+}
+
+/** Prompts that go through the expert together, and are checkpointed together. */
+export const batchSize = 16
+
+/** The expert's greedy answers to one batch of questions, in order. */
+export const answer = (
+  teacher: CausalModel,
+  questions: ReadonlyArray<Question.Question>,
+  { maxTokens, stop = [] }: Options,
+) =>
+  teacher.generate(
+    questions.map((question) => question.prompt),
+    { maxTokens, stop },
+  )
+
+/** Keeps the answers that ended and are new; it is an error if none is left. */
+export const select = Effect.fn("Golden.select")(function* (
+  answers: ReadonlyArray<Generation>,
+  { keep = Number.POSITIVE_INFINITY, maxTokens }: Options,
+) {
+  const seen = new Set<string>()
+  const kept: Array<Example.Example> = []
+  const dropped = { unended: 0, duplicates: 0, surplus: 0 }
+  for (const { end, prompt, promptLength, response, tokens } of answers) {
+    const identity = JSON.stringify([prompt, response])
+    if (end === "length") dropped.unended++
+    else if (seen.has(identity)) dropped.duplicates++
+    else if (kept.length >= keep) dropped.surplus++
+    else {
+      seen.add(identity)
+      kept.push({ prompt, response, tokens, promptLength })
+    }
+  }
+  if (kept.length === 0) {
+    return yield* new ScoringError({
+      subject: "golden data",
+      problem:
+        answers.length === 0
+          ? "no questions were given; give at least one"
+          : `none of ${answers.length} answers can be kept (${dropped.unended} did not end within ${maxTokens} ` +
+            "tokens); raise maxTokens or check the stop string",
+    })
+  }
+  const responseTokens = kept.reduce((sum, { promptLength, tokens }) => sum + tokens.length - promptLength, 0)
+  return make(kept, { asked: answers.length, kept: kept.length, ...dropped, responseTokens })
+})
+
+/** Cuts a list into batches of at most `batchSize`, each with the index of its first element. */
+export const batches = <A>(
+  items: ReadonlyArray<A>,
+): ReadonlyArray<{ start: number; items: ReadonlyArray<A> }> =>
+  Array.from({ length: Math.ceil(items.length / batchSize) }, (_, index) => ({
+    start: index * batchSize,
+    items: items.slice(index * batchSize, (index + 1) * batchSize),
+  }))
+
+/** Golden data of an expert: its greedy answers to the questions, those that ended and are no duplicates. */
+export const generate = Effect.fn("Golden.generate")(function* (
+  teacher: CausalModel,
+  questions: ReadonlyArray<Question.Question>,
+  options: Options,
+) {
+  const answers = yield* Effect.forEach(batches(questions), ({ items }) => answer(teacher, items, options))
+  return yield* select(answers.flat(), options)
+})

@@ -1,0 +1,6 @@
+export * as Golden from "./Golden.ts"
+export * as Importance from "./Importance.ts"
+export * as Normalisation from "./Normalisation.ts"
+export { ScoringError } from "./ScoringError.ts"
+export * as Stages from "./stages.ts"
+export * as Statistics from "./Statistics.ts"

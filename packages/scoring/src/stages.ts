@@ -1,0 +1,73 @@
+/**
+ * Scoring as pipeline stages: thin wrappers that open models and checkpoint batches and units.
+ */
+import { Artifact, Stage } from "@hila/core"
+import { Checkpoint, Example, LanguageModel, Question, Unit, UnitTable } from "@hila/model"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Golden from "./Golden.ts"
+import * as Importance from "./Importance.ts"
+
+const Answers = Artifact.jsonl(
+  "answers",
+  Schema.Struct({
+    prompt: Schema.String,
+    response: Schema.String,
+    tokens: Schema.Array(Schema.Int),
+    promptLength: Schema.Int,
+    end: Schema.Literals(["eos", "stop", "length"]),
+  }),
+)
+
+/** An expert's own greedy answers to questions: those that ended, without duplicates. Checkpointed batch by batch. */
+export const golden = Stage.make({
+  name: "golden",
+  version: 1,
+  inputs: { teacher: Checkpoint.artifact, questions: Question.artifact },
+  params: {
+    maxTokens: Schema.Int,
+    stop: Schema.optionalKey(Schema.Array(Schema.String)),
+    keep: Schema.optionalKey(Schema.Int),
+  },
+  output: Golden.artifact,
+  run: Effect.fn(function* ({ questions, teacher: checkpoint }, options) {
+    const service = yield* LanguageModel
+    const teacher = yield* service.open(checkpoint)
+    const answers = yield* Stage.forEach(
+      Golden.batches(questions),
+      (batch) => Golden.answer(teacher, batch.items, options),
+      { part: (batch) => `answers-${batch.start}`, output: Answers },
+    )
+    return yield* Golden.select(answers.flat(), options)
+  }, Effect.scoped),
+})
+
+const Losses = Schema.Array(Schema.Finite)
+
+/** The importance of an expert's units on its golden data. Checkpointed unit by unit. */
+export const importance = Stage.make({
+  name: "importance",
+  version: 1,
+  inputs: { base: Checkpoint.artifact, expert: Checkpoint.artifact, golden: Example.artifact },
+  params: {
+    scheme: Schema.Literals(["kvGroup", "queryHead"]),
+    method: Schema.Literals(Importance.methods),
+  },
+  output: UnitTable.artifact,
+  run: Effect.fn(function* ({ base, expert, golden: examples }, options) {
+    const service = yield* LanguageModel
+    const delta = yield* service.openDelta(base, expert)
+    const { units } = yield* Unit.partition(expert, options.scheme)
+    const references = yield* Stage.part(
+      "references",
+      Artifact.json("references", Schema.Struct({ base: Losses, expert: Losses })),
+      Importance.references(delta, examples),
+    )
+    const differences = yield* Stage.forEach(
+      units,
+      (unit) => Importance.ofUnit(delta, examples, references, unit, options.method),
+      { part: (unit) => unit.id, output: Artifact.json("differences", Losses) },
+    )
+    return Importance.table(units, differences, options)
+  }, Effect.scoped),
+})

@@ -1,0 +1,120 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Stage } from "@hila/core"
+import { Checkpoint, type Generation, LanguageModel, type Question } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { statSync } from "node:fs"
+import { join } from "node:path"
+import * as Golden from "../src/Golden.ts"
+import * as Stages from "../src/stages.ts"
+import { checkpointPath } from "./fixtures.ts"
+
+const generation = (response: string, end: Generation["end"]): Generation => ({
+  prompt: "Q: 1+1\nA:",
+  response,
+  tokens: [1, 51, 28, ...Array.from(response, (character) => character.charCodeAt(0))],
+  promptLength: 3,
+  end,
+})
+
+describe("Golden.select", () => {
+  it.effect("keeps answers that ended by either end, with the end in the response", () =>
+    Effect.gen(function* () {
+      const golden = yield* Golden.select([generation(" 2\n", "stop"), generation(" 2", "eos")], {
+        maxTokens: 8,
+      })
+      assert.deepStrictEqual(
+        golden.map((example) => example.response),
+        [" 2\n", " 2"],
+      )
+      assert.deepStrictEqual(Object.keys(golden[0] ?? {}).toSorted(), [
+        "prompt",
+        "promptLength",
+        "response",
+        "tokens",
+      ])
+    }),
+  )
+
+  it.effect("drops and counts unended answers, duplicates and what is not wanted any more", () =>
+    Effect.gen(function* () {
+      const golden = yield* Golden.select(
+        [
+          generation(" 2\n", "stop"),
+          generation(" 2222222", "length"),
+          generation(" 2\n", "stop"),
+          generation(" 3\n", "stop"),
+          generation(" 4\n", "stop"),
+        ],
+        { maxTokens: 8, keep: 2 },
+      )
+      assert.deepStrictEqual(golden.report, {
+        asked: 5,
+        kept: 2,
+        unended: 1,
+        duplicates: 1,
+        surplus: 1,
+        responseTokens: 6,
+      })
+      assert.strictEqual(
+        Golden.artifact.summary(golden),
+        "2 of 5 answers kept (1 unended, 1 duplicate, 1 surplus), 6 response tokens",
+      )
+    }),
+  )
+
+  it.effect("says in one line why nothing is left", () =>
+    Effect.gen(function* () {
+      const none = yield* Effect.flip(Golden.select([], { maxTokens: 8 }))
+      assert.strictEqual(none.message, "golden data: no questions were given; give at least one")
+      const unended = yield* Effect.flip(Golden.select([generation(" 22", "length")], { maxTokens: 2 }))
+      assert.strictEqual(
+        unended.message,
+        "golden data: none of 1 answers can be kept (1 did not end within 2 tokens); " +
+          "raise maxTokens or check the stop string",
+      )
+      assert.strictEqual(unended.blame, "input")
+    }),
+  )
+})
+
+describe("Golden.artifact", () => {
+  it.effect("reads back the examples and the report it wrote", () =>
+    Effect.gen(function* () {
+      const golden = yield* Golden.select([generation(" 2\n", "stop"), generation(" 2", "length")], {
+        maxTokens: 2,
+      })
+      const path = join(yield* Stage.scratch, "golden.json")
+      yield* Golden.artifact.encode(golden, path)
+      const content = { _tag: "File", path, size: statSync(path).size, digest: "" } as const
+      const read = yield* Golden.artifact.decode(content)
+      assert.deepStrictEqual([...read], [...golden])
+      assert.deepStrictEqual(read.report, golden.report)
+    }).pipe(Effect.provide(Stage.layerDetached)),
+  )
+})
+
+describe("golden", () => {
+  const question = (text: string): Question.Question => ({
+    domain: "math",
+    prompt: `Q: ${text}\nA:`,
+    answer: "",
+  })
+
+  it.effect("asks the expert itself and keeps the newline that ends its answers in the loss", () =>
+    Effect.gen(function* () {
+      const teacher = yield* Checkpoint.open(checkpointPath("math"))
+      const questions = [...Array.from({ length: 20 }, (_, n) => question(`${n + 30}+45`)), question("30+45")]
+      const golden = yield* Stages.golden.run({ teacher, questions }, { maxTokens: 12, stop: ["\n"] })
+      assert.strictEqual(golden.report.asked, 21)
+      assert.strictEqual(golden.report.duplicates, 1)
+      assert.strictEqual(golden.length, golden.report.kept)
+      assert.isTrue(golden.every((example) => example.response.endsWith("\n")))
+      assert.isTrue(golden.every((example) => example.tokens.length > example.promptLength))
+      assert.include(golden[0]?.response, "75")
+      const plain = yield* Effect.flatMap(LanguageModel, (service) => service.open(teacher)).pipe(
+        Effect.flatMap((model) => Golden.generate(model, questions, { maxTokens: 12, stop: ["\n"] })),
+      )
+      assert.deepStrictEqual([...plain], [...golden])
+    }).pipe(Effect.provide(LanguageModel.layer), Effect.provide(Stage.layerDetached)),
+  )
+})

@@ -1,0 +1,35 @@
+/** Where the tests find the micro family, and the reference material that lies beside the repository. */
+import type { Example } from "@hila/model"
+import { existsSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+export const shared = new URL("../../../../shared/", import.meta.url)
+export const hasShared = existsSync(shared)
+
+export const checkpointPath = (member: string) =>
+  fileURLToPath(new URL(`../../../fixtures/micro/${member}`, import.meta.url))
+
+/** Reference scores of one expert, computed in float32; every array is per sample, in nats. */
+export interface Oracle {
+  readonly samples: ReadonlyArray<{
+    readonly prompt: string
+    readonly tokens: ReadonlyArray<number>
+    readonly promptLength: number
+  }>
+  readonly lossBase: ReadonlyArray<number>
+  readonly lossExpert: ReadonlyArray<number>
+  readonly units: ReadonlyArray<{
+    readonly kind: string
+    readonly layer: number
+    readonly index: number
+    readonly revert: ReadonlyArray<number>
+    readonly add: ReadonlyArray<number>
+  }>
+}
+
+export const oracle = (expert: string): Oracle =>
+  JSON.parse(readFileSync(new URL(`oracles/scoring/micro-${expert}.json`, shared), "utf8"))
+
+/** The oracle's samples as examples; their text is not needed for a loss. */
+export const examples = ({ samples }: Oracle): ReadonlyArray<Example.Example> =>
+  samples.map((sample) => ({ ...sample, response: "" }))
