@@ -53,7 +53,12 @@ const fileOf = (id: string, content: Content.Content) =>
   content._tag === "File"
     ? Effect.succeed(content)
     : Effect.fail(
-        new ArtifactError({ artifact: id, path: id, problem: "expected a file, got a directory", blame: "input" }),
+        new ArtifactError({
+          artifact: id,
+          path: id,
+          problem: "expected a file, got a directory",
+          blame: "input",
+        }),
       )
 
 /** Schema codec to and from text by way of a JSON value; problems come back as one line. */
@@ -67,7 +72,10 @@ const textCodec = <A>(id: string, schema: Schema.ConstraintCodec<A, unknown>) =>
     encode: (value: A, path: string) =>
       Effect.map(Effect.mapError(encode(value), fail(path, "system")), Canonical.stringify),
     decode: (text: string, path: string): Effect.Effect<A, ArtifactError> =>
-      Effect.try({ try: (): unknown => JSON.parse(text), catch: (cause) => ({ message: describe(cause) }) }).pipe(
+      Effect.try({
+        try: (): unknown => JSON.parse(text),
+        catch: (cause) => ({ message: describe(cause) }),
+      }).pipe(
         Effect.flatMap((json) => decode(json)),
         Effect.mapError(fail(path, "input")),
       ),
@@ -128,7 +136,8 @@ export const jsonl = <A>(
       Effect.flatMap(fileOf(id, content), ({ path }) =>
         Effect.flatMap(
           attempt(id, path, "input", () => readFile(path, "utf8")),
-          (text) => Effect.forEach(numberedLines(text), ([line, number]) => codec.decode(line, `${path}:${number}`)),
+          (text) =>
+            Effect.forEach(numberedLines(text), ([line, number]) => codec.decode(line, `${path}:${number}`)),
         ),
       ),
     summary: (values) => `${values.length} ${id}`,

@@ -19,5 +19,7 @@ export const stringify = (value: unknown): string => {
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
     return `{${entries.map(([name, field]) => `${JSON.stringify(name)}:${stringify(field)}`).join(",")}}`
   }
+  // JSON has a negative zero, JSON.stringify does not write it.
+  if (Object.is(value, -0)) return "-0"
   return JSON.stringify(value) ?? "null"
 }

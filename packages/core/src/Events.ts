@@ -9,9 +9,19 @@ import type { Reason } from "./Reason.ts"
 
 /** One thing that happened to one stage; `node` is its title, `"golden math"`. */
 export type Event =
-  | { readonly _tag: "Planned"; readonly run: string; readonly pipeline: string; readonly nodes: ReadonlyArray<string> }
+  | {
+      readonly _tag: "Planned"
+      readonly run: string
+      readonly pipeline: string
+      readonly nodes: ReadonlyArray<string>
+    }
   | { readonly _tag: "Hit"; readonly node: string; readonly key: string; readonly summary: string }
-  | { readonly _tag: "Started"; readonly node: string; readonly key: string; readonly reasons: ReadonlyArray<Reason> }
+  | {
+      readonly _tag: "Started"
+      readonly node: string
+      readonly key: string
+      readonly reasons: ReadonlyArray<Reason>
+    }
   | { readonly _tag: "Progress"; readonly node: string; readonly done: number; readonly total: number }
   | {
       readonly _tag: "Published"
@@ -22,7 +32,13 @@ export type Event =
       readonly seconds: number
     }
   | { readonly _tag: "Failed"; readonly node: string; readonly message: string }
-  | { readonly _tag: "Finished"; readonly run: string; readonly seconds: number; readonly hits: number; readonly runs: number }
+  | {
+      readonly _tag: "Finished"
+      readonly run: string
+      readonly seconds: number
+      readonly hits: number
+      readonly runs: number
+    }
 
 /** The listener of events. */
 export const Events = Context.Reference<{ readonly emit: (event: Event) => Effect.Effect<void> }>(

@@ -23,7 +23,9 @@ export const render = (step: Plan.Step): string => {
       return [
         `${title} has to run:`,
         ...step.reasons.map((reason) => `  ${Reason.render(reason)}`),
-        ...(step.reasons.some(({ _tag }) => _tag !== "NeverRan") ? ["  (against the nearest earlier record of this stage)"] : []),
+        ...(step.reasons.some(({ _tag }) => _tag !== "NeverRan")
+          ? ["  (against the nearest earlier record of this stage)"]
+          : []),
       ].join("\n")
     case "Wait":
       return [

@@ -24,6 +24,8 @@ export const mermaid = (outputs: Readonly<Record<string, Node.AnyNode>>): string
           [input].flat().map((from: Node.AnyNode) => `  ${id(from)} -->|${slot}| ${id(node)}`),
         ),
   )
-  const ends = Object.entries(outputs).map(([name, node]) => `  ${id(node)} --> out_${name}(("${quote(name)}"))`)
+  const ends = Object.entries(outputs).map(
+    ([name, node]) => `  ${id(node)} --> out_${name}(("${quote(name)}"))`,
+  )
   return ["flowchart LR", ...boxes, ...edges, ...ends].join("\n")
 }

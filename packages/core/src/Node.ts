@@ -31,10 +31,7 @@ export interface SourceNode<out A> extends Common<A, SourceError, never> {
 export interface SourceTools {
   readonly file: (path: string) => Effect.Effect<Content, SourceError | StoreError>
   readonly directory: (path: string) => Effect.Effect<Content, SourceError | StoreError>
-  readonly keep: (
-    artifact: AnyArtifact,
-    value: unknown,
-  ) => Effect.Effect<Content, ArtifactError | StoreError>
+  readonly keep: (artifact: AnyArtifact, value: unknown) => Effect.Effect<Content, ArtifactError | StoreError>
 }
 
 /** A call of a stage. */
@@ -53,6 +50,16 @@ export type Node<A, E = never, R = never> = SourceNode<A> | StageNode<A, E, R>
 
 export type AnyStageNode = StageNode<unknown, unknown, unknown>
 export type AnyNode = SourceNode<unknown> | AnyStageNode
+
+/**
+ * What output records are made of, as a constraint: any node.
+ *
+ * `AnyNode` itself would be the contextual type of the stage calls written there and widen their services to unknown.
+ */
+export interface Like {
+  readonly kind: "source" | "stage"
+  readonly label: string | undefined
+}
 
 /** The value type of a node. */
 export type Value<N> = N extends Node<infer A, infer _E, infer _R> ? A : never

@@ -5,7 +5,7 @@
  * what the graph needs, and a missing service is a compile error.
  */
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { ParamsError, PipelineError } from "./CoreError.ts"
 import { nearest } from "./internal/suggestion.ts"
@@ -30,7 +30,9 @@ export interface Pipeline {
   readonly [TypeId]: typeof TypeId
   readonly name: string
   readonly options: Readonly<Record<string, { readonly default: unknown; readonly description: string }>>
-  readonly build: (set: Readonly<Record<string, string>>) => Effect.Effect<Outputs, PipelineError | ParamsError>
+  readonly build: (
+    set: Readonly<Record<string, string>>,
+  ) => Effect.Effect<Outputs, PipelineError | ParamsError>
   /** Everything its stages need besides the store. */
   readonly layer: Layer.Layer<unknown, unknown>
 }
@@ -50,28 +52,29 @@ export const option = <A>(
 /**
  * A pipeline from its name, options, graph and layer.
  *
- * `build` is called with the options' values and returns the outputs by name. `layer` may be left out where the stages
- * need nothing but the store.
+ * `build` is called with the options' values and returns the outputs by name. `layer` is
+ * `Layer.empty` where the stages need nothing but the store.
  */
-export const make = <O extends AnyOptions, const Built extends Outputs, E = never>(
-  definition: {
-    readonly name: string
-    readonly options?: O
-    readonly build: (options: OptionValues<O>) => Built
-  } & ([Node.ServicesOf<Built[keyof Built]>] extends [never]
-    ? { readonly layer?: Layer.Layer<never, E> }
-    : { readonly layer: Layer.Layer<Node.ServicesOf<Built[keyof Built]>, E> }),
-): Pipeline => {
+export const make = <
+  O extends AnyOptions,
+  const Built extends Readonly<Record<string, Node.Like>>,
+  E = never,
+>(definition: {
+  readonly name: string
+  readonly options?: O
+  readonly build: (options: OptionValues<O>) => Built
+  readonly layer: Layer.Layer<Node.ServicesOf<Built[keyof Built]>, E>
+}): Pipeline => {
   const options: Readonly<Record<string, Option<unknown>>> = promise(definition.options ?? {})
   return Object.freeze({
     [TypeId]: TypeId,
     name: definition.name,
     options,
-    layer: promise<Layer.Layer<unknown, unknown>>(definition.layer ?? Layer.empty),
+    layer: promise<Layer.Layer<unknown, unknown>>(definition.layer),
     build: Effect.fnUntraced(function* (set: Readonly<Record<string, string>>) {
       const values = yield* optionValues(definition.name, options, set)
       return yield* Effect.try({
-        try: (): Outputs => definition.build(promise(values)),
+        try: (): Outputs => promise(definition.build(promise(values))),
         catch: (cause) =>
           cause instanceof ParamsError || cause instanceof PipelineError
             ? cause
@@ -125,8 +128,6 @@ const decode = (schema: Schema.ConstraintCodec<unknown, unknown>, text: string) 
   const from = Schema.decodeUnknownEffect(Schema.toCodecJson(schema))
   return Effect.try({ try: (): unknown => JSON.parse(text), catch: () => "not JSON" as const }).pipe(
     Effect.flatMap((json) => from(json)),
-    Effect.catch((first) =>
-      Effect.mapError(from(text), (second) => (first === "not JSON" ? second : first)),
-    ),
+    Effect.catch((first) => Effect.mapError(from(text), (second) => (first === "not JSON" ? second : first))),
   )
 }

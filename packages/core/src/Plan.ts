@@ -101,7 +101,13 @@ export const toJson = (plan: Plan): ReadonlyArray<object> =>
     const node = Node.title(step.node)
     switch (step._tag) {
       case "Hit":
-        return { node, step: "hit", key: step.action.key, digest: step.action.digest, summary: step.action.summary }
+        return {
+          node,
+          step: "hit",
+          key: step.action.key,
+          digest: step.action.digest,
+          summary: step.action.summary,
+        }
       case "Run":
         return { node, step: "run", key: step.key, reasons: step.reasons }
       case "Wait":

@@ -28,7 +28,8 @@ const same = (a: unknown, b: unknown): boolean => Canonical.stringify(a) === Can
 /** Every ingredient in which `now` differs from `was`. */
 export const between = (now: Ingredients, was: Ingredients): ReadonlyArray<Reason> => {
   const reasons: Array<Reason> = []
-  if (was.version !== now.version) reasons.push({ _tag: "VersionChanged", from: was.version, to: now.version })
+  if (was.version !== now.version)
+    reasons.push({ _tag: "VersionChanged", from: was.version, to: now.version })
   if (was.output !== now.output) reasons.push({ _tag: "OutputChanged", from: was.output, to: now.output })
   for (const param of namesOf(was.params, now.params)) {
     const [from, to] = [was.params[param], now.params[param]]
@@ -60,7 +61,11 @@ const show = (value: unknown): string => {
 }
 
 const showDigest = (digest: string | ReadonlyArray<string> | undefined): string =>
-  digest === undefined ? "(none)" : typeof digest === "string" ? Digest.short(digest) : `${digest.length} inputs`
+  digest === undefined
+    ? "(none)"
+    : typeof digest === "string"
+      ? Digest.short(digest)
+      : `${digest.length} inputs`
 
 const renderInput = ({ from, input, to }: Extract<Reason, { readonly _tag: "InputChanged" }>): string => {
   if (typeof from !== "object" || typeof to !== "object" || from.length !== to.length) {

@@ -30,7 +30,7 @@ export type Values<Outputs> = { readonly [K in keyof Outputs]: Node.Value<Output
  *
  * Fails with the first error of a stage; stages that were running are interrupted, what was published stays.
  */
-export const outputs = <const Outputs extends Readonly<Record<string, Node.AnyNode>>>(
+export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>>>(
   wanted: Outputs,
   options: Options = {},
 ): Effect.Effect<
@@ -63,11 +63,12 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.AnyNo
           return Effect.andThen(stored, events.emit(event))
         })
 
-      const nodes = Object.values(wanted)
+      const targets = promise<Readonly<Record<string, Node.AnyNode>>>(wanted)
+      const nodes = Object.values(targets)
       yield* emit({ _tag: "Planned", run, pipeline, nodes: Node.stages(nodes).map(Node.title) })
       const evaluate = yield* evaluator(nodes, { emit, jobs })
       const entries = yield* Effect.forEach(
-        Object.entries(wanted),
+        Object.entries(targets),
         ([name, node]) =>
           Effect.gen(function* () {
             const done = yield* evaluate(node)

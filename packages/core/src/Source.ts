@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url"
 import type * as Artifact from "./Artifact.ts"
 import type * as Node from "./Node.ts"
 
-const absolute = (path: string | URL): string => (typeof path === "string" ? resolve(path) : fileURLToPath(path))
+const absolute = (path: string | URL): string =>
+  typeof path === "string" ? resolve(path) : fileURLToPath(path)
 
 /** A file of the user's, read as `artifact`. */
 export const file = <A>(path: string | URL, artifact: Artifact.Artifact<A>): Node.SourceNode<A> => {

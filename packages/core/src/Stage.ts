@@ -58,13 +58,17 @@ export interface Definition {
 }
 
 /** A stage: call it with nodes and parameters to get a node; `run` is its body. */
-export interface Stage<In extends Readonly<Record<string, Slot>>, P extends AnyFields, A, E, R> extends Definition {
+export interface Stage<
+  In extends Readonly<Record<string, Slot>>,
+  P extends AnyFields,
+  A,
+  E,
+  R,
+> extends Definition {
   /** Names a step of the graph. The label is for people and no part of the key. */
   <const I extends { readonly [K in keyof In]: NodeFor<In[K]> }>(
     inputs: I,
-    ...rest: {} extends MakeIn<P>
-      ? [params?: MakeIn<P>, label?: string]
-      : [params: MakeIn<P>, label?: string]
+    ...rest: {} extends MakeIn<P> ? [params?: MakeIn<P>, label?: string] : [params: MakeIn<P>, label?: string]
   ): Node.StageNode<A, E | Node.ErrorOf<NodesIn<I>>, R | Node.ServicesOf<NodesIn<I>>>
   readonly run: (inputs: Values<In>, params: Schema.Struct<P>["Type"]) => Effect.Effect<A, E, R | Instance>
 }
@@ -185,7 +189,9 @@ export const layerDetached: Layer.Layer<Instance> = Layer.effect(
   Instance,
   Effect.map(Effect.scope, (scope) => {
     const directory = storeTry("create", tmpdir(), () => mkdtemp(join(tmpdir(), "hila-"))).pipe((create) =>
-      Effect.acquireRelease(create, (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))),
+      Effect.acquireRelease(create, (path) =>
+        Effect.promise(() => rm(path, { recursive: true, force: true })),
+      ),
     )
     return Instance.of({
       part: (_id, _artifact, effect) => effect,

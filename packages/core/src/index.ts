@@ -3,7 +3,14 @@ export * as Artifact from "./Artifact.ts"
 export * as Canonical from "./Canonical.ts"
 export * as Content from "./Content.ts"
 export * as Digest from "./Digest.ts"
-export { ArtifactError, type Blame, ParamsError, PipelineError, SourceError, StoreError } from "./CoreError.ts"
+export {
+  ArtifactError,
+  type Blame,
+  ParamsError,
+  PipelineError,
+  SourceError,
+  StoreError,
+} from "./CoreError.ts"
 export { type Event, Events } from "./Events.ts"
 export * as Explain from "./Explain.ts"
 export * as Graph from "./Graph.ts"

@@ -49,7 +49,8 @@ export const evaluator = Effect.fnUntraced(function* (targets: ReadonlyArray<Nod
   const byKey = new Map<string, Evaluation>()
   const evaluate = (node: Node.AnyNode): Evaluation => evaluations.get(node) ?? Effect.die(node)
   for (const node of Node.order(targets)) {
-    const evaluation = node.kind === "source" ? evaluateSource(node) : evaluateStage(node, evaluate, byKey, tools)
+    const evaluation =
+      node.kind === "source" ? evaluateSource(node) : evaluateStage(node, evaluate, byKey, tools)
     evaluations.set(node, yield* Effect.cached(evaluation))
   }
   return evaluate
@@ -99,11 +100,17 @@ const produce = (
         return yield* done(node.stage.output, content.value, hit.value)
       }
     }
-    return yield* jobs.withPermits(1)(compute(node, ingredients, key, inputs, emit)).pipe(
-      Effect.tapError((error) =>
-        emit({ _tag: "Failed", node: title, message: error instanceof Error ? error.message : String(error) }),
-      ),
-    )
+    return yield* jobs
+      .withPermits(1)(compute(node, ingredients, key, inputs, emit))
+      .pipe(
+        Effect.tapError((error) =>
+          emit({
+            _tag: "Failed",
+            node: title,
+            message: error instanceof Error ? error.message : String(error),
+          }),
+        ),
+      )
   })
 
 const compute = (
@@ -124,11 +131,13 @@ const compute = (
         Effect.orDie(emit({ _tag: "Progress", node: title, done: finished, total })),
       )
       const values = yield* valuesOf(node.inputs, inputs)
-      const value: unknown = yield* node.stage.run(values, node.params).pipe(
-        Random.withSeed(key),
-        Effect.provideService(Instance, running.service),
-        Effect.withSpan(title, { attributes: { key } }),
-      )
+      const value: unknown = yield* node.stage
+        .run(values, node.params)
+        .pipe(
+          Random.withSeed(key),
+          Effect.provideService(Instance, running.service),
+          Effect.withSpan(title, { attributes: { key } }),
+        )
       const content = yield* keep(output, value, running.scratchPath())
       const seconds = ((yield* Clock.currentTimeMillis) - start) / 1000
       const summary = output.summary(value)
@@ -156,7 +165,10 @@ const valuesOf = (slots: Node.AnyStageNode["inputs"], inputs: ReadonlyMap<Node.A
     inputs.get(input)?.value ?? Effect.die(input)
   return Effect.map(
     Effect.forEach(Object.entries(slots), ([slot, input]) =>
-      Effect.map("kind" in input ? valueOf(input) : Effect.forEach(input, valueOf), (value) => [slot, value] as const),
+      Effect.map(
+        "kind" in input ? valueOf(input) : Effect.forEach(input, valueOf),
+        (value) => [slot, value] as const,
+      ),
     ),
     (entries) => Object.fromEntries(entries),
   )

@@ -35,7 +35,9 @@ export const makeFileStore = (directory: string): Effect.Effect<Store["Service"]
   Effect.sync(() => {
     const layout = layoutOf(resolve(directory))
     const write = (path: string, value: unknown) =>
-      storeTry("write", path, () => writeAtomic(path, `${Canonical.stringify(value)}\n`, scratch.name(layout)))
+      storeTry("write", path, () =>
+        writeAtomic(path, `${Canonical.stringify(value)}\n`, scratch.name(layout)),
+      )
     // Read back by schema: a record of a newer format or a damaged one is no record.
     const read = <A>(path: string, decode: (text: string) => Option.Option<A>) =>
       Effect.map(
@@ -113,7 +115,11 @@ export const makeFileStore = (directory: string): Effect.Effect<Store["Service"]
         storeTry("remove", layout.parts(key), () => rm(layout.parts(key), { recursive: true, force: true })),
       scratch: Effect.andThen(sweepOnce, scratch.directory(layout)),
       refer: (pipeline, output, action) =>
-        write(layout.ref(pipeline, output), { stage: action.ingredients.stage, key: action.key, digest: action.digest }),
+        write(layout.ref(pipeline, output), {
+          stage: action.ingredients.stage,
+          key: action.key,
+          digest: action.digest,
+        }),
       log: (run, lines) => {
         const path = layout.run(run)
         return storeTry("write", path, async () => {

@@ -28,7 +28,8 @@ export interface Layout {
 }
 
 /** Names come from users; as file names they must not climb out of their directory. */
-const fileName = (name: string): string => encodeURIComponent(name).replaceAll(/^\.+/g, (dots) => "%2E".repeat(dots.length))
+const fileName = (name: string): string =>
+  encodeURIComponent(name).replaceAll(/^\.+/g, (dots) => "%2E".repeat(dots.length))
 
 export const layout = (root: string): Layout => ({
   root,

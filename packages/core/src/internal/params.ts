@@ -3,6 +3,7 @@
  *
  * A refused parameter is thrown, since calling a stage is plain code that returns a node; `Pipeline.build` catches it.
  */
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ParamsError } from "../CoreError.ts"
 import { promise, type AnyFields } from "./erased.ts"
@@ -11,7 +12,9 @@ import { nearest } from "./suggestion.ts"
 /** A function from given parameters to the body's parameters and their JSON form. */
 export const paramsOf = (stage: string, fields: AnyFields) => {
   const struct = Schema.Struct(fields)
-  const encode = Schema.encodeUnknownSync(Schema.toCodecJson(struct))
+  // Field schemas need no services: stages declare them with plain schemas.
+  const encode = Schema.encodeUnknownSync(promise<Schema.Codec<unknown>>(Schema.toCodecJson(struct)))
+  const check = Schema.decodeUnknownResult(Schema.toType(promise<Schema.Codec<unknown>>(struct)))
   return (given: object) => {
     const unknown = Object.keys(given).find((name) => !Object.hasOwn(fields, name))
     if (unknown !== undefined) {
@@ -20,12 +23,13 @@ export const paramsOf = (stage: string, fields: AnyFields) => {
       const hint = meant === undefined ? `it takes ${known.join(", ") || "none"}` : `did you mean "${meant}"?`
       throw new ParamsError({ stage, problem: `unknown parameter "${unknown}", ${hint}` })
     }
-    try {
-      const params: unknown = struct.make(promise(given))
-      return { params, encodedParams: promise<Readonly<Record<string, Schema.Json>>>(encode(params)) }
-    } catch (cause) {
-      const problem = cause instanceof Error ? cause.message.replaceAll(/\s*\n\s*/g, " ") : String(cause)
-      throw new ParamsError({ stage, problem })
+    // Constructor defaults first; the checks are the decoder's, whose messages name field, expectation and value.
+    const made = Result.try(() => struct.make(promise(given), { disableChecks: true }))
+    const params: unknown = Result.getOrElse(made, () => given)
+    const checked = check(params)
+    if (Result.isFailure(checked)) {
+      throw new ParamsError({ stage, problem: checked.failure.message.replaceAll(/\s*\n\s*/g, " ") })
     }
+    return { params, encodedParams: promise<Readonly<Record<string, Schema.Json>>>(encode(params)) }
   }
 }

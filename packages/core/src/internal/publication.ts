@@ -93,7 +93,9 @@ export const publish = (
     )
     const content = Content.directory(Object.fromEntries(entries))
     const manifest = join(path, ".manifest")
-    yield* storeTry("write", manifest, () => writeFile(manifest, Content.manifest(content.files), { flag: "wx" }))
+    yield* storeTry("write", manifest, () =>
+      writeFile(manifest, Content.manifest(content.files), { flag: "wx" }),
+    )
     yield* publishFile(layout, manifest, own)
     yield* storeTry("remove", path, () => rm(path, { recursive: true, force: true }))
     return content

@@ -44,7 +44,8 @@ export const make = (layout: Layout) => {
     cache ??= yield* load
     const known = cache[path]
     const size = Number(info.size)
-    if (known?.stamp === stamp) return { content: { _tag: "File" as const, path, size, digest: known.digest }, fresh: false }
+    if (known?.stamp === stamp)
+      return { content: { _tag: "File" as const, path, size, digest: known.digest }, fresh: false }
     const digest = yield* Effect.mapError(
       Digest.ofFile(path),
       ({ problem }) => new SourceError({ path, problem }),

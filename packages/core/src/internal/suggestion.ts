@@ -19,5 +19,7 @@ export const nearest = (name: string, known: ReadonlyArray<string>): string | un
   const [best] = known
     .map((candidate) => ({ candidate, edits: distance(name.toLowerCase(), candidate.toLowerCase()) }))
     .toSorted((a, b) => a.edits - b.edits)
-  return best !== undefined && best.edits <= Math.max(1, Math.floor(name.length / 3)) ? best.candidate : undefined
+  return best !== undefined && best.edits <= Math.max(1, Math.floor(name.length / 3))
+    ? best.candidate
+    : undefined
 }

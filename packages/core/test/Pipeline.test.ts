@@ -1,0 +1,138 @@
+import { Graph, Node, Pipeline, Plan, Reason, Stage, Store } from "@hila/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Schema } from "effect"
+import { join } from "node:path"
+import { temporaryDirectory } from "./temporary.ts"
+import { Numbers, toy } from "./toy.ts"
+
+const { scale, source, sum } = toy()
+const Factor = Schema.Finite.check(Schema.isGreaterThan(0))
+
+const pipeline = Pipeline.make({
+  name: "toy",
+  options: {
+    by: Pipeline.option(Factor, 2, "factor"),
+    title: Pipeline.option(Schema.String, "x", "a text"),
+  },
+  build: ({ by, title }) => ({ total: sum({ parts: [scale({ numbers: source([1]) }, { by }, title)] }) }),
+  layer: Layer.empty,
+})
+
+describe("Pipeline", () => {
+  it.effect("builds with defaults, and with options given as text", () =>
+    Effect.gen(function* () {
+      const titles = (set: Record<string, string>) =>
+        Effect.map(Pipeline.build(pipeline, set), (outputs) =>
+          Node.stages(Object.values(outputs)).map(Node.title),
+        )
+      assert.deepStrictEqual(yield* titles({}), ["scale x", "sum x"])
+      assert.deepStrictEqual(yield* titles({ title: "3", by: "0.5" }), ["scale 3", "sum 3"])
+    }),
+  )
+
+  it.effect("answers a slip of the finger with the option that was meant", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Pipeline.build(pipeline, { tittle: "a" }))
+      assert.strictEqual(
+        error.message,
+        'pipeline toy: unknown option "tittle", did you mean "title"? It takes: by, title',
+      )
+    }),
+  )
+
+  it.effect("refuses a value its schema refuses, in one line that names option and value", () =>
+    Effect.gen(function* () {
+      for (const text of ["many", "-1", "NaN"]) {
+        const error = yield* Effect.flip(Pipeline.build(pipeline, { by: text }))
+        assert.include(error.message, `option by=${text}: `)
+        assert.notInclude(error.message, "\n")
+      }
+    }),
+  )
+
+  it.effect("turns a graph that cannot be built into an error of the user's", () =>
+    Effect.gen(function* () {
+      const strict = Stage.make({
+        name: "strict",
+        version: 1,
+        params: { by: Factor },
+        output: Numbers,
+        run: () => Effect.succeed([]),
+      })
+      const bad = Pipeline.make({
+        name: "bad",
+        options: { by: Pipeline.option(Schema.Finite, -1, "factor") },
+        build: ({ by }) => ({ out: strict({}, { by }) }),
+        layer: Layer.empty,
+      })
+      const error = yield* Effect.flip(Pipeline.build(bad))
+      assert.strictEqual(error.blame, "input")
+      assert.match(error.message, /^stage strict: .*greater than 0/)
+      assert.notInclude(error.message, "\n")
+    }),
+  )
+
+  it.effect("is recognised, and nothing else is", () =>
+    Effect.sync(() => {
+      assert.isTrue(Pipeline.isPipeline(pipeline))
+      for (const other of [undefined, null, {}, "pipeline", () => 1])
+        assert.isFalse(Pipeline.isPipeline(other))
+    }),
+  )
+
+  it.effect("is drawn with its sources, slots and outputs", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        Graph.mermaid(yield* Pipeline.build(pipeline)),
+        [
+          "flowchart LR",
+          '  n0(["numbers"])',
+          '  n1["scale x · v1"]',
+          '  n2["sum x · v1"]',
+          "  n0 -->|numbers| n1",
+          "  n1 -->|parts| n2",
+          '  n2 --> out_total(("total"))',
+        ].join("\n"),
+      )
+    }),
+  )
+
+  it.effect("plans everything as never run on an empty store", () =>
+    Effect.gen(function* () {
+      const store = join(yield* temporaryDirectory, "store")
+      const plan = yield* Effect.provide(Plan.make(yield* Pipeline.build(pipeline)), Store.layer(store))
+      assert.strictEqual(
+        Plan.render(plan),
+        [
+          "  scale x  run    never ran",
+          "  sum x    waits  on scale x",
+          "1 to run, 1 may follow, 0 kept",
+        ].join("\n"),
+      )
+    }),
+  )
+})
+
+describe("Reason", () => {
+  const action = (params: Record<string, number>, started: string) => ({
+    key: started,
+    ingredients: { stage: "s", version: 1, params, inputs: {}, output: "o" },
+    kind: "file" as const,
+    digest: "d",
+    size: 1,
+    summary: "",
+    started,
+    seconds: 1,
+  })
+
+  it("compares with the nearest earlier record, the latest of those", () => {
+    const now = { stage: "s", version: 1, params: { density: 0.3, seed: 1 }, inputs: {}, output: "o" }
+    const history = [
+      action({ density: 0.5, seed: 1 }, "2026-01-01"),
+      action({ density: 0.4, seed: 1 }, "2026-01-02"),
+      action({ density: 0.9, seed: 2 }, "2026-01-03"),
+    ]
+    assert.deepStrictEqual(Reason.explain(now, history).map(Reason.render), ["density: 0.4 → 0.3"])
+    assert.deepStrictEqual(Reason.explain(now, []).map(Reason.render), ["never ran"])
+  })
+})

@@ -1,0 +1,42 @@
+/** Mistakes that must not compile. Checked by the type checker alone; nothing here runs. */
+import { Artifact, Pipeline, Source, Stage } from "@hila/core"
+import { Context, Effect, Layer, Schema } from "effect"
+
+const Golden = Artifact.json("golden", Schema.Array(Schema.String))
+const Model = Artifact.json("model", Schema.Struct({ layers: Schema.Int }))
+class Runtime extends Context.Service<Runtime, { readonly f: number }>()("typetest/Runtime") {}
+
+const score = Stage.make({
+  name: "score",
+  version: 1,
+  inputs: { model: Model, golden: Stage.each(Golden) },
+  params: { method: Schema.Literals(["revert", "add"]), limit: Schema.optionalKey(Schema.Int) },
+  output: Model,
+  run: ({ model }) => Effect.map(Runtime, () => model),
+})
+const model = Source.value(Model, { layers: 2 })
+const golden = Source.value(Golden, ["a"])
+
+const node = score({ model, golden: [golden] }, { method: "revert" })
+
+// @ts-expect-error wrong artifact in a slot
+score({ model: golden, golden: [golden] }, { method: "revert" })
+// @ts-expect-error missing slot
+score({ model }, { method: "revert" })
+// @ts-expect-error one node where many are asked
+score({ model, golden }, { method: "revert" })
+// @ts-expect-error many nodes where one is asked
+score({ model: [model], golden: [golden] }, { method: "revert" })
+// @ts-expect-error unknown parameter
+score({ model, golden: [golden] }, { method: "revert", limitt: 1 })
+// @ts-expect-error parameter of the wrong type
+score({ model, golden: [golden] }, { method: "revrt" })
+// @ts-expect-error missing parameters
+score({ model, golden: [golden] })
+
+Pipeline.make({ name: "fine", build: () => ({ node }), layer: Layer.succeed(Runtime, { f: 1 }) })
+// @ts-expect-error a service that no layer provides
+Pipeline.make({ name: "missing", build: () => ({ node }) })
+// @ts-expect-error a layer that provides another service
+Pipeline.make({ name: "wrong", build: () => ({ node }), layer: Layer.empty })
+Pipeline.make({ name: "plain", build: () => ({ model }), layer: Layer.empty })
