@@ -1,0 +1,58 @@
+/**
+ * Gates of a delta model: how far each unit's weights are on the way from base (0) to expert (1).
+ */
+import type { ModelShape } from "./ModelShape.ts"
+import type { Unit } from "./Unit.ts"
+
+export interface DeltaGates {
+  /** [layers, heads]: query rows and output columns of each query head */
+  readonly queryHeads: Float32Array
+  /** [layers, kvHeads]: key and value rows of each key-value head */
+  readonly kvHeads: Float32Array
+  /** [layers] */
+  readonly mlp: Float32Array
+  /** Every tensor outside the units. */
+  readonly residual: number
+}
+
+/** Every gate at `value`, the residual's included: 0 is the base model, 1 the expert. */
+export const filled = (shape: ModelShape, value: number): DeltaGates => ({
+  queryHeads: new Float32Array(shape.layers * shape.heads).fill(value),
+  kvHeads: new Float32Array(shape.layers * shape.kvHeads).fill(value),
+  mlp: new Float32Array(shape.layers).fill(value),
+  residual: value,
+})
+
+/** The gates with one unit set to `value`; a key-value group is its query heads and its key-value head. */
+export const set = (
+  gates: DeltaGates,
+  shape: ModelShape,
+  unit: Pick<Unit, "kind" | "layer" | "index">,
+  value: number,
+): DeltaGates => {
+  const queryHeads = gates.queryHeads.slice()
+  const kvHeads = gates.kvHeads.slice()
+  const mlp = gates.mlp.slice()
+  const { index, layer } = unit
+  switch (unit.kind) {
+    case "kvGroup": {
+      const perGroup = shape.heads / shape.kvHeads
+      const first = layer * shape.heads + index * perGroup
+      queryHeads.fill(value, first, first + perGroup)
+      kvHeads[layer * shape.kvHeads + index] = value
+      break
+    }
+    case "queryHead":
+      queryHeads[layer * shape.heads + index] = value
+      break
+    case "kvHead":
+      kvHeads[layer * shape.kvHeads + index] = value
+      break
+    case "mlp":
+      mlp[layer] = value
+      break
+  }
+  return { ...gates, queryHeads, kvHeads, mlp }
+}
+
+export { set as with }

@@ -1,0 +1,152 @@
+/**
+ * The service that runs models: opens checkpoints in a pool of worker threads.
+ *
+ * The graph of a model is written here from its architecture and points into the checkpoint's own files; there is no
+ * export step and no second copy of the weights on disk. Threads start with the first model and end with the layer.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { readFile } from "node:fs/promises"
+import { dirname } from "node:path"
+import type { CausalModel } from "./CausalModel.ts"
+import * as Causal from "./CausalModel.ts"
+import type { Checkpoint } from "./Checkpoint.ts"
+import * as Checkpoints from "./Checkpoint.ts"
+import type { DeltaModel } from "./DeltaModel.ts"
+import * as Delta from "./DeltaModel.ts"
+import * as CausalGraph from "./graphs/CausalGraph.ts"
+import { ModelError } from "./ModelError.ts"
+import type { Hyperparameters, ModelShape } from "./ModelShape.ts"
+import { encode } from "./onnx/Encode.ts"
+import type { Graph } from "./onnx/Graph.ts"
+import type { GraphError } from "./onnx/GraphError.ts"
+import type { PoolOptions, WorkerPool } from "./runtime/WorkerPool.ts"
+import * as Pool from "./runtime/WorkerPool.ts"
+import * as Tokenizer from "./Tokenizer.ts"
+
+export class LanguageModel extends Context.Service<
+  LanguageModel,
+  {
+    /** Opens a model; its sessions close with the scope. */
+    readonly open: (checkpoint: Checkpoint) => Effect.Effect<CausalModel, ModelError, Scope.Scope>
+    /** Opens the models between a base and an expert of the same shape. */
+    readonly openDelta: (
+      base: Checkpoint,
+      expert: Checkpoint,
+    ) => Effect.Effect<DeltaModel, ModelError, Scope.Scope>
+  }
+>()("@hila/model/LanguageModel") {
+  /** Runs models with a worker per CPU (at most four). */
+  static readonly layer: Layer.Layer<LanguageModel> = Layer.effect(
+    LanguageModel,
+    Effect.map(Pool.make(), (pool) => LanguageModel.of(fromPool(pool))),
+  )
+  /** Runs models within given budgets of threads and memory. */
+  static readonly layerWith = (options: PoolOptions): Layer.Layer<LanguageModel> =>
+    Layer.effect(
+      LanguageModel,
+      Effect.map(Pool.make(options), (pool) => LanguageModel.of(fromPool(pool))),
+    )
+}
+
+const nameOf = (checkpoint: Checkpoint): string => dirname(checkpoint.files["config.json"] ?? "checkpoint")
+
+const asModelError =
+  (model: string) =>
+  (error: { readonly message: string; readonly blame: "input" | "system" }): ModelError =>
+    new ModelError({ model, problem: error.message, blame: error.blame })
+
+/** Bytes of all weights of a graph once they are f32. */
+const weightBytes = (graph: Graph): number =>
+  graph.initializers.reduce(
+    (sum, { value }) => sum + 4 * value.shape.reduce<number>((n, d) => n * Number(d), 1),
+    0,
+  )
+
+/** Encodes a graph and makes its first session, so that what is wrong with it fails now. */
+const start = Effect.fnUntraced(function* (
+  pool: WorkerPool,
+  model: string,
+  graph: Result.Result<Graph, GraphError>,
+) {
+  const built = yield* Effect.mapError(Effect.fromResult(graph), asModelError(model))
+  const program = yield* pool.open(model, encode(built), weightBytes(built))
+  yield* program.warm
+  return program
+})
+
+const GenerationConfig = Schema.fromJsonString(
+  Schema.Struct({
+    eos_token_id: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.Int, Schema.Array(Schema.Int)]))),
+  }),
+)
+
+/** End-of-sequence tokens: those of generation_config.json where it names any, else those of config.json. */
+const eosTokenIds = Effect.fnUntraced(function* (checkpoint: Checkpoint, shape: ModelShape) {
+  const path = checkpoint.files["generation_config.json"]
+  if (path === undefined) return shape.eosTokenIds
+  const text = yield* Effect.tryPromise({
+    try: () => readFile(path, "utf8"),
+    catch: (cause) => new ModelError({ model: path, problem: String(cause), blame: "system" }),
+  })
+  const { eos_token_id: eos } = yield* Effect.mapError(
+    Schema.decodeUnknownEffect(GenerationConfig)(text),
+    () =>
+      new ModelError({
+        model: path,
+        problem: "expected JSON with eos_token_id as one or more integers",
+        blame: "input",
+      }),
+  )
+  return eos === undefined || eos === null ? shape.eosTokenIds : typeof eos === "number" ? [eos] : eos
+})
+
+const compared: ReadonlyArray<keyof Hyperparameters> = [
+  "vocabSize",
+  "hiddenSize",
+  "layers",
+  "heads",
+  "kvHeads",
+  "headDim",
+  "intermediateSize",
+  "normEps",
+  "ropeTheta",
+  "tiedEmbeddings",
+]
+
+/** The service over a pool that is already there. */
+export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
+  open: Effect.fnUntraced(function* (checkpoint) {
+    const name = nameOf(checkpoint)
+    const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
+    const program = yield* start(pool, name, CausalGraph.causal(shape, checkpoint.tensors))
+    return Causal.make({
+      name,
+      checkpoint,
+      shape,
+      program,
+      tokenizer: yield* Effect.cached(Tokenizer.open(checkpoint)),
+      eosTokenIds: yield* eosTokenIds(checkpoint, shape),
+    })
+  }),
+  openDelta: Effect.fnUntraced(function* (base, expert) {
+    const name = nameOf(expert)
+    const shape = yield* Effect.mapError(Checkpoints.validate(base), asModelError(nameOf(base)))
+    const other = yield* Effect.mapError(Checkpoints.validate(expert), asModelError(name))
+    for (const key of compared) {
+      if (shape[key] !== other[key]) {
+        return yield* new ModelError({
+          model: name,
+          problem: `is no fine-tune of ${nameOf(base)}: ${key}: expected ${String(shape[key])}, got ${String(other[key])}`,
+          blame: "input",
+        })
+      }
+    }
+    const program = yield* start(pool, name, CausalGraph.delta(shape, base.tensors, expert.tensors))
+    return Delta.make(name, shape, program)
+  }),
+})

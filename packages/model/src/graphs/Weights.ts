@@ -1,0 +1,114 @@
+/**
+ * Where a decoder graph gets its weights from.
+ *
+ * The decoder asks for tensors by name and says to which unit each belongs; the source decides what they are: the
+ * tensors of one checkpoint (`stored`), or a point between two checkpoints that moves with gates (`interpolated`).
+ * Weights stay in their stored type in the file; the graph casts them to f32.
+ */
+import type { TensorInfo } from "../Safetensors.ts"
+import * as ElementType from "../onnx/ElementType.ts"
+import type { Builder, Value } from "../onnx/Graph.ts"
+import * as Op from "../onnx/Op.ts"
+
+/** The unit a tensor belongs to; `axis` is the axis its heads lie along (0 = rows, 1 = columns). */
+export type Owner =
+  | { readonly _tag: "QueryHeads" | "KvHeads"; readonly layer: number; readonly axis: 0 | 1 }
+  | { readonly _tag: "Mlp"; readonly layer: number }
+  | { readonly _tag: "Residual" }
+
+export interface Weights {
+  /** A whole tensor as f32, checked against the shape the architecture gives it. */
+  readonly tensor: (name: string, shape: ReadonlyArray<number>, owner: Owner) => Value<"f32">
+  /** Rows of a `[rows, width]` tensor, one per index: the lookup of an embedding. Always a residual tensor. */
+  readonly rows: (name: string, shape: ReadonlyArray<number>, indices: Value<"i32">) => Value<"f32">
+}
+
+/** The tensors of a checkpoint by name. */
+export type Tensors = ReadonlyMap<string, TensorInfo>
+
+/** A tensor as it is stored; fails when it is absent, of another shape, or of a type a graph cannot read. */
+const read = (
+  builder: Builder,
+  tensors: Tensors,
+  prefix: string,
+  name: string,
+  shape: ReadonlyArray<number>,
+): Value<ElementType.StoredType> => {
+  const info = tensors.get(name) ?? builder.fail("weight", `the checkpoint has no tensor "${name}"`)
+  if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
+    builder.fail("weight", `"${name}": expected [${shape.join(", ")}], got [${info.shape.join(", ")}]`)
+  }
+  const type =
+    ElementType.fromDtype(info.dtype) ??
+    builder.fail("weight", `"${name}": expected F32, F16 or BF16 weights, got ${info.dtype}`)
+  return builder.weight(`${prefix}${name}`, type, shape, info)
+}
+
+/** The weights of one checkpoint, as they are. */
+export const stored = (builder: Builder, tensors: Tensors, prefix = ""): Weights => {
+  const casts = new Map<string, Value<"f32">>()
+  return {
+    tensor: (name, shape) => {
+      const known = casts.get(name)
+      if (known !== undefined) return known
+      const value = Op.cast(read(builder, tensors, prefix, name, shape), "f32")
+      casts.set(name, value)
+      return value
+    },
+    rows: (name, shape, indices) =>
+      Op.cast(Op.gather(read(builder, tensors, prefix, name, shape), indices, 0), "f32"),
+  }
+}
+
+/** The gates of a delta graph: 0 is base, 1 is expert. */
+export interface Gates {
+  /** [layers, heads] */
+  readonly queryHeads: Value<"f32">
+  /** [layers, kvHeads] */
+  readonly kvHeads: Value<"f32">
+  /** [layers] */
+  readonly mlp: Value<"f32">
+  /** scalar: every tensor outside the units */
+  readonly residual: Value<"f32">
+}
+
+/** W = base + gate · (expert − base), with the gate of the unit each row or column belongs to. */
+export const interpolated = (builder: Builder, base: Weights, expert: Weights, gates: Gates): Weights => {
+  const between = (from: Value<"f32">, to: Value<"f32">, gate: Value<"f32">) =>
+    Op.add(from, Op.mul(gate, Op.sub(to, from)))
+  const ofLayer = (gate: Value<"f32">, layer: number) => Op.gather(gate, builder.indices(layer), 0)
+  const cache = new Map<string, Value<"f32">>()
+  const build: Weights["tensor"] = (name, shape, owner) => {
+    const [from, to] = [base.tensor(name, shape, owner), expert.tensor(name, shape, owner)]
+    switch (owner._tag) {
+      case "Residual":
+        return between(from, to, gates.residual)
+      case "Mlp":
+        return between(from, to, ofLayer(gates.mlp, owner.layer))
+      case "QueryHeads":
+      case "KvHeads": {
+        const gate = ofLayer(owner._tag === "QueryHeads" ? gates.queryHeads : gates.kvHeads, owner.layer)
+        const heads = Op.dim(gate, 0)
+        const size = shape[owner.axis] ?? 0
+        // [.., heads · d, ..] seen as [.., heads, d, ..]: one gate per head broadcasts over its rows or columns.
+        const split = shape.toSpliced(owner.axis, 1, Number(heads), size / Number(heads))
+        const aligned = Op.reshape(
+          gate,
+          split.map((_, i) => (i === owner.axis ? heads : 1)),
+        )
+        return Op.reshape(between(Op.reshape(from, split), Op.reshape(to, split), aligned), shape)
+      }
+    }
+  }
+  return {
+    tensor: (name, shape, owner) => {
+      const known = cache.get(name)
+      if (known !== undefined) return known
+      const value = build(name, shape, owner)
+      cache.set(name, value)
+      return value
+    },
+    rows: (name, shape, indices) =>
+      between(base.rows(name, shape, indices), expert.rows(name, shape, indices), gates.residual),
+  }
+}

@@ -1,0 +1,6 @@
+/**
+ * Every operator a graph can be written with. Each checks element types (by type) and shapes (while building).
+ */
+export * from "./Contraction.ts"
+export * from "./Elementwise.ts"
+export { concat, dim, gather, gatherElements, halves, reshape, transpose } from "./Layout.ts"

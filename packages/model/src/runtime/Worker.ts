@@ -1,0 +1,151 @@
+/**
+ * The worker thread: owns ONNX Runtime sessions, since `session.run` blocks the thread it is called on.
+ *
+ * The only module that imports onnxruntime-node, and the entry of a thread, so it imports nothing of the package but
+ * types. Weight files are hard-linked into a private directory beside the graph, because ONNX Runtime refuses external
+ * data whose resolved path leaves the graph's directory (symbolic links included). The directory is removed as soon as
+ * the session exists: mapped files stay readable.
+ */
+import { linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { parentPort } from "node:worker_threads"
+import * as ort from "onnxruntime-node"
+import type {
+  CacheUse,
+  Envelope,
+  Reply,
+  Request,
+  SessionSpec,
+  Tensor,
+  Tensors,
+  WeightAccess,
+} from "./Protocol.ts"
+
+const sessions = new Map<number, ort.InferenceSession>()
+/** Kept outputs by cache, under the input names of the next run. */
+const caches = new Map<number, Readonly<Record<string, ort.Tensor>>>()
+
+/** Where linking is impossible: another device, no permission to link a file of someone else, no hard links at all. */
+const unlinkable = new Set(["EXDEV", "EPERM", "EACCES", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
+
+const createLinked = async (spec: SessionSpec, options: ort.InferenceSession.SessionOptions) => {
+  const directory = mkdtempSync(join(tmpdir(), "hila-graph-"))
+  try {
+    for (const { location, path } of spec.weights) linkSync(path, join(directory, location))
+    const graph = join(directory, "graph.onnx")
+    writeFileSync(graph, spec.model)
+    return await ort.InferenceSession.create(graph, options)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+const createInMemory = (spec: SessionSpec, options: ort.InferenceSession.SessionOptions) =>
+  ort.InferenceSession.create(spec.model, {
+    ...options,
+    externalData: spec.weights.map(({ location, path }) => ({ path: location, data: readFileSync(path) })),
+  })
+
+const open = async (session: number, spec: SessionSpec): Promise<WeightAccess> => {
+  const options: ort.InferenceSession.SessionOptions = {
+    executionProviders: ["cpu"],
+    executionMode: "sequential",
+    graphOptimizationLevel: "all",
+    intraOpNumThreads: spec.threads,
+    interOpNumThreads: 1,
+    logSeverityLevel: 3,
+  }
+  const inMemory = async (): Promise<WeightAccess> => {
+    sessions.set(session, await createInMemory(spec, options))
+    return "memory"
+  }
+  if (spec.access === "memory") return inMemory()
+  return createLinked(spec, options).then(
+    (created): WeightAccess => {
+      sessions.set(session, created)
+      return "link"
+    },
+    (error: unknown) => {
+      const code = error instanceof Error && "code" in error ? String(error.code) : ""
+      return unlinkable.has(code) ? inMemory() : Promise.reject(error)
+    },
+  )
+}
+
+/** The rows `select` of axis 0. */
+const selectRows = (tensor: ort.Tensor, select: ReadonlyArray<number>): ort.Tensor => {
+  const data = tensor.data as Float32Array
+  const [batch = 1, ...rest] = tensor.dims
+  const width = data.length / Math.max(batch, 1)
+  const out = new Float32Array(select.length * width)
+  select.forEach((row, i) => out.set(data.subarray(row * width, (row + 1) * width), i * width))
+  return new ort.Tensor("float32", out, [select.length, ...rest])
+}
+
+const cached = (use: CacheUse | undefined): Readonly<Record<string, ort.Tensor>> => {
+  const kept = use === undefined ? undefined : caches.get(use.cache)
+  if (kept === undefined) return {}
+  const select = use?.select
+  if (select === undefined) return kept
+  return Object.fromEntries(Object.entries(kept).map(([name, tensor]) => [name, selectRows(tensor, select)]))
+}
+
+const run = async (request: Extract<Request, { _tag: "Run" }>): Promise<Tensors> => {
+  const session = sessions.get(request.session)
+  if (session === undefined) return Promise.reject(new Error(`session ${request.session} is not open`))
+  const feeds: Record<string, ort.Tensor> = {}
+  for (const [name, { data, dims, type }] of Object.entries(request.feeds)) {
+    feeds[name] = new ort.Tensor(type, data, dims)
+  }
+  Object.assign(feeds, cached(request.cache))
+  const keep = request.cache?.keep ?? {}
+  const results = await session.run(feeds, [...request.fetches, ...Object.keys(keep)])
+  const kept: Record<string, ort.Tensor> = {}
+  for (const [output, input] of Object.entries(keep)) {
+    const tensor = results[output]
+    if (tensor !== undefined) kept[input] = tensor
+  }
+  if (request.cache !== undefined) caches.set(request.cache.cache, kept)
+  const outputs: Record<string, Tensor> = {}
+  for (const name of request.fetches) {
+    const tensor = results[name]
+    if (tensor === undefined) return Promise.reject(new Error(`the graph has no output "${name}"`))
+    // The three element types graphs of this package return.
+    outputs[name] = { type: tensor.type, dims: tensor.dims, data: tensor.data } as Tensor
+  }
+  return outputs
+}
+
+const handle = async (request: Request): Promise<Reply> => {
+  switch (request._tag) {
+    case "Open":
+      return { _tag: "Done", outputs: {}, access: await open(request.session, request.spec) }
+    case "Run":
+      return { _tag: "Done", outputs: await run(request) }
+    case "Forget":
+      caches.delete(request.cache)
+      return { _tag: "Done", outputs: {} }
+    case "Close":
+      await sessions.get(request.session)?.release()
+      sessions.delete(request.session)
+      return { _tag: "Done", outputs: {} }
+  }
+}
+
+const serve = async ({ body, id }: Envelope<Request>): Promise<void> => {
+  let reply: Reply
+  try {
+    reply = await handle(body)
+  } catch (error) {
+    reply = { _tag: "Failed", problem: error instanceof Error ? error.message : String(error) }
+  }
+  const buffers = reply._tag === "Done" ? Object.values(reply.outputs).map(({ data }) => data.buffer) : []
+  parentPort?.postMessage({ id, body: reply } satisfies Envelope<Reply>, buffers as Array<ArrayBuffer>)
+}
+
+// Requests are answered one after another: a run blocks the thread anyway, and caches rely on the order.
+let queue = Promise.resolve()
+parentPort?.on("message", (envelope: Envelope<Request>) => {
+  queue = queue.then(() => serve(envelope))
+})

@@ -1,0 +1,174 @@
+/**
+ * A pool of worker threads that own ONNX Runtime sessions, with a thread and a memory budget.
+ *
+ * A model is opened as a *program*: its graph and weight files. The pool makes a session of it in a worker when one is
+ * first needed there, and again when that worker was replaced. Small programs run in every worker at once, one session
+ * each; a program whose copies would not fit in the memory budget runs in one worker with all threads.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { availableParallelism } from "node:os"
+import { ModelError } from "../ModelError.ts"
+import type { EncodedModel } from "../onnx/Encode.ts"
+import type { CacheUse, Tensors, WeightAccess } from "./Protocol.ts"
+import type { RequestFailure, WorkerThread } from "./WorkerThread.ts"
+import * as Thread from "./WorkerThread.ts"
+
+export interface PoolOptions {
+  /** Worker threads, ≥ 1. Default: as many as `threads`, at most 4. */
+  readonly workers?: number
+  /** Threads for computing in all workers together, ≥ 1. Default: the machine's. */
+  readonly threads?: number
+  /** Bytes that copies of one model's weights may take in all workers together. Default: 1 GiB. */
+  readonly memory?: number
+  /** Whether workers link weight files (falling back to memory) or always read them into memory. Default: link. */
+  readonly weightAccess?: WeightAccess
+}
+
+/** A session in one worker, held by one caller at a time. */
+export interface Lease {
+  /** Runs the graph; input buffers are detached. Names in `cache.keep` stay in the worker for the next run. */
+  readonly run: (
+    feeds: Tensors,
+    fetches: ReadonlyArray<string>,
+    cache?: Omit<CacheUse, "cache">,
+  ) => Effect.Effect<Tensors, ModelError>
+}
+
+export interface WorkerPool {
+  /** Registers a program; its sessions close with the scope. `weightBytes` is the size of its weights as f32. */
+  readonly open: (
+    model: string,
+    encoded: EncodedModel,
+    weightBytes: number,
+  ) => Effect.Effect<OpenProgram, never, Scope.Scope>
+  /** The threads, for tests that stop one. */
+  readonly threads: ReadonlyArray<WorkerThread>
+}
+
+export interface OpenProgram {
+  /** Makes a session now, so that a graph or weights ONNX Runtime refuses fail here. */
+  readonly warm: Effect.Effect<WeightAccess, ModelError>
+  /** Sessions that may run at the same time. */
+  readonly width: number
+  /** Waits for a worker and uses its session of this program. */
+  readonly lease: <A, E, R>(
+    use: (lease: Lease) => Effect.Effect<A, E, R>,
+  ) => Effect.Effect<A, E | ModelError, R>
+}
+
+interface Slot {
+  readonly thread: WorkerThread
+  readonly lock: Semaphore.Semaphore
+  /** Leases held or waited for. */
+  load: number
+}
+
+/** A pool whose threads end with the scope. No thread starts before the first session is needed. */
+export const make = Effect.fnUntraced(function* (
+  options: PoolOptions = {},
+): Effect.fn.Return<WorkerPool, never, Scope.Scope> {
+  const threads = Math.max(1, Math.floor(options.threads ?? availableParallelism()))
+  const workers = Math.max(1, Math.floor(options.workers ?? Math.min(threads, 4)))
+  const memory = options.memory ?? 2 ** 30
+  const slots: ReadonlyArray<Slot> = Array.from({ length: workers }, () => ({
+    thread: Thread.make(),
+    lock: Semaphore.makeUnsafe(1),
+    load: 0,
+  }))
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach(slots, ({ thread }) => thread.terminate, { concurrency: "unbounded", discard: true }),
+  )
+  let nextSession = 0
+  let nextCache = 0
+
+  const open: WorkerPool["open"] = Effect.fnUntraced(function* (model, encoded, weightBytes) {
+    const session = nextSession++
+    const copies = Math.min(workers, Math.max(1, Math.floor(memory / Math.max(weightBytes, 1))))
+    const allowed = slots.toSorted((a, b) => a.load - b.load).slice(0, copies)
+    const spec = {
+      model: encoded.bytes,
+      weights: encoded.weights,
+      threads: Math.max(1, Math.floor(threads / copies)),
+      access: options.weightAccess ?? "link",
+    }
+    /** Where a session is open: slot → the thread's generation at that time. */
+    const opened = new Map<Slot, number>()
+    let access: WeightAccess = spec.access
+
+    const failed = ({ died, problem }: RequestFailure) =>
+      new ModelError({
+        model,
+        problem: died
+          ? `${problem}; run it again, the pool starts a new one`
+          : `ONNX Runtime: ${oneLine(problem)}`,
+        blame: "system",
+      })
+    const ensureOpen = Effect.fnUntraced(function* (slot: Slot) {
+      if (opened.get(slot) === slot.thread.generation()) return
+      const reply = yield* Effect.mapError(slot.thread.request({ _tag: "Open", session, spec }), failed)
+      access = reply.access ?? access
+      opened.set(slot, slot.thread.generation())
+    })
+
+    const lease: OpenProgram["lease"] = (use) =>
+      Effect.suspend(() => {
+        const slot = allowed.reduce((least, candidate) => (candidate.load < least.load ? candidate : least))
+        slot.load += 1
+        const body = Effect.gen(function* () {
+          yield* ensureOpen(slot)
+          const cache = nextCache++
+          let caches = false
+          return yield* Effect.ensuring(
+            use({
+              run: (feeds, fetches, cacheUse) => {
+                if (cacheUse !== undefined) caches = true
+                return slot.thread
+                  .request(
+                    {
+                      _tag: "Run",
+                      session,
+                      feeds,
+                      fetches,
+                      ...(cacheUse === undefined ? {} : { cache: { ...cacheUse, cache } }),
+                    },
+                    Object.values(feeds).map(({ data }) => data.buffer as ArrayBuffer),
+                  )
+                  .pipe(
+                    Effect.map(({ outputs }) => outputs),
+                    Effect.mapError(failed),
+                  )
+              },
+            }),
+            Effect.suspend(() =>
+              caches && opened.get(slot) === slot.thread.generation()
+                ? Effect.ignore(slot.thread.request({ _tag: "Forget", cache }))
+                : Effect.void,
+            ),
+          )
+        })
+        return slot.lock.withPermit(body).pipe(Effect.ensuring(Effect.sync(() => void (slot.load -= 1))))
+      })
+
+    yield* Effect.addFinalizer(() =>
+      Effect.forEach(
+        [...opened].filter(([slot, generation]) => slot.thread.generation() === generation),
+        ([slot]) => Effect.ignore(slot.thread.request({ _tag: "Close", session })),
+        { concurrency: "unbounded", discard: true },
+      ),
+    )
+    return {
+      warm: Effect.map(
+        lease(() => Effect.void),
+        () => access,
+      ),
+      width: copies,
+      lease,
+    }
+  })
+
+  return { open, threads: slots.map(({ thread }) => thread) }
+})
+
+const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim()

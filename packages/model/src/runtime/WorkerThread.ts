@@ -1,0 +1,91 @@
+/**
+ * One worker thread seen from the main thread: requests with replies, a fresh thread after a death.
+ *
+ * The thread starts with the first request. When it ends without being asked to, every pending request fails with the
+ * exit code and the next request starts a new thread, in which no session is open.
+ */
+import * as Effect from "effect/Effect"
+import { Worker } from "node:worker_threads"
+import type { Envelope, Reply, Request } from "./Protocol.ts"
+
+const entry = new URL(import.meta.url.endsWith(".ts") ? "./Worker.ts" : "./Worker.js", import.meta.url)
+
+/** Why a request got no answer: the thread ended, or the request itself was refused. */
+export interface RequestFailure {
+  readonly problem: string
+  readonly died: boolean
+}
+
+interface Living {
+  readonly worker: Worker
+  readonly pending: Map<
+    number,
+    (result: Effect.Effect<Extract<Reply, { _tag: "Done" }>, RequestFailure>) => void
+  >
+}
+
+export interface WorkerThread {
+  /** Sends a request; buffers in `transfer` are detached from the caller. */
+  readonly request: (
+    request: Request,
+    transfer?: ReadonlyArray<ArrayBuffer>,
+  ) => Effect.Effect<Extract<Reply, { _tag: "Done" }>, RequestFailure>
+  /** Counts the threads that ended so far; a session opened under another count is gone. */
+  readonly generation: () => number
+  /** Ends the thread, if it runs; pending requests fail. */
+  readonly terminate: Effect.Effect<void>
+}
+
+/** A thread that has not started yet. */
+export const make = (): WorkerThread => {
+  let living: Living | undefined
+  let generation = 0
+  let nextId = 0
+
+  const start = (): Living => {
+    // The entry imports nothing of the package at run time, so it needs none of the parent's conditions or loaders.
+    const worker = new Worker(entry, {
+      execArgv: ["--disable-warning=ExperimentalWarning"],
+      name: "hila-model",
+    })
+    const started: Living = { worker, pending: new Map() }
+    let cause = ""
+    worker.on("message", ({ body, id }: Envelope<Reply>) => {
+      const resume = started.pending.get(id)
+      started.pending.delete(id)
+      resume?.(
+        body._tag === "Done" ? Effect.succeed(body) : Effect.fail({ problem: body.problem, died: false }),
+      )
+    })
+    worker.on("error", (error) => {
+      cause = `: ${error instanceof Error ? error.message : String(error)}`
+    })
+    worker.on("exit", (code) => {
+      if (living === started) {
+        living = undefined
+        generation += 1
+      }
+      const failure = { problem: `the worker thread stopped with exit code ${code}${cause}`, died: true }
+      for (const resume of started.pending.values()) resume(Effect.fail(failure))
+      started.pending.clear()
+    })
+    return started
+  }
+
+  return {
+    request: (request, transfer = []) =>
+      Effect.callback((resume) => {
+        living ??= start()
+        const { pending, worker } = living
+        const id = nextId++
+        pending.set(id, resume)
+        worker.postMessage({ id, body: request } satisfies Envelope<Request>, [...transfer])
+        return Effect.sync(() => void pending.delete(id))
+      }),
+    generation: () => generation,
+    terminate: Effect.suspend(() => {
+      const worker = living?.worker
+      return worker === undefined ? Effect.void : Effect.promise(() => worker.terminate())
+    }),
+  }
+}
