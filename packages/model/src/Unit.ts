@@ -1,0 +1,122 @@
+/**
+ * Units: the parts of a decoder that are scored, pruned and weighted, as exact and disjoint slices of tensors.
+ *
+ * With the residual tensors, the units of a scheme cover every scalar of a checkpoint once, so the deltas of all units
+ * and of the residual sum to the whole delta. A unit says where its weights are; it holds none.
+ */
+import * as Effect from "effect/Effect"
+import type { LayerTensors, ModelShape, Projection } from "./Architecture.ts"
+import { type Checkpoint, validate } from "./Checkpoint.ts"
+import type { ArchitectureError, CheckpointError } from "./ModelError.ts"
+import type { Kind, Scheme } from "./UnitTable.ts"
+
+/** `kvGroup`: query, key, value and output of one key-value group; `queryHead`: query and output; `kvHead`: key and value. */
+export type UnitKind = typeof Kind.Type
+
+/** `kvGroup` divides a layer into key-value groups and the MLP; `queryHead` into query heads, key-value heads and the MLP. */
+export type UnitScheme = typeof Scheme.Type
+
+/** Rows (axis 0) or columns (axis 1) `[start, end)` of a tensor; whole along the other axis. */
+export interface Slice {
+  readonly tensor: string
+  readonly axis: 0 | 1
+  readonly start: number
+  readonly end: number
+}
+
+/** A part of one layer. */
+export interface Unit {
+  /** `layers.0.kvGroup.1`, `layers.0.mlp`. */
+  readonly id: string
+  readonly kind: UnitKind
+  readonly layer: number
+  /** Which group or head of the layer; 0 for the MLP. */
+  readonly index: number
+  readonly slices: ReadonlyArray<Slice>
+  /** Scalars in all slices. */
+  readonly size: number
+}
+
+/** A checkpoint divided: disjoint units, and the tensors outside of every unit, whole. */
+export interface Partition {
+  readonly units: ReadonlyArray<Unit>
+  readonly residual: ReadonlyArray<string>
+}
+
+/**
+ * Divides a checkpoint by a scheme, layer by layer, heads before the MLP.
+ *
+ * Biases of query, key and value go with their rows and those of the MLP with the MLP; the bias of the output
+ * projection belongs to no head and is residual, like norms, embedding and head.
+ */
+export const partition = Effect.fnUntraced(function* (
+  checkpoint: Checkpoint,
+  scheme: UnitScheme,
+): Effect.fn.Return<Partition, ArchitectureError | CheckpointError> {
+  const shape = yield* validate(checkpoint)
+  const units = Array.from({ length: shape.layers }, (_, l) => layerUnits(shape, l, scheme)).flat()
+  const covered = new Set(units.flatMap(({ slices }) => slices.map(({ tensor }) => tensor)))
+  return { units, residual: [...checkpoint.tensors.keys()].filter((name) => !covered.has(name)) }
+})
+
+/** Scalars in the slices of a unit that lie in one tensor of this shape. */
+export const sliceSize = ({ axis, end, start }: Slice, shape: ReadonlyArray<number>): number =>
+  (end - start) * shape.reduce((product, size, i) => (i === axis ? product : product * size), 1)
+
+const layerUnits = (shape: ModelShape, l: number, scheme: UnitScheme): ReadonlyArray<Unit> => {
+  const layer = shape.layer(l)
+  const unit = (kind: UnitKind, index: number, slices: ReadonlyArray<Slice>): Unit => ({
+    id: kind === "mlp" ? `layers.${l}.mlp` : `layers.${l}.${kind}.${index}`,
+    kind,
+    layer: l,
+    index,
+    slices,
+    size: slices.reduce((sum, slice) => sum + sliceSize(slice, shape.expected.get(slice.tensor) ?? []), 0),
+  })
+  const many = (kind: UnitKind, count: number, slices: (index: number) => ReadonlyArray<Slice>) =>
+    Array.from({ length: count }, (_, index) => unit(kind, index, slices(index)))
+  const groupSize = shape.heads / shape.kvHeads
+  const heads =
+    scheme === "kvGroup"
+      ? many("kvGroup", shape.kvHeads, (group) => [
+          ...rows(layer.query, group, groupSize * shape.headDim),
+          ...keyValue(layer, group, shape.headDim),
+          columns(layer.output, group, groupSize * shape.headDim),
+        ])
+      : [
+          ...many("queryHead", shape.heads, (head) => [
+            ...rows(layer.query, head, shape.headDim),
+            columns(layer.output, head, shape.headDim),
+          ]),
+          ...many("kvHead", shape.kvHeads, (head) => keyValue(layer, head, shape.headDim)),
+        ]
+  return [...heads, unit("mlp", 0, mlp(layer, shape))]
+}
+
+/** Block `index` of `size` rows of a projection, with the same entries of its bias. */
+const rows = ({ bias, weight }: Projection, index: number, size: number): ReadonlyArray<Slice> =>
+  [weight, ...(bias === undefined ? [] : [bias])].map((tensor) => ({
+    tensor,
+    axis: 0,
+    start: index * size,
+    end: (index + 1) * size,
+  }))
+
+/** Block `index` of `size` columns of a projection's weight; its bias has none. */
+const columns = ({ weight }: Projection, index: number, size: number): Slice => ({
+  tensor: weight,
+  axis: 1,
+  start: index * size,
+  end: (index + 1) * size,
+})
+
+const keyValue = (layer: LayerTensors, index: number, headDim: number): ReadonlyArray<Slice> => [
+  ...rows(layer.key, index, headDim),
+  ...rows(layer.value, index, headDim),
+]
+
+const mlp = (layer: LayerTensors, shape: ModelShape): ReadonlyArray<Slice> => [
+  ...rows(layer.gate, 0, shape.intermediateSize),
+  ...rows(layer.up, 0, shape.intermediateSize),
+  ...rows(layer.down, 0, shape.hiddenSize),
+]
