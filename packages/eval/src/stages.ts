@@ -1,9 +1,8 @@
 /**
  * Evaluation as pipeline stages: thin wrappers that open models, checkpoint batches and name columns.
  */
-import { Stage } from "@hila/core"
+import { Artifact, Stage } from "@hila/core"
 import { Checkpoint, Example, LanguageModel, Question } from "@hila/model"
-import { Artifact } from "@hila/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Accuracy from "./Accuracy.ts"
@@ -14,6 +13,7 @@ import * as Micro from "./Micro.ts"
 import * as MicroRules from "./MicroRules.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const Positive = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
 /** Seeded questions of the micro task: `take` of one domain and side, after the first `skip`. */
 export const questions = Stage.make({
@@ -35,7 +35,7 @@ export const accuracy = Stage.make({
   name: "accuracy",
   version: 1,
   inputs: { model: Checkpoint.artifact, questions: Stage.each(Question.artifact) },
-  params: { maxTokens: Schema.Int, stop: Schema.Array(Schema.String) },
+  params: { maxTokens: Positive, stop: Schema.Array(Schema.String) },
   output: Accuracy.artifact,
   run: Effect.fn(function* ({ model: checkpoint, questions: sets }, options) {
     const service = yield* LanguageModel

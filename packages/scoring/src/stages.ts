@@ -8,6 +8,8 @@ import * as Schema from "effect/Schema"
 import * as Golden from "./Golden.ts"
 import * as Importance from "./Importance.ts"
 
+const Positive = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
+
 const Answers = Artifact.jsonl(
   "answers",
   Schema.Struct({
@@ -25,9 +27,9 @@ export const golden = Stage.make({
   version: 1,
   inputs: { teacher: Checkpoint.artifact, questions: Question.artifact },
   params: {
-    maxTokens: Schema.Int,
+    maxTokens: Positive,
     stop: Schema.optionalKey(Schema.Array(Schema.String)),
-    keep: Schema.optionalKey(Schema.Int),
+    keep: Schema.optionalKey(Positive),
   },
   output: Golden.artifact,
   run: Effect.fn(function* ({ questions, teacher: checkpoint }, options) {
@@ -41,6 +43,9 @@ export const golden = Stage.make({
     return yield* Golden.select(answers.flat(), options)
   }, Effect.scoped),
 })
+
+// Few short examples fill one worker; units side by side fill the others.
+const concurrency = 4
 
 const Losses = Schema.Array(Schema.Finite)
 
@@ -66,7 +71,7 @@ export const importance = Stage.make({
     const differences = yield* Stage.forEach(
       units,
       (unit) => Importance.ofUnit(delta, examples, references, unit, options.method),
-      { part: (unit) => unit.id, output: Artifact.json("differences", Losses) },
+      { part: (unit) => unit.id, output: Artifact.json("differences", Losses), concurrency },
     )
     return Importance.table(units, differences, options)
   }, Effect.scoped),

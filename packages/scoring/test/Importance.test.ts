@@ -1,4 +1,4 @@
-import { assert, describe, it, layer } from "@effect/vitest"
+import { assert, describe, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
 import { Checkpoint, LanguageModel, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
