@@ -1,0 +1,219 @@
+/** The command tree: `hila run | plan | explain | graph`, its arguments, flags and help. */
+import { type Event, Events, Explain, Graph, Node, Pipeline, Plan, Run, Store } from "@hila/core"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { resolve } from "node:path"
+import { StageError, UsageError } from "./CliError.ts"
+import * as Display from "./Display.ts"
+import * as Outputs from "./Outputs.ts"
+import * as PipelineFile from "./PipelineFile.ts"
+
+const pipeline = Argument.String("pipeline.ts").pipe(
+  Argument.withDescription("A module whose default export is a pipeline"),
+)
+const set = Flag.String("set").pipe(
+  Flag.withMetavar("name=value"),
+  Flag.withDescription("Sets an option of the pipeline; may be given several times"),
+  Flag.atLeast(0),
+)
+const store = Flag.String("store").pipe(
+  Flag.withMetavar("directory"),
+  Flag.withDescription("Where results are kept; .hila by default"),
+  Flag.withDefault(".hila"),
+)
+const json = Flag.Boolean("json").pipe(
+  Flag.withDescription("Prints JSON for programs instead of text for people"),
+  Flag.withDefault(false),
+)
+const debug = Flag.Boolean("debug").pipe(
+  Flag.withDescription("Shows where in the code an error arose"),
+  Flag.withDefault(false),
+)
+const jobs = Flag.Int("jobs").pipe(
+  Flag.withMetavar("n"),
+  Flag.withDescription("Stages that run at the same time; the number of processors by default"),
+  Flag.withSchema(Schema.Int.check(Schema.isGreaterThan(0))),
+  Flag.optional,
+)
+
+/** `name=value` arguments as a record. */
+const options = Effect.fnUntraced(function* (given: ReadonlyArray<string>) {
+  const values: Record<string, string> = {}
+  for (const text of given) {
+    const at = text.indexOf("=")
+    if (at < 1) return yield* new UsageError({ problem: `--set ${text}: expected name=value` })
+    values[text.slice(0, at)] = text.slice(at + 1)
+  }
+  return values
+})
+
+/** The pipeline of a file and its nodes under the options given. */
+const open = Effect.fnUntraced(function* (given: {
+  readonly pipeline: string
+  readonly set: ReadonlyArray<string>
+}) {
+  const values = yield* options(given.set)
+  const loaded = yield* PipelineFile.load(given.pipeline)
+  return { loaded, nodes: yield* Pipeline.build(loaded, values) }
+})
+
+const chosen = Effect.fnUntraced(function* (
+  nodes: Readonly<Record<string, Node.AnyNode>>,
+  names: ReadonlyArray<string>,
+) {
+  const unknown = names.find((name) => !Object.hasOwn(nodes, name))
+  if (unknown !== undefined) {
+    const problem = `there is no output "${unknown}"; the pipeline has ${Object.keys(nodes).join(", ")}`
+    return yield* new UsageError({ problem })
+  }
+  return names.length === 0
+    ? nodes
+    : Object.fromEntries(Object.entries(nodes).filter(([name]) => names.includes(name)))
+})
+
+const display = (asJson: boolean): Display.Display => {
+  const { stdout } = process
+  const write = (text: string) => void stdout.write(text)
+  if (asJson) return Display.json(write)
+  return stdout.isTTY ? Display.live({ write, columns: () => stdout.columns || 80 }) : Display.plain(write)
+}
+
+const run = Command.make(
+  "run",
+  {
+    pipeline,
+    outputs: Argument.String("output").pipe(
+      Argument.withDescription("Outputs to make; all of them by default"),
+      Argument.variadic(),
+    ),
+    set,
+    store,
+    jobs,
+    json,
+    debug,
+  },
+  Effect.fnUntraced(function* (given) {
+    const { loaded, nodes } = yield* open(given)
+    const wanted = yield* chosen(nodes, given.outputs)
+    const screen = yield* Effect.acquireRelease(
+      Effect.sync(() => display(given.json)),
+      (opened) => Effect.sync(opened.close),
+    )
+    const failed = new Map<string, string>()
+    const emit = (event: Event) =>
+      Effect.sync(() => {
+        if (event._tag === "Failed") failed.set(event.message, event.node)
+        screen.emit(event)
+      })
+    const values = yield* Run.outputs(wanted, {
+      pipeline: loaded.name,
+      ...Option.match(given.jobs, { onNone: () => ({}), onSome: (n) => ({ jobs: n }) }),
+    }).pipe(
+      Effect.mapError((cause) => StageError.of(cause, failed)),
+      Effect.provideService(Events, { emit }),
+      Effect.provide(Layer.mergeAll(loaded.layer, Store.layer(resolve(given.store)))),
+    )
+    yield* Effect.sync(screen.close)
+    yield* Console.log(given.json ? Outputs.toJson(wanted, values) : Outputs.show(wanted, values))
+  }, Effect.scoped),
+).pipe(
+  Command.withDescription("Makes a pipeline's outputs, computing only what changed, and prints them"),
+  Command.withExamples([
+    { command: "hila run pipelines/hila.ts", description: "Make and print every output" },
+    {
+      command: "hila run pipelines/hila.ts report --set density=0.4",
+      description: "One output, with an option",
+    },
+  ]),
+)
+
+const planOf = Effect.fnUntraced(function* (given: {
+  readonly pipeline: string
+  readonly set: ReadonlyArray<string>
+  readonly store: string
+}) {
+  const { nodes } = yield* open(given)
+  return yield* Effect.provide(Plan.make(nodes), Store.layer(resolve(given.store)))
+})
+
+const plan = Command.make(
+  "plan",
+  { pipeline, set, store, json, debug },
+  Effect.fnUntraced(function* (given) {
+    const made = yield* planOf(given)
+    yield* Console.log(given.json ? JSON.stringify(Plan.toJson(made)) : Plan.render(made))
+  }),
+).pipe(
+  Command.withDescription("Says what a run would do and why: hit, run, or waits; does nothing"),
+  Command.withExamples([
+    { command: "hila plan pipelines/hila.ts --set density=0.3", description: "What one option changes" },
+  ]),
+)
+
+const explain = Command.make(
+  "explain",
+  {
+    pipeline,
+    node: Argument.String("stage").pipe(
+      Argument.withDescription("A stage's name or title, such as: golden math; all stages by default"),
+      Argument.variadic(),
+    ),
+    set,
+    store,
+    json,
+    debug,
+  },
+  Effect.fnUntraced(function* (given) {
+    const made = yield* planOf(given)
+    const name = given.node.join(" ")
+    const steps = name === "" ? made : Explain.find(made, name)
+    if (name !== "" && steps.length === 0) {
+      const titles = [...new Set(made.map((step) => Node.title(step.node)))].join(", ")
+      return yield* new UsageError({ problem: `there is no stage "${name}"; the pipeline has ${titles}` })
+    }
+    yield* Console.log(given.json ? JSON.stringify(Plan.toJson(steps)) : steps.map(Explain.render).join("\n"))
+  }),
+).pipe(
+  Command.withDescription(
+    "Says why stages are what the plan calls them, compared with their nearest earlier run",
+  ),
+  Command.withExamples([{ command: "hila explain pipelines/hila.ts golden math", description: "One stage" }]),
+)
+
+const graph = Command.make(
+  "graph",
+  {
+    pipeline,
+    mermaid: Flag.Boolean("mermaid").pipe(
+      Flag.withDescription("As a Mermaid flow chart (the default)"),
+      Flag.withDefault(true),
+    ),
+    set,
+    debug,
+  },
+  Effect.fnUntraced(function* (given) {
+    const { nodes } = yield* open(given)
+    yield* Console.log(Graph.mermaid(nodes))
+  }),
+).pipe(
+  Command.withDescription("Draws the pipeline"),
+  Command.withExamples([
+    { command: "hila graph pipelines/hila.ts > hila.mmd", description: "Keep the chart" },
+  ]),
+)
+
+/** The whole command. */
+export const hila = Command.make("hila").pipe(
+  Command.withDescription("Merges language models by pipelines in which only what changed is computed."),
+  Command.withSubcommands([run, plan, explain, graph]),
+  Command.withExamples([
+    { command: "hila run pipelines/hila.ts", description: "Run a pipeline" },
+    { command: "hila plan pipelines/hila.ts --set density=0.3", description: "See what a change would cost" },
+  ]),
+)
