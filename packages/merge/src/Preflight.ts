@@ -1,0 +1,116 @@
+/**
+ * Pre-flight: whether models fit together, from their headers alone, before a weight is read.
+ *
+ * Models are merged by tensor name, so this needs no architecture. Shapes that differ are refused, never skipped or
+ * cropped. A head that is the embedding under a second name (tied weights) is merged once and written once.
+ */
+import { type Checkpoint, Dtype, type Safetensors } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { MergeError } from "./MergeError.ts"
+
+/** A model and its part in the merge, `"base"` or `"expert 2"`, for error messages. */
+export interface Participant {
+  readonly role: string
+  readonly checkpoint: Checkpoint.Checkpoint
+}
+
+/** A tensor of the output: where it comes from, in the order of the participants. */
+export interface PlannedTensor {
+  /** Name, dtype and shape of the output: those of the first participant. */
+  readonly info: Safetensors.TensorInfo
+  readonly inputs: ReadonlyArray<Safetensors.TensorInfo>
+  /** The dtype to compute with and write; undefined for a tensor of integers, which is copied from the first. */
+  readonly dtype: Dtype.FloatDtype | undefined
+}
+
+/** The tensors of the merge in the first participant's order; fails at the first tensor that does not fit. */
+export const plan = Effect.fnUntraced(function* (
+  method: string,
+  participants: readonly [Participant, ...ReadonlyArray<Participant>],
+): Effect.fn.Return<ReadonlyArray<PlannedTensor>, MergeError> {
+  const [first, ...others] = participants
+  const refuse = (input: string, problem: string, tensor?: string) =>
+    new MergeError({ method, input, problem, ...(tensor === undefined ? {} : { tensor }) })
+
+  const names = tensorNames(first.checkpoint)
+  const known = new Set(names)
+  for (const { checkpoint, role } of others) {
+    const own = tensorNames(checkpoint)
+    const present = new Set(own)
+    const missing = names.find((name) => !present.has(name))
+    if (missing !== undefined) {
+      return yield* refuse(
+        role,
+        `missing; ${first.role} has it. Models must be fine-tuned from one base`,
+        missing,
+      )
+    }
+    const extra = own.find((name) => !known.has(name))
+    if (extra !== undefined) {
+      return yield* refuse(
+        role,
+        `unexpected; ${first.role} has no such tensor. Models must be fine-tuned from one base`,
+        extra,
+      )
+    }
+  }
+
+  const planned: Array<PlannedTensor> = []
+  for (const name of names) {
+    const inputs: Array<Safetensors.TensorInfo> = []
+    for (const { checkpoint, role } of participants) {
+      const info = checkpoint.tensors.get(name)!
+      const problem = mismatch(first.role, inputs[0] ?? info, info)
+      if (problem !== undefined) return yield* refuse(role, problem, name)
+      inputs.push(info)
+    }
+    const info = inputs[0]!
+    planned.push({ info, inputs, dtype: Dtype.isFloat(info.dtype) ? info.dtype : undefined })
+  }
+  return planned
+})
+
+/** What makes a tensor unfit to be merged with the first model's; undefined when nothing does. */
+const mismatch = (
+  role: string,
+  expected: Safetensors.TensorInfo,
+  got: Safetensors.TensorInfo,
+): string | undefined => {
+  const [wanted, shape] = [expected.shape.join(", "), got.shape.join(", ")]
+  if (wanted !== shape) return `shape [${shape}], expected [${wanted}] as in ${role} (${got.file})`
+  if (!Dtype.isFloat(got.dtype) && !isInteger(got.dtype)) {
+    return `dtype ${got.dtype} cannot be merged; convert the model to F32, F16 or BF16 (${got.file})`
+  }
+  if (Dtype.isFloat(expected.dtype) !== Dtype.isFloat(got.dtype)) {
+    return `dtype ${got.dtype}, expected ${expected.dtype} as in ${role} (${got.file})`
+  }
+  return undefined
+}
+
+const isInteger = (dtype: Dtype.Dtype) => /^(?:BOOL|[IU]\d+)$/.test(dtype)
+
+const heads: ReadonlyArray<string> = ["lm_head.weight", "embed_out.weight"]
+const embeddings: ReadonlyArray<string> = [
+  "embed_tokens.weight",
+  "wte.weight",
+  "embed_in.weight",
+  "word_embeddings.weight",
+]
+
+/** A checkpoint's tensor names without a stored head that is the embedding by the model's own config. */
+const tensorNames = ({ config, tensors }: Checkpoint.Checkpoint): ReadonlyArray<string> => {
+  const names = [...tensors.keys()]
+  const tied =
+    config["tie_word_embeddings"] === true &&
+    names.some((name) => embeddings.some((embedding) => name.endsWith(embedding)))
+  return tied ? names.filter((name) => !heads.includes(name)) : names
+}
+
+/** A base and its experts as participants. */
+export const baseAndExperts = (
+  base: Checkpoint.Checkpoint,
+  experts: ReadonlyArray<Checkpoint.Checkpoint>,
+): readonly [Participant, ...ReadonlyArray<Participant>] => [
+  { role: "base", checkpoint: base },
+  ...experts.map((checkpoint, index) => ({ role: `expert ${index + 1}`, checkpoint })),
+]

@@ -1,0 +1,11 @@
+/** Merges fine-tuned checkpoints by arithmetic on their weights. */
+export * as Density from "./Density.ts"
+export * as Mask from "./Mask.ts"
+export * as UnitWeights from "./UnitWeights.ts"
+export * as Stages from "./stages.ts"
+export { adaptiveWeights, type AdaptiveWeightsParams } from "./AdaptiveWeights.ts"
+export { fuse, type FuseParams, type Residual } from "./Fuse.ts"
+export { linear, type LinearParams } from "./Linear.ts"
+export { MergeError } from "./MergeError.ts"
+export { prune, type PruneParams } from "./Prune.ts"
+export { taskArithmetic, type TaskArithmeticParams } from "./TaskArithmetic.ts"
