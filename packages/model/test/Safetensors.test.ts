@@ -173,6 +173,16 @@ describe("Safetensors", () => {
       }),
   )
 
+  it.effect("takes an empty tensor that begins where another does, in either order of the header", () =>
+    Effect.gen(function* () {
+      const [full, empty] = [`"a":${entry("U8", "[2]", "[0,2]")}`, `"b":${entry("U8", "[0]", "[0,0]")}`]
+      for (const header of [`{${full},${empty}}`, `{${empty},${full}}`]) {
+        const file = yield* Safetensors.open(yield* fileOf(header, 2))
+        assert.deepStrictEqual([...file.tensors.keys()], ["b", "a"])
+      }
+    }),
+  )
+
   it.effect("knows every dtype of the format by its width", () =>
     Effect.gen(function* () {
       for (const dtype of Dtype.all) {

@@ -4,7 +4,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { SafeTensor } from "safetensors"
 import { Dtype, Safetensors, SafetensorsWriter } from "../src/index.ts"
-import { architectures, copyOf, hasShared, micro, temporary } from "./support/fixtures.ts"
+import { architectures, copyOf, hasShared, micro, microBase, temporary } from "./support/fixtures.ts"
 
 const rewrite = Effect.fnUntraced(function* (from: string, metadata?: Readonly<Record<string, string>>) {
   const original = yield* Safetensors.open(from)
@@ -53,7 +53,7 @@ describe("SafetensorsWriter", () => {
 
   it.effect("the npm package safetensors decodes our file to equal tensors", () =>
     Effect.gen(function* () {
-      const { copy, original } = yield* rewrite(join(micro[0]!, "model.safetensors"))
+      const { copy, original } = yield* rewrite(join(microBase, "model.safetensors"))
       const decoded = new SafeTensor(new Uint8Array(yield* read(copy.path)))
       assert.deepStrictEqual([...decoded.metadata.keys()], [...original.tensors.keys()])
       for (const [name, info] of original.tensors) {

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { basename } from "node:path"
 import { Architecture, Checkpoint, Unit } from "../src/index.ts"
-import { architectures, hasShared, micro } from "./support/fixtures.ts"
+import { architectures, hasShared, micro, microBase } from "./support/fixtures.ts"
 
 const schemes = ["kvGroup", "queryHead"] as const
 
@@ -58,7 +58,7 @@ const mark = (
   let count = 0
   for (let i = 0; i < scalars.length; i++) {
     if (!within(axis === 0 ? Math.floor(i / columns) : i % columns)) continue
-    scalars[i]!++
+    scalars[i] = (scalars[i] ?? 0) + 1
     count++
   }
   return count
@@ -133,7 +133,7 @@ describe("Unit", () => {
 
   it.effect("names units by layer, kind and index, and puts a group's heads with its keys and values", () =>
     Effect.gen(function* () {
-      const { units } = yield* Unit.partition(yield* Checkpoint.open(micro[0]!), "kvGroup")
+      const { units } = yield* Unit.partition(yield* Checkpoint.open(microBase), "kvGroup")
       assert.deepStrictEqual(
         units.slice(0, 6).map(({ id }) => id),
         [
@@ -159,13 +159,13 @@ describe("Unit", () => {
         ],
         size: 128 * (32 + 16 + 16 + 32),
       })
-      assert.strictEqual(units[4]!.size, 3 * 128 * 384)
+      assert.strictEqual(units[4]?.size, 3 * 128 * 384)
     }),
   )
 
   it.effect("a scheme by query heads has query heads, then key-value heads, then the MLP", () =>
     Effect.gen(function* () {
-      const { units } = yield* Unit.partition(yield* Checkpoint.open(micro[0]!), "queryHead")
+      const { units } = yield* Unit.partition(yield* Checkpoint.open(microBase), "queryHead")
       const kinds = units.filter(({ layer }) => layer === 3).map(({ kind }) => kind)
       assert.deepStrictEqual(kinds, [...Array(8).fill("queryHead"), ...Array(4).fill("kvHead"), "mlp"])
       assert.strictEqual(units.length, 4 * 13)

@@ -9,8 +9,13 @@ import { Safetensors, type SafetensorsError, type SafetensorsWriter } from "../.
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
+const microModel = (name: string) => at(`../../../../fixtures/micro/${name}`)
+
+/** The model the micro family's specialists come from. */
+export const microBase = microModel("base")
+
 /** The four models of the micro family. */
-export const micro = ["base", "math", "code", "lang"].map((name) => at(`../../../../fixtures/micro/${name}`))
+export const micro = [microBase, ...["math", "code", "lang"].map(microModel)]
 
 const oracles = at("../../../../../shared/oracles/architectures")
 
