@@ -4,7 +4,8 @@
  * The only module that imports onnxruntime-node, and the entry of a thread, so it imports nothing of the package but
  * types. Weight files are hard-linked into a private directory beside the graph, because ONNX Runtime refuses external
  * data whose resolved path leaves the graph's directory (symbolic links included). The directory is removed as soon as
- * the session exists: mapped files stay readable.
+ * the session exists: mapped files stay readable. A thread that is terminated inside ONNX Runtime takes the process
+ * down with it, hence the `stop` message.
  */
 import { linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -30,7 +31,7 @@ const caches = new Map<number, Readonly<Record<string, ort.Tensor>>>()
 const unlinkable = new Set(["EXDEV", "EPERM", "EACCES", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
 
 const createLinked = async (spec: SessionSpec, options: ort.InferenceSession.SessionOptions) => {
-  const directory = mkdtempSync(join(tmpdir(), "hila-graph-"))
+  const directory = mkdtempSync(join(tmpdir(), `hila-graph-${process.pid}-`))
   try {
     for (const { location, path } of spec.weights) linkSync(path, join(directory, location))
     const graph = join(directory, "graph.onnx")
@@ -145,7 +146,14 @@ const serve = async ({ body, id }: Envelope<Request>): Promise<void> => {
 }
 
 // Requests are answered one after another: a run blocks the thread anyway, and caches rely on the order.
+let stopping = false
 let queue = Promise.resolve()
-parentPort?.on("message", (envelope: Envelope<Request>) => {
-  queue = queue.then(() => serve(envelope))
+const release = async (): Promise<void> => {
+  await Promise.all([...sessions.values()].map((session) => session.release()))
+  // Nothing listens any more, so the thread ends by itself.
+  parentPort?.close()
+}
+parentPort?.on("message", (message: Envelope<Request> | "stop") => {
+  if (message === "stop") stopping = true
+  queue = queue.then(() => (message === "stop" ? release() : stopping ? undefined : serve(message)))
 })

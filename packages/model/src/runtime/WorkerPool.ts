@@ -65,20 +65,24 @@ interface Slot {
   load: number
 }
 
-/** A pool whose threads end with the scope. No thread starts before the first session is needed. */
+/**
+ * A pool whose threads end with the scope. No thread starts before the first session is needed. `entry` is the module
+ * the threads run, by default this package's worker.
+ */
 export const make = Effect.fnUntraced(function* (
   options: PoolOptions = {},
+  entry?: URL,
 ): Effect.fn.Return<WorkerPool, never, Scope.Scope> {
   const threads = Math.max(1, Math.floor(options.threads ?? availableParallelism()))
   const workers = Math.max(1, Math.floor(options.workers ?? Math.min(threads, 4)))
   const memory = options.memory ?? 2 ** 30
   const slots: ReadonlyArray<Slot> = Array.from({ length: workers }, () => ({
-    thread: Thread.make(),
+    thread: Thread.make(entry),
     lock: Semaphore.makeUnsafe(1),
     load: 0,
   }))
   yield* Effect.addFinalizer(() =>
-    Effect.forEach(slots, ({ thread }) => thread.terminate, { concurrency: "unbounded", discard: true }),
+    Effect.forEach(slots, ({ thread }) => thread.stop, { concurrency: "unbounded", discard: true }),
   )
   let nextSession = 0
   let nextCache = 0

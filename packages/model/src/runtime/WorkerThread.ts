@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import { Worker } from "node:worker_threads"
 import type { Envelope, Reply, Request } from "./Protocol.ts"
 
-const entry = new URL(import.meta.url.endsWith(".ts") ? "./Worker.ts" : "./Worker.js", import.meta.url)
+const defaultEntry = new URL(import.meta.url.endsWith(".ts") ? "./Worker.ts" : "./Worker.js", import.meta.url)
 
 /** Why a request got no answer: the thread ended, or the request itself was refused. */
 export interface RequestFailure {
@@ -32,12 +32,15 @@ export interface WorkerThread {
   ) => Effect.Effect<Extract<Reply, { _tag: "Done" }>, RequestFailure>
   /** Counts the threads that ended so far; a session opened under another count is gone. */
   readonly generation: () => number
-  /** Ends the thread, if it runs; pending requests fail. */
-  readonly terminate: Effect.Effect<void>
+  /**
+   * Ends the thread, if it runs, when the run in progress is over; requests behind it fail. Stopping a thread inside
+   * ONNX Runtime would abort the whole process.
+   */
+  readonly stop: Effect.Effect<void>
 }
 
-/** A thread that has not started yet. */
-export const make = (): WorkerThread => {
+/** A thread that has not started yet; `entry` is the module it runs. */
+export const make = (entry: URL = defaultEntry): WorkerThread => {
   let living: Living | undefined
   let generation = 0
   let nextId = 0
@@ -83,9 +86,10 @@ export const make = (): WorkerThread => {
         return Effect.sync(() => void pending.delete(id))
       }),
     generation: () => generation,
-    terminate: Effect.suspend(() => {
-      const worker = living?.worker
-      return worker === undefined ? Effect.void : Effect.promise(() => worker.terminate())
+    stop: Effect.callback((resume) => {
+      if (living === undefined) return resume(Effect.void)
+      living.worker.once("exit", () => resume(Effect.void))
+      living.worker.postMessage("stop")
     }),
   }
 }

@@ -1,0 +1,138 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Result } from "effect"
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Checkpoint, DeltaGates } from "../src/index.ts"
+import { fromPool } from "../src/LanguageModel.ts"
+import * as CausalGraph from "../src/graphs/CausalGraph.ts"
+import { encode } from "../src/onnx/Encode.ts"
+import * as WorkerPool from "../src/runtime/WorkerPool.ts"
+import { distance, example, fixture } from "./support/models.ts"
+
+const rows = [example([1, 51, 28, 223, 26, 21, 15], 3), example([1, 42, 71, 78], 1)]
+
+/** A directory on another device than the temporary one, where the machine has one. */
+const otherDevice = ["/dev/shm"].find((path) => {
+  try {
+    return statSync(path).dev !== statSync(tmpdir()).dev
+  } catch {
+    return false
+  }
+})
+
+describe("WorkerPool", () => {
+  it.effect("fails what a dead worker was doing with a clear error, and goes on in a new one", () =>
+    Effect.gen(function* () {
+      const entry = new URL("support/mortal-worker.ts", import.meta.url)
+      const pool = yield* WorkerPool.make({ workers: 1, threads: 1 }, entry)
+      const model = yield* fromPool(pool).open(yield* Checkpoint.open(fixture("base")))
+      const first = yield* model.losses(rows)
+      const second = yield* model.losses(rows)
+      const error = yield* Effect.flip(model.losses(rows))
+      assert.strictEqual(error._tag, "ModelError")
+      assert.strictEqual(error.blame, "system")
+      assert.match(
+        error.message,
+        /micro\/base: the worker thread stopped with exit code 7; run it again, the pool starts a new one$/,
+      )
+      const again = yield* model.losses(rows)
+      assert.deepStrictEqual([second, again], [first, first])
+      const generating = yield* Effect.flip(model.generate(["Q: 1+1\nA:"], { maxTokens: 4 }))
+      assert.include(generating.message, "exit code 7")
+    }),
+  )
+
+  it.effect("ends its threads with the scope while they compute, and fails what had not begun", () =>
+    Effect.gen(function* () {
+      const checkpoint = yield* Checkpoint.open(fixture("base"))
+      const many = Array.from({ length: 400 }, () =>
+        example(
+          Array.from({ length: 200 }, (_, i) => i),
+          10,
+        ),
+      )
+      const { computing, pool } = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const inner = yield* WorkerPool.make({ workers: 1, threads: 1 })
+          const model = yield* fromPool(inner).open(checkpoint)
+          const fiber = yield* Effect.forkDetach(Effect.flip(model.losses(many)), { startImmediately: true })
+          return { computing: fiber, pool: inner }
+        }),
+      )
+      assert.deepStrictEqual(
+        pool.threads.map((thread) => thread.generation()),
+        [1],
+      )
+      computing.interruptUnsafe()
+    }),
+  )
+
+  it.effect("reads linked weights and weights in memory alike, and leaves no files behind", () =>
+    Effect.gen(function* () {
+      const checkpoint = yield* Checkpoint.open(fixture("math"))
+      const shape = yield* Checkpoint.validate(checkpoint)
+      const encoded = encode(Result.getOrThrow(CausalGraph.causal(shape, checkpoint.tensors)))
+      const results: Array<Float64Array> = []
+      for (const weightAccess of ["link", "memory"] as const) {
+        const pool = yield* WorkerPool.make({ workers: 1, threads: 1, weightAccess })
+        const program = yield* pool.open("math", encoded, 0)
+        const access = yield* program.warm
+        if (weightAccess === "memory") assert.strictEqual(access, "memory")
+        const model = yield* fromPool(pool).open(checkpoint)
+        results.push(yield* model.losses(rows))
+      }
+      assert.strictEqual(distance(results[0] ?? [], results[1] ?? []), 0)
+    }),
+  )
+
+  it.effect("falls back to memory where the weights lie on another device", () =>
+    Effect.gen(function* () {
+      const directory = mkdtempSync(join(otherDevice ?? tmpdir(), "hila-pool-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
+      cpSync(fixture("math"), directory, { recursive: true })
+      const checkpoint = yield* Checkpoint.open(directory)
+      const shape = yield* Checkpoint.validate(checkpoint)
+      const encoded = encode(Result.getOrThrow(CausalGraph.causal(shape, checkpoint.tensors)))
+      const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
+      const program = yield* pool.open("math", encoded, 0)
+      assert.strictEqual(yield* program.warm, otherDevice === undefined ? "link" : "memory")
+      const [near, far] = [fixture("math"), directory]
+      const losses = yield* Effect.forEach([near, far], (path) =>
+        Effect.gen(function* () {
+          const model = yield* fromPool(pool).open(yield* Checkpoint.open(path))
+          return yield* model.losses(rows)
+        }),
+      )
+      assert.strictEqual(distance(losses[0] ?? [], losses[1] ?? []), 0)
+    }),
+  )
+
+  it.effect("removes its private directory as soon as the session exists", () =>
+    Effect.gen(function* () {
+      const mine = () => readdirSync(tmpdir()).filter((name) => name.startsWith(`hila-graph-${process.pid}-`))
+      const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
+      yield* fromPool(pool).open(yield* Checkpoint.open(fixture("lang")))
+      assert.deepStrictEqual(mine(), [])
+    }),
+  )
+
+  it.effect("runs several requests at once on several workers, and a large program in one", () =>
+    Effect.gen(function* () {
+      const base = yield* Checkpoint.open(fixture("base"))
+      const expert = yield* Checkpoint.open(fixture("code"))
+      const pool = yield* WorkerPool.make({ workers: 2, threads: 2 })
+      const delta = yield* fromPool(pool).openDelta(base, expert)
+      const settings = Array.from({ length: 8 }, (_, i) => DeltaGates.filled(delta.shape, i / 7))
+      const run = (concurrency: number) =>
+        Effect.forEach(settings, (gates) => delta.losses(rows, gates), { concurrency })
+      const [one, all] = [yield* run(1), yield* run(8)]
+      one.forEach((losses, i) => assert.strictEqual(distance(losses, all[i] ?? []), 0))
+
+      const shape = yield* Checkpoint.validate(base)
+      const encoded = encode(Result.getOrThrow(CausalGraph.causal(shape, base.tensors)))
+      assert.strictEqual((yield* pool.open("small", encoded, 2 ** 20)).width, 2)
+      assert.strictEqual((yield* pool.open("large", encoded, 2 ** 30)).width, 1)
+    }),
+  )
+})
