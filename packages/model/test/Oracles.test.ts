@@ -154,7 +154,8 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Oracles", (it) => {
           assert.isAtMost(exceptions.length / questions.length, 0.005)
           // An exception has to come from two nearly equal logits somewhere in the response.
           for (const i of exceptions) {
-            const { promptLength = 0, tokens = [] } = written[i] ?? {}
+            const promptLength = written[i]?.promptLength ?? 0
+            const tokens = written[i]?.tokens ?? []
             const [logits = new Float32Array()] = yield* model.logits([tokens])
             const { vocabSize } = model.shape
             const gaps = tokens.slice(promptLength).map((_, t) => {

@@ -7,10 +7,10 @@
  * the session exists: mapped files stay readable. A thread that is terminated inside ONNX Runtime takes the process
  * down with it, hence the `stop` message.
  */
-import { linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
-import { parentPort } from "node:worker_threads"
+import { parentPort, workerData } from "node:worker_threads"
 import * as ort from "onnxruntime-node"
 import type {
   CacheUse,
@@ -30,8 +30,29 @@ const caches = new Map<number, Readonly<Record<string, ort.Tensor>>>()
 /** Where linking is impossible: another device, no permission to link a file of someone else, no hard links at all. */
 const unlinkable = new Set(["EXDEV", "EPERM", "EACCES", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
 
+/** Private directories carry their machine and process: `hila-graph-<host>-<pid>-<random>`. */
+const prefix = `hila-graph-${hostname()}-`
+
+const isRunning = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    // A process of someone else may not be signalled, but it is there.
+    return error instanceof Error && "code" in error && error.code === "EPERM"
+  }
+}
+
+/** Removes what processes of this machine left behind that were killed while they made a session. */
+const sweep = (): void => {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN
+    if (pid > 0 && !isRunning(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  }
+}
+
 const createLinked = async (spec: SessionSpec, options: ort.InferenceSession.SessionOptions) => {
-  const directory = mkdtempSync(join(tmpdir(), `hila-graph-${process.pid}-`))
+  sweep()
+  const directory = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`))
   try {
     for (const { location, path } of spec.weights) linkSync(path, join(directory, location))
     const graph = join(directory, "graph.onnx")
@@ -134,15 +155,24 @@ const handle = async (request: Request): Promise<Reply> => {
   }
 }
 
+/** Shared with the main thread: [inside ONNX Runtime, must not enter it any more]. */
+const flags = workerData as Int32Array
+
+/** Answers one request; none once the process is exiting. */
 const serve = async ({ body, id }: Envelope<Request>): Promise<void> => {
-  let reply: Reply
-  try {
-    reply = await handle(body)
-  } catch (error) {
-    reply = { _tag: "Failed", problem: error instanceof Error ? error.message : String(error) }
+  Atomics.store(flags, 0, 1)
+  if (Atomics.load(flags, 1) === 0) {
+    let reply: Reply
+    try {
+      reply = await handle(body)
+    } catch (error) {
+      reply = { _tag: "Failed", problem: error instanceof Error ? error.message : String(error) }
+    }
+    const buffers = reply._tag === "Done" ? Object.values(reply.outputs).map(({ data }) => data.buffer) : []
+    parentPort?.postMessage({ id, body: reply } satisfies Envelope<Reply>, buffers as Array<ArrayBuffer>)
   }
-  const buffers = reply._tag === "Done" ? Object.values(reply.outputs).map(({ data }) => data.buffer) : []
-  parentPort?.postMessage({ id, body: reply } satisfies Envelope<Reply>, buffers as Array<ArrayBuffer>)
+  Atomics.store(flags, 0, 0)
+  Atomics.notify(flags, 0)
 }
 
 // Requests are answered one after another: a run blocks the thread anyway, and caches rely on the order.

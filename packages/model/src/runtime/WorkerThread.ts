@@ -16,6 +16,19 @@ export interface RequestFailure {
   readonly died: boolean
 }
 
+/** The slots of the flags a thread shares with its worker: 1 while it is inside ONNX Runtime, 1 once it must not enter. */
+const BUSY = 0
+const CLOSED = 1
+
+/** The flags of the running threads. */
+const running = new Set<Int32Array>()
+
+/** A process that exits with a thread inside ONNX Runtime would abort, so it waits for the runs in progress. */
+const waitUntilIdle = (): void => {
+  for (const flags of running) Atomics.store(flags, CLOSED, 1)
+  for (const flags of running) Atomics.wait(flags, BUSY, 1, 60_000)
+}
+
 interface Living {
   readonly worker: Worker
   readonly pending: Map<
@@ -46,8 +59,12 @@ export const make = (entry: URL = defaultEntry): WorkerThread => {
   let nextId = 0
 
   const start = (): Living => {
+    const flags = new Int32Array(new SharedArrayBuffer(8))
+    if (running.size === 0) process.on("exit", waitUntilIdle)
+    running.add(flags)
     // The entry imports nothing of the package at run time, so it needs none of the parent's conditions or loaders.
     const worker = new Worker(entry, {
+      workerData: flags,
       execArgv: ["--disable-warning=ExperimentalWarning"],
       name: "hila-model",
     })
@@ -64,6 +81,8 @@ export const make = (entry: URL = defaultEntry): WorkerThread => {
       cause = `: ${error instanceof Error ? error.message : String(error)}`
     })
     worker.on("exit", (code) => {
+      running.delete(flags)
+      if (running.size === 0) process.off("exit", waitUntilIdle)
       if (living === started) {
         living = undefined
         generation += 1
@@ -89,7 +108,7 @@ export const make = (entry: URL = defaultEntry): WorkerThread => {
     stop: Effect.callback((resume) => {
       if (living === undefined) return resume(Effect.void)
       living.worker.once("exit", () => resume(Effect.void))
-      living.worker.postMessage("stop")
+      living.worker.postMessage("stop", [])
     }),
   }
 }
