@@ -1,6 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
-import { Gates, LanguageModel } from "../src/index.ts"
+import { closeSync, cpSync, openSync, writeSync } from "node:fs"
+import { Checkpoint, Gates, LanguageModel } from "../src/index.ts"
 import { decoder } from "../src/graphs/Decoder.ts"
 import * as Weights from "../src/graphs/Weights.ts"
 import { encode } from "../src/onnx/Encode.ts"
@@ -8,6 +9,7 @@ import * as Graph from "../src/onnx/Graph.ts"
 import * as Batches from "../src/runtime/Batches.ts"
 import * as Losses from "../src/runtime/Losses.ts"
 import * as WorkerPool from "../src/runtime/WorkerPool.ts"
+import { temporary } from "./support/fixtures.ts"
 import { argMax, distance, example, fixture, openModel, sums } from "./support/models.ts"
 
 /** Float32 results of differently shaped products agree to a few units in the last place of the largest logit. */
@@ -113,6 +115,24 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("CausalModel", (it) =
         }),
     )
   })
+
+  it.effect("weights with NaN give an error that says so, for losses and for text", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      cpSync(fixture("math"), directory, { recursive: true })
+      const { tensors } = yield* Checkpoint.open(directory)
+      const file = openSync(`${directory}/model.safetensors`, "r+")
+      // 0x7fc0 is NaN in bf16.
+      writeSync(file, Uint8Array.of(0xc0, 0x7f), 0, 2, tensors.get("model.norm.weight")?.offset ?? 0)
+      closeSync(file)
+      const model = yield* openModel(directory)
+      const loss = yield* Effect.flip(model.losses([example([1, 50, 60], 1)]))
+      assert.include(loss.message, "the loss of example 0 is NaN: the weights hold NaN or infinite values")
+      assert.strictEqual(loss.blame, "input")
+      const text = yield* Effect.flip(model.generate(["Q:"], { maxTokens: 2 }))
+      assert.include(text.message, "the next-token distribution is not finite")
+    }),
+  )
 
   describe("generation", () => {
     it.effect("with the cache writes the tokens of a full recomputation", () =>
