@@ -1,6 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { closeSync, cpSync, openSync, writeSync } from "node:fs"
+import { join } from "node:path"
 import { Checkpoint, Gates, LanguageModel } from "../src/index.ts"
 import { decoder } from "../src/graphs/Decoder.ts"
 import * as Weights from "../src/graphs/Weights.ts"
@@ -121,7 +122,7 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("CausalModel", (it) =
       const directory = yield* temporary
       cpSync(fixture("math"), directory, { recursive: true })
       const { tensors } = yield* Checkpoint.open(directory)
-      const file = openSync(`${directory}/model.safetensors`, "r+")
+      const file = openSync(join(directory, "model.safetensors"), "r+")
       // 0x7fc0 is NaN in bf16.
       writeSync(file, Uint8Array.of(0xc0, 0x7f), 0, 2, tensors.get("model.norm.weight")?.offset ?? 0)
       closeSync(file)
