@@ -22,7 +22,13 @@ export type Event =
       readonly key: string
       readonly reasons: ReadonlyArray<Reason>
     }
-  | { readonly _tag: "Progress"; readonly node: string; readonly done: number; readonly total: number }
+  | {
+      readonly _tag: "Progress"
+      readonly node: string
+      readonly done: number
+      readonly kept: number
+      readonly total: number
+    }
   | {
       readonly _tag: "Published"
       readonly node: string

@@ -130,6 +130,12 @@ const commonLabel = (inputs: ReadonlyArray<Node.AnyNode>): string | undefined =>
   return labels.size === 1 ? [...labels][0] : undefined
 }
 
+/** A checkpointed element: computed now, or kept from an interrupted run. */
+export interface Element<out A> {
+  readonly value: A
+  readonly kept: boolean
+}
+
 /** The running stage, as its body sees it: checkpoints, a private directory, progress. */
 export class Instance extends Context.Service<
   Instance,
@@ -138,9 +144,10 @@ export class Instance extends Context.Service<
       id: string,
       artifact: Artifact.Artifact<A>,
       effect: Effect.Effect<A, E, R>,
-    ) => Effect.Effect<A, E | ArtifactError | StoreError, R>
+    ) => Effect.Effect<Element<A>, E | ArtifactError | StoreError, R>
     readonly scratch: Effect.Effect<string, StoreError>
-    readonly progress: (done: number, total: number) => Effect.Effect<void>
+    /** Reports elements done, of them kept from an earlier run, out of a total. */
+    readonly progress: (done: number, kept: number, total: number) => Effect.Effect<void>
   }
 >()("@hila/core/Stage/Instance") {}
 
@@ -150,7 +157,9 @@ export const part = <A, E, R>(
   artifact: Artifact.Artifact<A>,
   effect: Effect.Effect<A, E, R>,
 ): Effect.Effect<A, E | ArtifactError | StoreError, R | Instance> =>
-  Effect.flatMap(Instance, (instance) => instance.part(id, artifact, effect))
+  Effect.flatMap(Instance, (instance) =>
+    Effect.map(instance.part(id, artifact, effect), ({ value }) => value),
+  )
 
 /**
  * `Effect.forEach` whose elements are checkpointed: an interrupted stage resumes at the first one that is missing.
@@ -168,12 +177,16 @@ export const forEach = <T, A, E, R>(
 ): Effect.Effect<Array<A>, E | ArtifactError | StoreError, R | Instance> =>
   Effect.flatMap(Instance, (instance) => {
     let done = 0
+    let kept = 0
     return Effect.forEach(
       items,
       (item, index) =>
-        Effect.tap(instance.part(options.part(item, index), options.output, f(item, index)), () =>
-          instance.progress(++done, items.length),
-        ),
+        Effect.gen(function* () {
+          const element = yield* instance.part(options.part(item, index), options.output, f(item, index))
+          if (element.kept) kept++
+          yield* instance.progress(++done, kept, items.length)
+          return element.value
+        }),
       { concurrency: options.concurrency ?? 1 },
     )
   })
@@ -194,7 +207,7 @@ export const layerDetached: Layer.Layer<Instance> = Layer.effect(
       ),
     )
     return Instance.of({
-      part: (_id, _artifact, effect) => effect,
+      part: (_id, _artifact, effect) => Effect.map(effect, (value) => ({ value, kept: false })),
       scratch: Effect.provideService(directory, Scope.Scope, scope),
       progress: () => Effect.void,
     })

@@ -96,6 +96,8 @@ const produce = (
     if (Option.isSome(hit)) {
       const content = yield* store.content(hit.value.kind, hit.value.digest)
       if (Option.isSome(content)) {
+        // A process killed right after its record was written leaves the elements behind.
+        yield* store.dropParts(key)
         yield* emit({ _tag: "Hit", node: title, key, summary: hit.value.summary })
         return yield* done(node.stage.output, content.value, hit.value)
       }
@@ -127,8 +129,8 @@ const compute = (
       const { output } = node.stage
       yield* emit({ _tag: "Started", node: title, key, reasons: yield* reasonsFor(ingredients) })
       const start = yield* Clock.currentTimeMillis
-      const running = yield* instance(key, (finished, total) =>
-        Effect.orDie(emit({ _tag: "Progress", node: title, done: finished, total })),
+      const running = yield* instance(key, (finished, kept, total) =>
+        Effect.orDie(emit({ _tag: "Progress", node: title, done: finished, kept, total })),
       )
       const values = yield* valuesOf(node.inputs, inputs)
       const value: unknown = yield* node.stage

@@ -122,10 +122,11 @@ export const makeFileStore = (directory: string): Effect.Effect<Store["Service"]
         }),
       log: (run, lines) => {
         const path = layout.run(run)
-        return storeTry("write", path, async () => {
+        const append = storeTry("write", path, async () => {
           await mkdir(dirname(path), { recursive: true })
           await appendFile(path, lines.map((line) => `${line}\n`).join(""))
         })
+        return Effect.andThen(sweepOnce, append)
       },
     }
   })

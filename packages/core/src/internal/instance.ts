@@ -10,7 +10,7 @@ import { keep } from "./resolution.ts"
 /** The instance of one stage call; its scratch directory lives as long as the enclosing scope. */
 export const instance = Effect.fnUntraced(function* (
   key: string,
-  progress: (done: number, total: number) => Effect.Effect<void>,
+  progress: (done: number, kept: number, total: number) => Effect.Effect<void>,
 ) {
   const store = yield* Store
   const scope = yield* Effect.scope
@@ -32,12 +32,12 @@ export const instance = Effect.fnUntraced(function* (
       const found = yield* store.part(key, id)
       if (Option.isSome(found)) {
         const content = yield* store.content(found.value.kind, found.value.digest)
-        if (Option.isSome(content)) return yield* artifact.decode(content.value)
+        if (Option.isSome(content)) return { value: yield* artifact.decode(content.value), kept: true }
       }
       const value = yield* effect
       const content = yield* Effect.provideService(keep(artifact, value, path), Store, store)
       yield* store.recordPart(key, { id, kind: artifact.kind, digest: content.digest })
-      return value
+      return { value, kept: false }
     })
 
   return { service: Instance.of({ part, scratch: create, progress }), scratchPath: () => path }

@@ -1,0 +1,114 @@
+/**
+ * HILA: golden data → importance of heads and MLPs → pruning → adaptive fusion → report.
+ *
+ * Three specialists (math, code, number words in four languages) are merged into one model and compared with the
+ * base, each specialist, the uniform average and a task arithmetic tuned on the same data. The thesis it follows,
+ * "HILA-Merging: Head-Level Loss-Aware for Fine-Grained Pruning and Adaptive Model Merging" (Chih 2026), is public as
+ * an abstract only; formulas beyond it are this project's reconstruction.
+ */
+import { Pipeline } from "@hila/core"
+import { Stages as Evaluation } from "@hila/eval"
+import { Stages as Merging } from "@hila/merge"
+import { Checkpoint, LanguageModel } from "@hila/model"
+import { Stages as Scoring } from "@hila/scoring"
+import * as Schema from "effect/Schema"
+import { tunedFusion, tunedTaskArithmetic, tuneFusion, tuneTaskArithmetic } from "./stages/Tuning.ts"
+
+const domains = ["math", "code", "lang"] as const
+type Domain = (typeof domains)[number]
+
+const Share = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+const Positive = Schema.Finite.check(Schema.isGreaterThan(0))
+const Count = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** An answer of the micro family ends with its line. */
+const answers = { maxTokens: 32, stop: ["\n"] }
+/** One grid for every method that has a λ. */
+const grid = [0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1] as const
+
+export default Pipeline.make({
+  name: "hila",
+  options: {
+    density: Pipeline.option(Share, 0.5, "share of each task vector that pruning keeps"),
+    temperature: Pipeline.option(
+      Positive,
+      1,
+      "temperature of the softmax that weighs the experts in each unit",
+    ),
+    golden: Pipeline.option(Count, 64, "golden questions per domain and set"),
+    questions: Pipeline.option(Count, 200, "held-out questions per domain, or all there are"),
+    seed: Pipeline.option(Schema.Int, 0, "seed of all questions"),
+  },
+  build: (options) => {
+    // The family: one base, one specialist per domain.
+    const model = (name: string) => Checkpoint.source(new URL(`../fixtures/micro/${name}`, import.meta.url))
+    const base = model("base")
+    const specialists = domains.map((domain) => ({ domain, expert: model(domain) }))
+    const experts = specialists.map(({ expert }) => expert)
+
+    // Golden data: each specialist's own answers to questions of its domain, as three sets with no prompt in common.
+    const sets = ["score", "tune", "report"] as const
+    const golden = (set: (typeof sets)[number]) =>
+      specialists.map(({ domain, expert }) => {
+        const label = `${domain} ${set}`
+        const asked = { domain, side: "train", seed: options.seed, take: options.golden } as const
+        const skip = sets.indexOf(set) * options.golden
+        const questions = Evaluation.questions({}, { ...asked, skip }, label)
+        return Scoring.golden({ teacher: expert, questions }, answers, label)
+      })
+    const [score, tune, report] = [golden("score"), golden("tune"), golden("report")]
+
+    // Importance: what each head group and MLP of the specialist's change is worth to its own answers.
+    // Pruning: units that do not matter go, the others keep a density by importance.
+    const scored = specialists.map(({ domain, expert }, index) => {
+      const of = { base, expert, golden: score[index]! }
+      const importance = Scoring.importance(of, { scheme: "kvGroup", method: "revert" }, domain)
+      const mask = Merging.prune({ base, expert, importance }, { density: options.density }, domain)
+      return { importance, mask }
+    })
+    const masks = scored.map(({ mask }) => mask)
+
+    // Adaptive fusion: in each unit the specialists are weighed by how much it matters to them.
+    const importance = scored.map((entry) => entry.importance)
+    const weights = Merging.adaptiveWeights({ importance }, { temperature: options.temperature }, "hila")
+    const fusion = { base, experts, masks, weights }
+    const tuning = tuneFusion({ ...fusion, golden: tune }, { grid }, "hila")
+    const merged = tunedFusion({ ...fusion, tuning }, {}, "hila")
+
+    // Rivals: the uniform average, and task arithmetic with the same tuning budget.
+    const average = Merging.linear({ models: experts }, {}, "average")
+    const arithmetic = tuneTaskArithmetic({ base, experts, golden: tune }, { grid }, "task arithmetic")
+    const tuned = tunedTaskArithmetic({ base, experts, tuning: arithmetic }, {}, "task arithmetic")
+
+    // Report: questions no model has seen, and golden answers that nothing was chosen on.
+    const heldOut = domains.map((domain: Domain) =>
+      Evaluation.questions(
+        {},
+        { domain, side: "heldOut", seed: options.seed, skip: 0, take: options.questions },
+        `${domain} held out`,
+      ),
+    )
+    const models = {
+      base,
+      ...Object.fromEntries(specialists.map(({ domain, expert }) => [domain, expert])),
+      average,
+      "task arithmetic": tuned,
+      HILA: merged,
+    }
+    const names = Object.keys(models)
+    const table = Evaluation.compare(
+      {
+        accuracy: Object.entries(models).map(([name, model]) =>
+          Evaluation.accuracy({ model, questions: heldOut }, answers, name),
+        ),
+        loss: Object.entries(models).map(([name, model]) =>
+          Evaluation.goldenLoss({ model, golden: report }, { domains: [...domains] }, name),
+        ),
+      },
+      { models: names, base: "base" },
+      "all models",
+    )
+    return { report: table, tuning, arithmetic, merged }
+  },
+  layer: LanguageModel.layer,
+})
