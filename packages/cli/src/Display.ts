@@ -16,6 +16,10 @@ type Write = (text: string) => void
 
 const seconds = (value: number): string => `${value.toFixed(1)} s`
 
+/** How far a stage is, and how much of that an earlier run had done. */
+const share = ({ done, kept, total }: Extract<Event, { readonly _tag: "Progress" }>): string =>
+  `${done}/${total}${kept === 0 ? "" : `, ${kept} kept from an earlier run`}`
+
 /** The line for an event that stays on the screen, if it has one. */
 const lasting = (event: Event, width: number): string | undefined => {
   switch (event._tag) {
@@ -54,7 +58,7 @@ export const plain = (write: Write, every = 5000): Display => {
       }
       if (event._tag === "Progress" && Date.now() - (last.get(event.node) ?? 0) >= every) {
         last.set(event.node, Date.now())
-        write(`  ${event.node.padEnd(width)}  ${event.done}/${event.total}\n`)
+        write(`  ${event.node.padEnd(width)}  ${share(event)}\n`)
       }
       const line = lasting(event, width)
       if (line !== undefined) write(`${line.trimEnd()}\n`)
@@ -90,7 +94,7 @@ export const live = (terminal: { readonly write: Write; readonly columns: () => 
       if (event._tag === "Started") running.set(event.node, { since: Date.now(), progress: "" })
       if (event._tag === "Progress") {
         const stage = running.get(event.node)
-        if (stage !== undefined) stage.progress = `${event.done}/${event.total}`
+        if (stage !== undefined) stage.progress = share(event)
         return
       }
       if (event._tag === "Published" || event._tag === "Failed") running.delete(event.node)

@@ -3,7 +3,7 @@ import * as Display from "../src/Display.ts"
 
 const planned = { _tag: "Planned", run: "r", pipeline: "p", nodes: ["golden", "score math"] } as const
 const started = { _tag: "Started", node: "golden", key: "k", reasons: [] } as const
-const progress = { _tag: "Progress", node: "golden", done: 3, total: 9 } as const
+const progress = { _tag: "Progress", node: "golden", done: 3, kept: 0, total: 9 } as const
 const published = {
   _tag: "Published",
   node: "golden",
@@ -31,6 +31,8 @@ describe("Display", () => {
     const display = Display.plain(write, 0)
     for (const event of [planned, started, progress]) display.emit(event)
     assert.strictEqual(written.at(-1), "  golden      3/9\n")
+    display.emit({ ...progress, done: 5, kept: 2 })
+    assert.strictEqual(written.at(-1), "  golden      5/9, 2 kept from an earlier run\n")
   })
 
   it("live redraws running stages and leaves finished ones on the screen", () => {
@@ -54,6 +56,6 @@ describe("Display", () => {
   it("json prints events as they are", () => {
     const { write, written } = screen()
     Display.json(write).emit(progress)
-    assert.deepStrictEqual(written, ['{"_tag":"Progress","node":"golden","done":3,"total":9}\n'])
+    assert.deepStrictEqual(written, [`${JSON.stringify(progress)}\n`])
   })
 })

@@ -74,7 +74,11 @@ export const workbench = Effect.acquireRelease(
     const write = (name: string, text: string) => writeFileSync(path(name), text)
     write("toy.ts", good)
     const start = (...args: ReadonlyArray<string>) =>
-      spawn(process.execPath, [bin, ...args], { cwd: directory, stdio: ["ignore", "pipe", "pipe"] })
+      spawn(process.execPath, [bin, ...args], {
+        cwd: directory,
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: "1" },
+      })
     const finish = (child: ChildProcess) =>
       Effect.callback<Result>((resume) => {
         let out = ""
