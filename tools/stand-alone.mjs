@@ -112,7 +112,8 @@ const failures = []
 try {
   const packages = [...new Set(names.flatMap(closure))]
   // A clean build: a file left over from a deleted source must not hide that it is missing.
-  for (const name of packages) rmSync(join(workspace, "packages", name, "dist"), { recursive: true, force: true })
+  for (const name of packages)
+    rmSync(join(workspace, "packages", name, "dist"), { recursive: true, force: true })
   run(tsc, ["-b", ...packages.map((name) => join("packages", name))], workspace)
   const tarballs = pack(packages, temporary)
   for (const name of names) {
