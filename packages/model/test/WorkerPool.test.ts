@@ -113,7 +113,7 @@ describe("WorkerPool", () => {
     "removes its private directory as soon as the session exists, and those of processes that were killed",
     () =>
       Effect.gen(function* () {
-        const { pid = 0 } = spawnSync(process.execPath, ["--version"])
+        const { pid } = spawnSync(process.execPath, ["--version"])
         const left = mkdtempSync(join(tmpdir(), `hila-graph-${hostname()}-${pid}-`))
         const mine = () =>
           readdirSync(tmpdir()).filter((name) => name.startsWith(`hila-graph-${hostname()}-${process.pid}-`))
