@@ -12,6 +12,7 @@ import * as Generation from "./Generation.ts"
 import { ModelError } from "./ModelError.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import * as Batches from "./runtime/Batches.ts"
+import * as Likelihoods from "./runtime/LogLikelihoods.ts"
 import * as Losses from "./runtime/Losses.ts"
 import type { Tensors } from "./runtime/Protocol.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
@@ -39,15 +40,19 @@ export interface CausalModel {
     examples: ReadonlyArray<Example>,
     options?: { readonly gates?: Gates },
   ) => Effect.Effect<Float64Array, ModelError>
+  /** Log-likelihood of each row's continuation, `tokens[contextLength..]`; at most one more token than positions. */
+  readonly logLikelihoods: (
+    rows: ReadonlyArray<Likelihoods.Continued>,
+  ) => Effect.Effect<ReadonlyArray<Likelihoods.LogLikelihood>, ModelError>
   /** Greedy text for each prompt. A prompt and its `maxTokens` must fit into the model's positions. */
   readonly generate: (
     prompts: ReadonlyArray<string>,
     options: GenerateOptions,
   ) => Effect.Effect<ReadonlyArray<Generation.Generation>, ModelError>
-  /** Greedy continuations of token sequences; ends at an EOS token or after `maxTokens`. */
+  /** Greedy continuations of token sequences; ends at an EOS token, a stop string or after `maxTokens`. */
   readonly continue: (
     prompts: ReadonlyArray<ReadonlyArray<number>>,
-    options: { readonly maxTokens: number },
+    options: GenerateOptions,
   ) => Effect.Effect<ReadonlyArray<Generation.Continuation>, ModelError>
 }
 
@@ -119,6 +124,12 @@ export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer 
     }))
   })
 
+  const logLikelihoods: CausalModel["logLikelihoods"] = (rows) =>
+    Likelihoods.logLikelihoods(name, shape, program, rows, (batch) => ({
+      ...Batches.emptyPast(shape, batch),
+      ...gateFeeds(shape, noGates),
+    }))
+
   const decodeAll = Effect.fnUntraced(function* (
     prompts: ReadonlyArray<ReadonlyArray<number>>,
     maxTokens: number,
@@ -176,7 +187,11 @@ export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer 
     tokenizer,
     logits,
     losses,
+    logLikelihoods,
     generate,
-    continue: (prompts, { maxTokens }) => decodeAll(prompts, maxTokens, () => false),
+    continue: Effect.fnUntraced(function* (prompts, { maxTokens, stop = [] }) {
+      const stopped = stop.length === 0 ? () => false : Generation.stopTest(yield* tokenizer, stop)
+      return yield* decodeAll(prompts, maxTokens, stopped)
+    }),
   }
 }
