@@ -184,8 +184,7 @@ describe("laws", () => {
           assert.deepStrictEqual(yield* Checkpoint.readFloat32(still, name), w0)
           const got = yield* Checkpoint.readFloat32(moved, name)
           for (const [i, value] of got.entries()) {
-            const expected =
-              w0![i]! + 0.5 * (share[0] * (wa![i]! - w0![i]!) + share[1] * (wb![i]! - w0![i]!))
+            const expected = w0![i]! + 0.5 * (share[0] * (wa![i]! - w0![i]!) + share[1] * (wb![i]! - w0![i]!))
             assert.isAtMost(Math.abs(value - expected), Math.abs(expected) * 2 ** -8, name)
           }
         }
