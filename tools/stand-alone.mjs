@@ -33,9 +33,9 @@ const run = (command, args, cwd) => {
   try {
     return execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] })
   } catch (error) {
-    throw new Error(`${command} ${args.join(" ")}\n${error.stdout ?? ""}${error.stderr ?? error.message}`, {
-      cause: error,
-    })
+    const output = `${error.stdout ?? ""}${error.stderr ?? ""}` || error.message
+    // eslint-disable-next-line preserve-caught-error -- the cause repeats the output, byte for byte and escaped
+    throw new Error(`${command} ${args.join(" ")}\n${output}`)
   }
 }
 
@@ -129,6 +129,9 @@ try {
     }
     rmSync(directory, { recursive: true, force: true })
   }
+} catch (error) {
+  failures.push(...names)
+  console.error(`FAILED to build or pack: ${error.message}`)
 } finally {
   rmSync(temporary, { recursive: true, force: true })
 }
