@@ -1,14 +1,17 @@
 /**
- * A model that is open: logits, losses and greedy text, each with optional ablation gates.
+ * A model that is open: logits and losses, with optional ablation gates, and text.
  *
  * Everything runs in worker threads; this side makes batches, checks inputs and puts results back in order.
  */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { Checkpoint } from "./Checkpoint.ts"
 import type { Example } from "./Example.ts"
 import type { Gates } from "./Gates.ts"
 import * as GateValues from "./Gates.ts"
-import * as Generation from "./Generation.ts"
+import * as Decode from "./generation/Decode.ts"
+import * as Generator from "./generation/Generator.ts"
+import * as Stepper from "./generation/Stepper.ts"
 import { ModelError } from "./ModelError.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import * as Batches from "./runtime/Batches.ts"
@@ -16,20 +19,16 @@ import * as Likelihoods from "./runtime/LogLikelihoods.ts"
 import * as Losses from "./runtime/Losses.ts"
 import type { Tensors } from "./runtime/Protocol.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
+import * as Sampling from "./Sampling.ts"
 import type { Tokenizer } from "./Tokenizer.ts"
 
-export interface GenerateOptions {
-  /** New tokens at most, ≥ 1. */
-  readonly maxTokens: number
-  /** A response ends with the first of these in its text. */
-  readonly stop?: ReadonlyArray<string>
-}
-
-export interface CausalModel {
+export interface CausalModel extends Generator.Generator {
   readonly checkpoint: Checkpoint
   readonly shape: ModelShape
   /** The checkpoint's tokenizer, opened on first use; fails where there is none. */
   readonly tokenizer: Effect.Effect<Tokenizer, ModelError>
+  /** Tokens that end a response. */
+  readonly eosTokenIds: ReadonlyArray<number>
   /** Logits of every position, [length, vocabulary] per row of tokens. */
   readonly logits: (
     rows: ReadonlyArray<ReadonlyArray<number>>,
@@ -44,16 +43,8 @@ export interface CausalModel {
   readonly logLikelihoods: (
     rows: ReadonlyArray<Likelihoods.Continued>,
   ) => Effect.Effect<ReadonlyArray<Likelihoods.LogLikelihood>, ModelError>
-  /** Greedy text for each prompt. A prompt and its `maxTokens` must fit into the model's positions. */
-  readonly generate: (
-    prompts: ReadonlyArray<string>,
-    options: GenerateOptions,
-  ) => Effect.Effect<ReadonlyArray<Generation.Generation>, ModelError>
-  /** Greedy continuations of token sequences; ends at an EOS token, a stop string or after `maxTokens`. */
-  readonly continue: (
-    prompts: ReadonlyArray<ReadonlyArray<number>>,
-    options: GenerateOptions,
-  ) => Effect.Effect<ReadonlyArray<Generation.Continuation>, ModelError>
+  /** Steps sequences on, for text that several models write together; its cache goes with the scope. */
+  readonly stepper: Effect.Effect<Stepper.Stepper<Stepper.Logits>, ModelError, Scope.Scope>
 }
 
 /** What a model is made of. `name` stands for it in errors. */
@@ -130,68 +121,31 @@ export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer 
       ...gateFeeds(shape, noGates),
     }))
 
-  const decodeAll = Effect.fnUntraced(function* (
-    prompts: ReadonlyArray<ReadonlyArray<number>>,
-    maxTokens: number,
-    stopped: (response: ReadonlyArray<number>) => boolean,
-  ) {
-    if (!Number.isInteger(maxTokens) || maxTokens < 1) {
-      return yield* input(name, `maxTokens: expected an integer of at least 1, got ${maxTokens}`)
-    }
-    for (const [i, prompt] of prompts.entries()) {
-      yield* Losses.checkTokens(name, shape, `prompt ${i}`, prompt)
-      if (prompt.length + maxTokens > shape.maxPositions) {
-        return yield* input(
-          name,
-          `prompt ${i} has ${prompt.length} tokens, with maxTokens ${maxTokens} more than the model's ` +
-            `${shape.maxPositions} positions; shorten the prompt or lower maxTokens`,
-        )
-      }
-    }
-    const extents = prompts.map(({ length }) => ({ length, total: length + maxTokens, rows: 1 }))
-    const results: Array<Generation.Continuation> = prompts.map(() => ({ tokens: [], end: "length" }))
-    const options = {
-      model: name,
-      shape,
-      maxTokens,
-      eos: new Set(eosTokenIds),
-      stopped,
-      gates: () => gateFeeds(shape, noGates),
-    }
-    const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-      const selected = batch.map((i) => prompts[i] ?? [])
-      const decoded = yield* program.lease((lease) => Generation.decodeBatch(lease, selected, options))
-      decoded.forEach((continuation, i) => (results[batch[i] ?? 0] = continuation))
-    })
-    yield* Effect.forEach(Batches.plan(shape, extents), run, { concurrency: program.width, discard: true })
-    return results
-  })
-
-  const generate: CausalModel["generate"] = Effect.fnUntraced(function* (prompts, { maxTokens, stop = [] }) {
-    if (stop.includes("")) return yield* input(name, "stop: a stop string may not be empty")
-    const words = yield* tokenizer
-    const encoded = prompts.map((prompt) => words.encode(prompt))
-    const continuations = yield* decodeAll(encoded, maxTokens, Generation.stopTest(words, stop))
-    return continuations.map((continuation, i) => ({
-      prompt: prompts[i] ?? "",
-      response: Generation.responseText(words, continuation, stop),
-      tokens: [...(encoded[i] ?? []), ...continuation.tokens],
-      promptLength: encoded[i]?.length ?? 0,
-      end: continuation.end,
-    }))
-  })
+  const steps: Stepper.Options = { model: name, shape, extra: () => gateFeeds(shape, noGates) }
+  const decode: Generator.Writer["decode"] = (requests, options, sampling) =>
+    program.lease((lease) =>
+      Sampling.isPlain(sampling) && sampling.logProbabilities !== true
+        ? Decode.run(Stepper.greedy(lease, steps), requests, options, ({ next }, row) => ({
+            token: next[row] ?? 0,
+            logProbability: undefined,
+          }))
+        : Decode.run(
+            Stepper.logits(lease, steps),
+            requests,
+            options,
+            Generator.choose(shape.vocabSize, sampling),
+          ),
+    )
 
   return {
     checkpoint,
     shape,
     tokenizer,
+    eosTokenIds,
     logits,
     losses,
     logLikelihoods,
-    generate,
-    continue: Effect.fnUntraced(function* (prompts, { maxTokens, stop = [] }) {
-      const stopped = stop.length === 0 ? () => false : Generation.stopTest(yield* tokenizer, stop)
-      return yield* decodeAll(prompts, maxTokens, stopped)
-    }),
+    stepper: Effect.map(program.hold, (lease) => Stepper.logits(lease, steps)),
+    ...Generator.make({ name, shape, tokenizer, eosTokenIds, width: program.width, decode }),
   }
 }

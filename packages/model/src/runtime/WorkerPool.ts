@@ -56,6 +56,8 @@ export interface OpenProgram {
   readonly lease: <A, E, R>(
     use: (lease: Lease) => Effect.Effect<A, E, R>,
   ) => Effect.Effect<A, E | ModelError, R>
+  /** A session and its cache until the scope closes; others use its worker between its runs. */
+  readonly hold: Effect.Effect<Lease, ModelError, Scope.Scope>
 }
 
 interface Slot {
@@ -116,9 +118,36 @@ export const make = Effect.fnUntraced(function* (
       opened.set(slot, slot.thread.generation())
     })
 
+    const leastLoaded = () =>
+      allowed.reduce((least, candidate) => (candidate.load < least.load ? candidate : least))
+    const send = (
+      { thread }: Slot,
+      cache: number,
+      feeds: Tensors,
+      fetches: ReadonlyArray<string>,
+      use: Omit<CacheUse, "cache"> | undefined,
+    ) =>
+      thread
+        .request(
+          {
+            _tag: "Run",
+            session,
+            feeds,
+            fetches,
+            ...(use === undefined ? {} : { cache: { ...use, cache } }),
+          },
+          Object.values(feeds).map(({ data }) => data.buffer as ArrayBuffer),
+        )
+        .pipe(
+          Effect.map(({ outputs }) => outputs),
+          Effect.mapError(failed),
+        )
+    const forget = ({ thread }: Slot, cache: number) =>
+      Effect.ignore(thread.request({ _tag: "Forget", cache }))
+
     const lease: OpenProgram["lease"] = (use) =>
       Effect.suspend(() => {
-        const slot = allowed.reduce((least, candidate) => (candidate.load < least.load ? candidate : least))
+        const slot = leastLoaded()
         slot.load += 1
         const body = Effect.gen(function* () {
           yield* ensureOpen(slot)
@@ -128,32 +157,36 @@ export const make = Effect.fnUntraced(function* (
             use({
               run: (feeds, fetches, cacheUse) => {
                 if (cacheUse !== undefined) caches = true
-                return slot.thread
-                  .request(
-                    {
-                      _tag: "Run",
-                      session,
-                      feeds,
-                      fetches,
-                      ...(cacheUse === undefined ? {} : { cache: { ...cacheUse, cache } }),
-                    },
-                    Object.values(feeds).map(({ data }) => data.buffer as ArrayBuffer),
-                  )
-                  .pipe(
-                    Effect.map(({ outputs }) => outputs),
-                    Effect.mapError(failed),
-                  )
+                return send(slot, cache, feeds, fetches, cacheUse)
               },
             }),
             Effect.suspend(() =>
-              caches && opened.get(slot) === slot.thread.generation()
-                ? Effect.ignore(slot.thread.request({ _tag: "Forget", cache }))
-                : Effect.void,
+              caches && opened.get(slot) === slot.thread.generation() ? forget(slot, cache) : Effect.void,
             ),
           )
         })
         return slot.lock.withPermit(body).pipe(Effect.ensuring(Effect.sync(() => void (slot.load -= 1))))
       })
+
+    const hold: OpenProgram["hold"] = Effect.gen(function* () {
+      const slot = leastLoaded()
+      slot.load += 1
+      yield* Effect.addFinalizer(() => Effect.sync(() => void (slot.load -= 1)))
+      yield* slot.lock.withPermit(ensureOpen(slot))
+      const cache = nextCache++
+      const generation = slot.thread.generation()
+      const alive = () => slot.thread.generation() === generation
+      yield* Effect.addFinalizer(() => (alive() ? forget(slot, cache) : Effect.void))
+      const gone = { problem: "the worker thread stopped, and what it had cached is gone", died: true }
+      return {
+        run: (feeds, fetches, use) =>
+          slot.lock.withPermit(
+            Effect.suspend(() =>
+              alive() ? send(slot, cache, feeds, fetches, use) : Effect.fail(failed(gone)),
+            ),
+          ),
+      }
+    })
 
     yield* Effect.addFinalizer(() =>
       Effect.forEach(
@@ -169,6 +202,7 @@ export const make = Effect.fnUntraced(function* (
       ),
       width: copies,
       lease,
+      hold,
     }
   })
 

@@ -1,0 +1,193 @@
+/**
+ * Writing with anything that steps: checks what is asked, makes batches, decodes them and gives text.
+ *
+ * The same for one model and for several whose logits are combined.
+ */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type { Continuation, DecodeOptions, GenerateOptions, Generation, Piece } from "../Generation.ts"
+import { ModelError } from "../ModelError.ts"
+import type { ModelShape } from "../ModelShape.ts"
+import * as Batches from "../runtime/Batches.ts"
+import { checkTokens } from "../runtime/Losses.ts"
+import * as Sampling from "../Sampling.ts"
+import type { Tokenizer } from "../Tokenizer.ts"
+import type * as Decode from "./Decode.ts"
+import * as Random from "./Random.ts"
+import type { Logits } from "./Stepper.ts"
+import * as Text from "./Text.ts"
+
+/** What writes. */
+export interface Writer {
+  /** Stands for it in errors. */
+  readonly name: string
+  readonly shape: ModelShape
+  readonly tokenizer: Effect.Effect<Tokenizer, ModelError>
+  readonly eosTokenIds: ReadonlyArray<number>
+  /** Batches at the same time. */
+  readonly width: number
+  /** Decodes one batch. */
+  readonly decode: (
+    requests: ReadonlyArray<Decode.Request>,
+    options: Decode.Options,
+    sampling: DecodeOptions,
+  ) => Effect.Effect<ReadonlyArray<Continuation>, ModelError>
+}
+
+export interface Generator {
+  /** Text for each prompt. A prompt and its `maxTokens` must fit into the model's positions. */
+  readonly generate: (
+    prompts: ReadonlyArray<string>,
+    options: GenerateOptions,
+  ) => Effect.Effect<ReadonlyArray<Generation>, ModelError>
+  /** Continuations of token sequences; they end at an EOS token, where `stop` says so, or after `maxTokens`. */
+  readonly continue: (
+    prompts: ReadonlyArray<ReadonlyArray<number>>,
+    options: Omit<GenerateOptions, "addSpecial">,
+  ) => Effect.Effect<ReadonlyArray<Continuation>, ModelError>
+  /** The response to one prompt, token by token as it is written; the texts together are what `generate` gives. */
+  readonly stream: (
+    prompt: string,
+    options: Omit<GenerateOptions, "samples">,
+  ) => Stream.Stream<Piece, ModelError>
+}
+
+/** Takes a token from logits [rows, vocabulary] as the options say. */
+export const choose =
+  (vocabulary: number, options: DecodeOptions): Decode.Choose<Logits> =>
+  ({ logits }, row, { key, prompt, response }) => {
+    const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary)
+    const total = Sampling.logSumExp(own)
+    if (!Number.isFinite(total)) return undefined
+    const seen = options.repetitionPenalty === undefined ? [] : [...prompt, ...response]
+    const u = Random.uniform(key, response.length)
+    const token = Sampling.draw(Sampling.distribution(own, seen, options), u)
+    const logProbability = options.logProbabilities === true ? (own[token] ?? NaN) - total : undefined
+    return { token, logProbability }
+  }
+
+/** What is wrong with options, as a line, or undefined. */
+const problem = (options: GenerateOptions): string | undefined => {
+  const { maxTokens, samples = 1, seed = 0, stop = [] } = options
+  if (!Number.isInteger(maxTokens) || maxTokens < 1)
+    return `maxTokens: expected an integer of at least 1, got ${maxTokens}`
+  if (!Number.isInteger(samples) || samples < 1)
+    return `samples: expected an integer of at least 1, got ${samples}`
+  if (!Number.isSafeInteger(seed) || seed < 0) return `seed: expected an integer of at least 0, got ${seed}`
+  if (stop.includes("")) return "stop: a stop string may not be empty"
+  return Sampling.problem(options)
+}
+
+/** Everything a writer can be asked for. */
+export const make = ({ decode, eosTokenIds, name, shape, tokenizer, width }: Writer): Generator => {
+  const refuse = (line: string) => new ModelError({ model: name, problem: line, blame: "input" })
+
+  const check = Effect.fnUntraced(function* (
+    prompts: ReadonlyArray<ReadonlyArray<number>>,
+    options: GenerateOptions,
+  ) {
+    const wrong = problem(options)
+    if (wrong !== undefined) return yield* refuse(wrong)
+    for (const [i, prompt] of prompts.entries()) {
+      yield* checkTokens(name, shape, `prompt ${i}`, prompt)
+      if (prompt.length + options.maxTokens > shape.maxPositions) {
+        return yield* refuse(
+          `prompt ${i} has ${prompt.length} tokens, with maxTokens ${options.maxTokens} more than the model's ` +
+            `${shape.maxPositions} positions; shorten the prompt or lower maxTokens`,
+        )
+      }
+    }
+  })
+
+  const decodeAll = Effect.fnUntraced(function* (
+    prompts: ReadonlyArray<ReadonlyArray<number>>,
+    options: GenerateOptions,
+    stopped: Decode.Options["stopped"],
+    chosen: Decode.Options["chosen"] = () => Effect.void,
+  ) {
+    yield* check(prompts, options)
+    const { maxTokens, samples = 1, seed = 0, stopTokens = [] } = options
+    const requests = prompts.flatMap((prompt, source) =>
+      Array.from({ length: samples }, (_, sample): Decode.Request => ({
+        prompt,
+        source,
+        key: Random.key(seed, prompt, sample),
+      })),
+    )
+    const extents = requests.map(({ prompt: { length } }) => ({ length, total: length + maxTokens, rows: 1 }))
+    const results: Array<Continuation> = requests.map(() => ({ tokens: [], end: "length" }))
+    const settings = {
+      model: name,
+      maxTokens,
+      eos: new Set(eosTokenIds),
+      stopTokens: new Set(stopTokens),
+      stopped,
+      chosen,
+    }
+    const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
+      const own = batch.flatMap((i) => requests[i] ?? [])
+      const decoded = yield* decode(own, settings, options)
+      decoded.forEach((continuation, i) => (results[batch[i] ?? 0] = continuation))
+    })
+    yield* Effect.forEach(Batches.plan(shape, extents), run, { concurrency: width, discard: true })
+    return results
+  })
+
+  const generate: Generator["generate"] = Effect.fnUntraced(function* (prompts, options) {
+    const { addSpecial = true, samples = 1, stop = [] } = options
+    const words = yield* tokenizer
+    const encoded = prompts.map((prompt) => words.encode(prompt, { addSpecial }))
+    const continuations = yield* decodeAll(encoded, options, Text.stopTest(words, stop))
+    return continuations.map((continuation, i) => {
+      const at = Math.floor(i / samples)
+      const prompt = encoded[at] ?? []
+      return {
+        ...continuation,
+        prompt: prompts[at] ?? "",
+        response: Text.responseText(words, continuation, stop),
+        tokens: [...prompt, ...continuation.tokens],
+        promptLength: prompt.length,
+      }
+    })
+  })
+
+  const stream: Generator["stream"] = (prompt, options) =>
+    Stream.callback<Piece, ModelError>((queue: Queue.Queue<Piece, ModelError | Cause.Done>) =>
+      Effect.gen(function* () {
+        const { addSpecial = true, stop = [] } = options
+        const words = yield* tokenizer
+        const encoded = [words.encode(prompt, { addSpecial })]
+        const textOf = Text.pieces(words, stop)
+        yield* decodeAll(
+          encoded,
+          options,
+          Text.stopTest(words, stop),
+          ({ end, logProbabilities, response }) =>
+            Effect.asVoid(
+              Queue.offer(queue, {
+                token: response.at(-1) ?? 0,
+                text: textOf(response, end),
+                ...(logProbabilities.length === 0 ? {} : { logProbability: logProbabilities.at(-1) ?? NaN }),
+                ...(end === undefined ? {} : { end }),
+              }),
+            ),
+        )
+        yield* Queue.end(queue)
+      }).pipe(Effect.catch((error) => Queue.fail(queue, error))),
+    )
+
+  return {
+    generate,
+    stream,
+    continue: Effect.fnUntraced(function* (prompts, options) {
+      const { stop = [] } = options
+      return yield* decodeAll(
+        prompts,
+        options,
+        stop.length === 0 ? () => false : Text.stopTest(yield* tokenizer, stop),
+      )
+    }),
+  }
+}
