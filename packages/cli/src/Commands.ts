@@ -1,81 +1,17 @@
-/** The command tree: `hila run | plan | explain | graph`, its arguments, flags and help. */
-import { type Event, Events, Explain, Graph, Node, Pipeline, Plan, Run, Store } from "@hila/core"
+/** The command tree: its arguments, flags and help. */
+import { type Event, Events, Explain, Graph, Node, Plan, Run } from "@hila/core"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { resolve } from "node:path"
+import { chosen, debug, jobs, json, open, pipeline, planOf, set, store, strict } from "./Arguments.ts"
 import { StageError, UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
 import * as Outputs from "./Outputs.ts"
-import * as PipelineFile from "./PipelineFile.ts"
-
-const pipeline = Argument.String("pipeline.ts").pipe(
-  Argument.withDescription("A module whose default export is a pipeline"),
-)
-const set = Flag.String("set").pipe(
-  Flag.withMetavar("name=value"),
-  Flag.withDescription("Sets an option of the pipeline; may be given several times"),
-  Flag.atLeast(0),
-)
-const store = Flag.String("store").pipe(
-  Flag.withMetavar("directory"),
-  Flag.withDescription("Where results are kept; .hila by default"),
-  Flag.withDefault(".hila"),
-)
-const json = Flag.Boolean("json").pipe(
-  Flag.withDescription("Prints JSON for programs instead of text for people"),
-  Flag.withDefault(false),
-)
-const debug = Flag.Boolean("debug").pipe(
-  Flag.withDescription("Shows where in the code an error arose"),
-  Flag.withDefault(false),
-)
-const jobs = Flag.Int("jobs").pipe(
-  Flag.withMetavar("n"),
-  Flag.withDescription("Stages that run at the same time; the number of processors by default"),
-  Flag.withSchema(Schema.Int.check(Schema.isGreaterThan(0))),
-  Flag.optional,
-)
-
-/** `name=value` arguments as a record. */
-const options = Effect.fnUntraced(function* (given: ReadonlyArray<string>) {
-  const values: Record<string, string> = {}
-  for (const text of given) {
-    const at = text.indexOf("=")
-    if (at < 1) return yield* new UsageError({ problem: `--set ${text}: expected name=value` })
-    values[text.slice(0, at)] = text.slice(at + 1)
-  }
-  return values
-})
-
-/** The pipeline of a file and its nodes under the options given. */
-const open = Effect.fnUntraced(function* (given: {
-  readonly pipeline: string
-  readonly set: ReadonlyArray<string>
-}) {
-  const values = yield* options(given.set)
-  const loaded = yield* PipelineFile.load(given.pipeline)
-  return { loaded, nodes: yield* Pipeline.build(loaded, values) }
-})
-
-const chosen = Effect.fnUntraced(function* (
-  nodes: Readonly<Record<string, Node.AnyNode>>,
-  names: ReadonlyArray<string>,
-) {
-  const unknown = names.find((name) => !Object.hasOwn(nodes, name))
-  if (unknown !== undefined) {
-    const problem = `there is no output "${unknown}"; the pipeline has ${Object.keys(nodes).join(", ")}`
-    return yield* new UsageError({ problem })
-  }
-  return names.length === 0
-    ? nodes
-    : Object.fromEntries(Object.entries(nodes).filter(([name]) => names.includes(name)))
-})
+import * as Stores from "./Stores.ts"
 
 const display = (asJson: boolean): Display.Display => {
   const { stdout } = process
@@ -95,11 +31,16 @@ const run = Command.make(
     set,
     store,
     jobs,
+    keepGoing: Flag.Boolean("keep-going").pipe(
+      Flag.withDescription("After a failure, goes on with everything that does not depend on it"),
+      Flag.withDefault(false),
+    ),
+    strict,
     json,
     debug,
   },
   Effect.fnUntraced(function* (given) {
-    const { loaded, nodes } = yield* open(given)
+    const { loaded, nodes, values: options } = yield* open(given)
     const wanted = yield* chosen(nodes, given.outputs)
     const screen = yield* Effect.acquireRelease(
       Effect.sync(() => display(given.json)),
@@ -113,11 +54,14 @@ const run = Command.make(
       })
     const values = yield* Run.outputs(wanted, {
       pipeline: loaded.name,
+      set: options,
+      keepGoing: given.keepGoing,
+      strict: given.strict,
       ...Option.match(given.jobs, { onNone: () => ({}), onSome: (n) => ({ jobs: n }) }),
     }).pipe(
       Effect.mapError((cause) => StageError.of(cause, failed)),
       Effect.provideService(Events, { emit }),
-      Effect.provide(Layer.mergeAll(loaded.layer, Store.layer(resolve(given.store)))),
+      Effect.provide(Layer.mergeAll(loaded.layer, Stores.layer(given))),
     )
     yield* Effect.sync(screen.close)
     yield* Console.log(given.json ? Outputs.toJson(wanted, values) : Outputs.show(wanted, values))
@@ -133,20 +77,11 @@ const run = Command.make(
   ]),
 )
 
-const planOf = Effect.fnUntraced(function* (given: {
-  readonly pipeline: string
-  readonly set: ReadonlyArray<string>
-  readonly store: string
-}) {
-  const { nodes } = yield* open(given)
-  return yield* Effect.provide(Plan.make(nodes), Store.layer(resolve(given.store)))
-})
-
 const plan = Command.make(
   "plan",
-  { pipeline, set, store, json, debug },
+  { pipeline, set, store, strict, json, debug },
   Effect.fnUntraced(function* (given) {
-    const made = yield* planOf(given)
+    const made = yield* Effect.provide(planOf(given), Stores.layer(given))
     yield* Console.log(given.json ? JSON.stringify(Plan.toJson(made)) : Plan.render(made))
   }),
 ).pipe(
@@ -166,11 +101,12 @@ const explain = Command.make(
     ),
     set,
     store,
+    strict,
     json,
     debug,
   },
   Effect.fnUntraced(function* (given) {
-    const made = yield* planOf(given)
+    const made = yield* Effect.provide(planOf(given), Stores.layer(given))
     const name = given.node.join(" ")
     const steps = name === "" ? made : Explain.find(made, name)
     if (name !== "" && steps.length === 0) {

@@ -24,12 +24,15 @@ const share = ({ done, kept, total }: Extract<Event, { readonly _tag: "Progress"
 const lasting = (event: Event, width: number): string | undefined => {
   switch (event._tag) {
     case "Hit":
-      return `  ${event.node.padEnd(width)}  hit      ${event.summary}`
+      return `  ${event.node.padEnd(width)}  ${event.differs === true ? "hit*" : "hit "}     ${event.summary}`
     case "Published":
       return `  ${event.node.padEnd(width)}  ${seconds(event.seconds).padStart(7)}  ${event.summary}`
     case "Finished":
       return `${event.hits} hits, ${event.runs} runs, ${seconds(event.seconds)}`
+    case "Retried":
+      return `  ${event.node.padEnd(width)}  attempt ${event.attempt}, since the last one failed: ${event.message}`
     case "Planned":
+    case "Waits":
     case "Started":
     case "Progress":
     case "Failed":

@@ -19,6 +19,10 @@ export const Action = Schema.Struct({
   /** ISO 8601, UTC. */
   started: Schema.String,
   seconds: Schema.Finite,
+  /** Numbers worth comparing between runs, by name. */
+  metrics: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite)),
+  /** Digest of the list of modules that made it; see `SourceCode`. */
+  source: Schema.optionalKey(Schema.String),
 })
 export type Action = typeof Action.Type
 

@@ -7,12 +7,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import * as Canonical from "./Canonical.ts"
 import * as Content from "./Content.ts"
 import { ArtifactError } from "./CoreError.ts"
-import { describe } from "./internal/files.ts"
+import { Disk } from "./Disk.ts"
+import { describe } from "./internal/systemError.ts"
 
 /** A codec with an identity; `id` is part of every cache key that has this artifact as output. */
 export interface Artifact<in out A> {
@@ -26,28 +27,53 @@ export interface Artifact<in out A> {
   readonly summary: (value: A) => string
   /** What `hila run` prints when the value is an output of the pipeline. */
   readonly show: (value: A) => string
+  /** Numbers about a value that are worth comparing between runs, by name. */
+  readonly metrics: (value: A) => Readonly<Record<string, number>>
 }
 
 /** The type of an artifact's values. */
 export type Value<X> = X extends Artifact<infer A> ? A : never
 
-/** How a value is described; `show` defaults to `summary`. */
+/** How a value is described; `show` defaults to `summary`, `metrics` to the numbers that are plain to see. */
 export interface Describe<A> {
   readonly summary?: (value: A) => string
   readonly show?: (value: A) => string
+  readonly metrics?: (value: A) => Readonly<Record<string, number>>
 }
 
-/** An artifact from its parts; `show` defaults to `summary`. */
+/** An artifact from its parts; `show` defaults to `summary`, `metrics` to those of a number or of numeric fields. */
 export const make = <A>(
-  options: Omit<Artifact<A>, "show"> & { readonly show?: (value: A) => string },
-): Artifact<A> => Object.freeze({ ...options, show: options.show ?? options.summary })
+  options: Omit<Artifact<A>, "show" | "metrics"> & Omit<Describe<A>, "summary">,
+): Artifact<A> =>
+  Object.freeze({
+    ...options,
+    show: options.show ?? options.summary,
+    metrics: options.metrics ?? ((value) => plainMetrics(options.id, value)),
+  })
+
+/** A number under the artifact's id, or the finite numbers among an object's own fields. */
+const plainMetrics = (id: string, value: unknown): Readonly<Record<string, number>> => {
+  if (typeof value === "number") return Number.isFinite(value) ? { [id]: value } : {}
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return {}
+  const numbers = Object.entries(value).filter(
+    (entry): entry is [string, number] => typeof entry[1] === "number" && Number.isFinite(entry[1]),
+  )
+  return Object.fromEntries(numbers)
+}
 
 /** Runs a file-system call for an artifact, turning what it throws into one line. */
-const attempt = <A>(artifact: string, path: string, blame: "input" | "system", call: () => Promise<A>) =>
-  Effect.tryPromise({
-    try: call,
-    catch: (cause) => new ArtifactError({ artifact, path, problem: describe(cause), blame }),
-  })
+const attempt = <A>(
+  artifact: string,
+  path: string,
+  blame: "input" | "system",
+  call: (disk: Disk) => Promise<A>,
+) =>
+  Effect.flatMap(Disk, (disk) =>
+    Effect.tryPromise({
+      try: () => call(disk),
+      catch: (cause) => new ArtifactError({ artifact, path, problem: describe(cause), blame }),
+    }),
+  )
 
 const fileOf = (id: string, content: Content.Content) =>
   content._tag === "File"
@@ -100,7 +126,7 @@ export const json = <A>(
     kind: "file",
     encode: (value, path) =>
       Effect.flatMap(codec.encode(value, path), (text) =>
-        attempt(id, path, "system", () => writeFile(path, `${text}\n`, { flag: "wx" })),
+        attempt(id, path, "system", (disk) => disk.write(path, `${text}\n`)),
       ),
     decode: (content) =>
       Effect.flatMap(fileOf(id, content), ({ path }) =>
@@ -127,9 +153,7 @@ export const jsonl = <A>(
     encode: (values, path) =>
       Effect.forEach(values, (value) => codec.encode(value, path)).pipe(
         Effect.flatMap((lines) =>
-          attempt(id, path, "system", () =>
-            writeFile(path, lines.map((line) => `${line}\n`).join(""), { flag: "wx" }),
-          ),
+          attempt(id, path, "system", (disk) => disk.write(path, lines.map((line) => `${line}\n`).join(""))),
         ),
       ),
     decode: (content) =>
@@ -189,12 +213,12 @@ export const encodeFiles = (id: string, files: Readonly<Record<string, string>>,
     ([name, from]) => {
       const to = join(path, name)
       return Effect.andThen(
-        attempt(id, to, "system", () => mkdir(dirname(to), { recursive: true })),
+        attempt(id, to, "system", (disk) => disk.makeDirectory(dirname(to))),
         linkInto(id, from, to),
       )
     },
     { discard: true },
-  ).pipe(Effect.tap(attempt(id, path, "system", () => mkdir(path, { recursive: true }))))
+  ).pipe(Effect.tap(attempt(id, path, "system", (disk) => disk.makeDirectory(path))))
 
 /** The paths of a directory's files; the inverse of `encodeFiles`. */
 export const decodeFiles = (

@@ -5,12 +5,11 @@
  * digest of its manifest, the sorted list of names, sizes and digests, so it does not depend on where it lies.
  */
 import * as Effect from "effect/Effect"
-import { constants } from "node:fs"
-import { copyFile, link as hardLink } from "node:fs/promises"
 import * as Canonical from "./Canonical.ts"
 import type { StoreError } from "./CoreError.ts"
 import * as Digest from "./Digest.ts"
-import { codeOf, storeTry } from "./internal/files.ts"
+import { storeTry } from "./internal/files.ts"
+import { codeOf } from "./internal/systemError.ts"
 
 /** One file: absolute path, size in bytes, sha256. */
 export interface FileContent {
@@ -47,11 +46,11 @@ export const directory = (files: Readonly<Record<string, FileContent>>): Directo
 
 /** Gives a file a second name: a hard link, or a copy where links are impossible. The new name must not exist. */
 export const link = (from: string, to: string): Effect.Effect<void, StoreError> =>
-  storeTry("link", to, async () => {
+  storeTry("link", to, async (disk) => {
     try {
-      await hardLink(from, to)
+      await disk.link(from, to)
     } catch (cause) {
       if (codeOf(cause) !== "EXDEV" && codeOf(cause) !== "EPERM" && codeOf(cause) !== "EMLINK") throw cause
-      await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+      await disk.copy(from, to)
     }
   })

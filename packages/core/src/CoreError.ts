@@ -65,3 +65,16 @@ export class PipelineError extends Schema.TaggedError<PipelineError>()("Pipeline
     return `pipeline ${this.pipeline}: ${this.problem}`
   }
 }
+
+/** A stage takes more of a resource than its pool holds. */
+export class ResourceError extends Schema.TaggedError<ResourceError>()("ResourceError", {
+  stage: Schema.String,
+  pool: Schema.String,
+  needed: Schema.Number,
+  size: Schema.Number,
+}) {
+  readonly blame = "input"
+  override get message() {
+    return `stage ${this.stage}: it takes ${this.needed} of ${this.pool}, the pool holds ${this.size}: give the pool more or the stage less`
+  }
+}

@@ -3,8 +3,6 @@
  */
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
-import { createReadStream } from "node:fs"
-import { pipeline } from "node:stream/promises"
 import type { StoreError } from "./CoreError.ts"
 import { storeTry } from "./internal/files.ts"
 
@@ -13,11 +11,7 @@ export const of = (data: Uint8Array | string): string => createHash("sha256").up
 
 /** Sha256 of a file, read as a stream; a gigabyte costs a chunk of memory. */
 export const ofFile = (path: string): Effect.Effect<string, StoreError> =>
-  storeTry("hash", path, async () => {
-    const hash = createHash("sha256")
-    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
-    return hash.digest("hex")
-  })
+  storeTry("hash", path, (disk) => disk.hash(path))
 
 /** The first digits of a digest, for people. */
 export const short = (digest: string): string => digest.slice(0, 8)

@@ -14,14 +14,28 @@ export type Event =
       readonly run: string
       readonly pipeline: string
       readonly nodes: ReadonlyArray<string>
+      /** Options that were set, as text. */
+      readonly set?: Readonly<Record<string, string>>
     }
-  | { readonly _tag: "Hit"; readonly node: string; readonly key: string; readonly summary: string }
+  | {
+      readonly _tag: "Hit"
+      readonly node: string
+      readonly key: string
+      readonly summary: string
+      /** Its code is not the code that made the record. */
+      readonly differs?: true
+    }
+  /** Another process computes it now. */
+  | { readonly _tag: "Waits"; readonly node: string; readonly key: string; readonly owner: string }
   | {
       readonly _tag: "Started"
       readonly node: string
       readonly key: string
       readonly reasons: ReadonlyArray<Reason>
+      /** Seconds that its nearest earlier run took. */
+      readonly expected?: number
     }
+  | { readonly _tag: "Retried"; readonly node: string; readonly attempt: number; readonly message: string }
   | {
       readonly _tag: "Progress"
       readonly node: string
@@ -36,6 +50,7 @@ export type Event =
       readonly digest: string
       readonly summary: string
       readonly seconds: number
+      readonly metrics?: Readonly<Record<string, number>>
     }
   | { readonly _tag: "Failed"; readonly node: string; readonly message: string }
   | {

@@ -18,6 +18,12 @@ export const render = (step: Plan.Step): string => {
       return [
         `${title} is a hit: ${step.action.summary}`,
         `  made ${step.action.started} in ${step.action.seconds.toFixed(1)} s · key ${Digest.short(step.action.key)} · digest ${Digest.short(step.action.digest)}`,
+        ...(step.differs === undefined
+          ? []
+          : [
+              "  made by other code than there is now; where it differs:",
+              ...step.differs.map((file) => `    ${file}`),
+            ]),
       ].join("\n")
     case "Run":
       return [

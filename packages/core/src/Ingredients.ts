@@ -18,6 +18,8 @@ export const Ingredients = Schema.Struct({
   params: Schema.Record(Schema.String, Schema.Json),
   inputs: InputDigests,
   output: Schema.String,
+  /** Identities of the services that the stage declares to depend on; absent where it declares none. */
+  environment: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
 })
 export type Ingredients = typeof Ingredients.Type
 
@@ -28,8 +30,12 @@ const format = "hila/1"
 export const key = (ingredients: Ingredients): string =>
   Digest.of(`${format} ${Canonical.stringify(ingredients)}`)
 
-/** The ingredients of a stage call, given the digest of each of its input nodes. */
-export const of = (node: Node.AnyStageNode, digestOf: (input: Node.AnyNode) => string): Ingredients => ({
+/** The ingredients of a stage call, given the digest of each of its input nodes and its environment. */
+export const of = (
+  node: Node.AnyStageNode,
+  digestOf: (input: Node.AnyNode) => string,
+  environment: Readonly<Record<string, string>> = {},
+): Ingredients => ({
   stage: node.stage.name,
   version: node.stage.version,
   params: node.encodedParams,
@@ -40,6 +46,7 @@ export const of = (node: Node.AnyStageNode, digestOf: (input: Node.AnyNode) => s
     ]),
   ),
   output: node.stage.output.id,
+  ...(Object.keys(environment).length === 0 ? {} : { environment }),
 })
 
 const isMany = (input: Node.AnyNode | ReadonlyArray<Node.AnyNode>): input is ReadonlyArray<Node.AnyNode> =>

@@ -13,14 +13,19 @@ import type { Definition } from "./Stage.ts"
 
 declare const NodeType: unique symbol
 
-interface Common<out A, out E, out R> {
-  readonly [NodeType]?: { readonly _A: () => A; readonly _E: () => E; readonly _R: () => R }
+interface Common<out A, out E, out R, out X> {
+  readonly [NodeType]?: {
+    readonly _A: () => A
+    readonly _E: () => E
+    readonly _R: () => R
+    readonly _X: () => X
+  }
   /** For people; no part of the key. */
   readonly label: string | undefined
 }
 
 /** A pinned leaf: content of the user's, or a value written in the pipeline. */
-export interface SourceNode<out A> extends Common<A, SourceError, never> {
+export interface SourceNode<out A> extends Common<A, SourceError, never, never> {
   readonly kind: "source"
   readonly artifact: AnyArtifact
   /** Finds the content; `keep` publishes a value of the pipeline's own and returns its content. */
@@ -35,7 +40,7 @@ export interface SourceTools {
 }
 
 /** A call of a stage. */
-export interface StageNode<out A, out E, out R> extends Common<A, E, R> {
+export interface StageNode<out A, out E, out R, out X = never> extends Common<A, E, R, X> {
   readonly kind: "stage"
   readonly stage: Definition
   readonly inputs: Readonly<Record<string, AnyNode | ReadonlyArray<AnyNode>>>
@@ -45,10 +50,10 @@ export interface StageNode<out A, out E, out R> extends Common<A, E, R> {
   readonly encodedParams: Readonly<Record<string, Schema.Json>>
 }
 
-/** A value to be: of type `A`, failing with `E`, needing `R`. */
-export type Node<A, E = never, R = never> = SourceNode<A> | StageNode<A, E, R>
+/** A value to be: of type `A`, failing with `E`, needing `R`, of which its keys need `X`. */
+export type Node<A, E = never, R = never, X = never> = SourceNode<A> | StageNode<A, E, R, X>
 
-export type AnyStageNode = StageNode<unknown, unknown, unknown>
+export type AnyStageNode = StageNode<unknown, unknown, unknown, unknown>
 export type AnyNode = SourceNode<unknown> | AnyStageNode
 
 /**
@@ -62,11 +67,13 @@ export interface Like {
 }
 
 /** The value type of a node. */
-export type Value<N> = N extends Node<infer A, infer _E, infer _R> ? A : never
+export type Value<N> = N extends Node<infer A, infer _E, infer _R, infer _X> ? A : never
 /** The errors of everything that has to run for a node. */
-export type ErrorOf<N> = N extends StageNode<infer _A, infer E, infer _R> ? E : never
+export type ErrorOf<N> = N extends StageNode<infer _A, infer E, infer _R, infer _X> ? E : never
 /** The services of everything that has to run for a node. */
-export type ServicesOf<N> = N extends StageNode<infer _A, infer _E, infer R> ? R : never
+export type ServicesOf<N> = N extends StageNode<infer _A, infer _E, infer R, infer _X> ? R : never
+/** The services whose identities enter the keys of a node and of everything that has to run for it. */
+export type EnvironmentOf<N> = N extends StageNode<infer _A, infer _E, infer _R, infer X> ? X : never
 
 /** The nodes a node takes its inputs from, slot by slot. */
 export const inputsOf = (node: AnyNode): ReadonlyArray<AnyNode> =>
@@ -76,13 +83,24 @@ export const inputsOf = (node: AnyNode): ReadonlyArray<AnyNode> =>
 export const order = (targets: Iterable<AnyNode>): ReadonlyArray<AnyNode> => {
   const seen = new Set<AnyNode>()
   const sorted: Array<AnyNode> = []
+  // A chain of nodes may be longer than the call stack is deep.
+  const open: Array<{ readonly node: AnyNode; readonly inputs: Iterator<AnyNode> }> = []
   const visit = (node: AnyNode): void => {
     if (seen.has(node)) return
     seen.add(node)
-    for (const input of inputsOf(node)) visit(input)
-    sorted.push(node)
+    open.push({ node, inputs: inputsOf(node)[Symbol.iterator]() })
   }
-  for (const target of targets) visit(target)
+  for (const target of targets) {
+    visit(target)
+    for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+      const next = top.inputs.next()
+      if (next.done !== true) visit(next.value)
+      else {
+        sorted.push(top.node)
+        open.pop()
+      }
+    }
+  }
   return sorted
 }
 

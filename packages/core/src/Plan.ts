@@ -9,46 +9,63 @@ import * as Option from "effect/Option"
 import type { Action } from "./Action.ts"
 import type { ArtifactError, SourceError, StoreError } from "./CoreError.ts"
 import * as Ingredients from "./Ingredients.ts"
+import { environmentOf } from "./internal/environment.ts"
+import { promise } from "./internal/erased.ts"
+import * as Miss from "./internal/miss.ts"
 import { resolveSource } from "./internal/resolution.ts"
 import * as Node from "./Node.ts"
 import * as Reason from "./Reason.ts"
+import * as SourceCode from "./SourceCode.ts"
 import { Store } from "./Store.ts"
 
 /** What a run would do with one stage. */
 export type Step =
-  | { readonly _tag: "Hit"; readonly node: Node.AnyStageNode; readonly action: Action }
+  | {
+      readonly _tag: "Hit"
+      readonly node: Node.AnyStageNode
+      readonly action: Action
+      /** Where its code differs from the code that made the record. */
+      readonly differs?: ReadonlyArray<string>
+    }
   | {
       readonly _tag: "Run"
       readonly node: Node.AnyStageNode
       readonly key: string
       readonly reasons: ReadonlyArray<Reason.Reason>
+      /** Seconds that its nearest earlier run took. */
+      readonly expected?: number
     }
   | { readonly _tag: "Wait"; readonly node: Node.AnyStageNode; readonly on: ReadonlyArray<Node.AnyStageNode> }
 
 /** The steps of a run, inputs before the stages that take them. */
 export type Plan = ReadonlyArray<Step>
 
-/** Why a key misses: the nearest earlier record tells, or its own record without content. */
-export const reasonsFor = (
-  ingredients: Ingredients.Ingredients,
-): Effect.Effect<ReadonlyArray<Reason.Reason>, StoreError, Store> =>
-  Effect.gen(function* () {
-    const store = yield* Store
-    const history = yield* store.history(ingredients.stage)
-    const own = history.find((action) => action.key === Ingredients.key(ingredients))
-    return own === undefined
-      ? Reason.explain(ingredients, history)
-      : [{ _tag: "OutputMissing" as const, digest: own.digest }]
-  })
+/**
+ * The plan for some outputs. Sources are read (or found unchanged); no stage runs.
+ *
+ * Needs the services that stages declare as their environment: their identities are in the keys.
+ */
+export const make = <const Outputs extends Readonly<Record<string, Node.Like>>>(
+  outputs: Outputs,
+  options: { readonly strict?: boolean } = {},
+): Effect.Effect<
+  Plan,
+  StoreError | SourceError | ArtifactError,
+  Store | Node.EnvironmentOf<Outputs[keyof Outputs]>
+> => {
+  const targets = promise<Readonly<Record<string, Node.AnyNode>>>(outputs)
+  return Effect.withSpan(planOf(Object.values(targets), options.strict ?? false), "Plan.make")
+}
 
-/** The plan for some outputs. Sources are read (or found unchanged); no stage runs. */
-export const make = Effect.fn("Plan.make")(function* (
-  outputs: Readonly<Record<string, Node.AnyNode>>,
+const planOf = Effect.fnUntraced(function* (
+  targets: ReadonlyArray<Node.AnyNode>,
+  strict: boolean,
 ): Effect.fn.Return<Plan, StoreError | SourceError | ArtifactError, Store> {
   const store = yield* Store
+  const codeOf = SourceCode.reader()
   const digests = new Map<Node.AnyNode, string>()
   const steps: Array<Step> = []
-  for (const node of Node.order(Object.values(outputs))) {
+  for (const node of Node.order(targets)) {
     if (node.kind === "source") {
       digests.set(node, (yield* resolveSource(node)).digest)
       continue
@@ -60,15 +77,29 @@ export const make = Effect.fn("Plan.make")(function* (
       steps.push({ _tag: "Wait", node, on })
       continue
     }
-    const ingredients = Ingredients.of(node, (input) => digests.get(input) ?? "")
+    const digestOf = (input: Node.AnyNode) => digests.get(input) ?? ""
+    const ingredients = Ingredients.of(node, digestOf, yield* environmentOf(node))
     const key = Ingredients.key(ingredients)
     const action = yield* store.lookup(ingredients.stage, key)
-    if (Option.isSome(action)) {
-      digests.set(node, action.value.digest)
-      steps.push({ _tag: "Hit", node, action: action.value })
-    } else {
-      steps.push({ _tag: "Run", node, key, reasons: yield* reasonsFor(ingredients) })
+    if (Option.isNone(action)) {
+      const { expected, reasons } = yield* Miss.explain(ingredients)
+      steps.push({ _tag: "Run", node, key, reasons, ...(expected === undefined ? {} : { expected }) })
+      continue
     }
+    const { seconds, source } = action.value
+    const code = source === undefined ? undefined : yield* codeOf(node)
+    const differs =
+      source === undefined || code === undefined || code.digest === source
+        ? undefined
+        : yield* SourceCode.difference(code, source)
+    if (differs !== undefined && strict) {
+      const reasons = [{ _tag: "SourceDiffers", files: differs } as const]
+      steps.push({ _tag: "Run", node, key, reasons, expected: seconds })
+      continue
+    }
+    digests.set(node, action.value.digest)
+    const note = differs === undefined ? {} : { differs }
+    steps.push({ _tag: "Hit", node, action: action.value, ...note })
   }
   return steps
 })
@@ -76,7 +107,7 @@ export const make = Effect.fn("Plan.make")(function* (
 const detail = (step: Step): readonly [word: string, text: string] => {
   switch (step._tag) {
     case "Hit":
-      return ["hit", step.action.summary]
+      return [step.differs === undefined ? "hit" : "hit*", step.action.summary]
     case "Run":
       return ["run", step.reasons.map(Reason.render).join(", ")]
     case "Wait":
@@ -92,8 +123,27 @@ export const render = (plan: Plan): string => {
     return `  ${Node.title(step.node).padEnd(width)}  ${word.padEnd(5)}  ${text}`.trimEnd()
   })
   const count = (tag: Step["_tag"]) => plan.filter((step) => step._tag === tag).length
-  return [...lines, `${count("Run")} to run, ${count("Wait")} may follow, ${count("Hit")} kept`].join("\n")
+  const expected = plan.reduce((sum, step) => sum + (step._tag === "Run" ? (step.expected ?? 0) : 0), 0)
+  const before = expected === 0 ? "" : `, last time ${duration(expected)}`
+  const other = plan.filter((step) => step._tag === "Hit" && step.differs !== undefined).length
+  return [
+    ...lines,
+    `${count("Run")} to run, ${count("Wait")} may follow, ${count("Hit")} kept${before}`,
+    ...(other === 0
+      ? []
+      : [
+          `hit*: ${other} made by code that has changed since; explain names the files, --strict runs, accept keeps`,
+        ]),
+  ].join("\n")
 }
+
+/** Seconds for people: `4.2 s`, `6 min`, `3 h`. */
+const duration = (seconds: number): string =>
+  seconds < 60
+    ? `${seconds.toFixed(1)} s`
+    : seconds < 3600
+      ? `${Math.round(seconds / 60)} min`
+      : `${(seconds / 3600).toFixed(1)} h`
 
 /** A plan as JSON values: title, step, and reasons, summary or what it waits for. */
 export const toJson = (plan: Plan): ReadonlyArray<object> =>
@@ -107,6 +157,7 @@ export const toJson = (plan: Plan): ReadonlyArray<object> =>
           key: step.action.key,
           digest: step.action.digest,
           summary: step.action.summary,
+          ...(step.differs === undefined ? {} : { differs: step.differs }),
         }
       case "Run":
         return { node, step: "run", key: step.key, reasons: step.reasons }

@@ -20,10 +20,46 @@ export type Reason =
       readonly from: string | ReadonlyArray<string> | undefined
       readonly to: string | ReadonlyArray<string> | undefined
     }
+  | {
+      readonly _tag: "EnvironmentChanged"
+      readonly service: string
+      readonly from: string | undefined
+      readonly to: string | undefined
+    }
   | { readonly _tag: "OutputChanged"; readonly from: string; readonly to: string }
   | { readonly _tag: "OutputMissing"; readonly digest: string }
+  | { readonly _tag: "OutputDamaged"; readonly digest: string }
+  /** Its code is not the code that made the record; by itself no reason to run, except under `--strict`. */
+  | { readonly _tag: "SourceDiffers"; readonly files: ReadonlyArray<string> }
 
 const same = (a: unknown, b: unknown): boolean => Canonical.stringify(a) === Canonical.stringify(b)
+
+const texts = new WeakMap<Ingredients, ReadonlyMap<string, string>>()
+
+/** Every ingredient that can differ, as text; made once for each record, since a miss is compared with all of them. */
+const textsOf = (ingredients: Ingredients): ReadonlyMap<string, string> => {
+  const known = texts.get(ingredients)
+  if (known !== undefined) return known
+  const made = new Map([
+    ["version", String(ingredients.version)],
+    ["output", ingredients.output],
+    ...(["params", "inputs", "environment"] as const).flatMap((part) =>
+      Object.entries(ingredients[part] ?? {}).map(
+        ([name, value]) => [`${part}.${name}`, Canonical.stringify(value)] as const,
+      ),
+    ),
+  ])
+  texts.set(ingredients, made)
+  return made
+}
+
+/** In how many ingredients two stage calls differ. */
+const distance = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): number => {
+  let count = 0
+  for (const [name, text] of a) if (b.get(name) !== text) count++
+  for (const name of b.keys()) if (!a.has(name)) count++
+  return count
+}
 
 /** Every ingredient in which `now` differs from `was`. */
 export const between = (now: Ingredients, was: Ingredients): ReadonlyArray<Reason> => {
@@ -39,20 +75,36 @@ export const between = (now: Ingredients, was: Ingredients): ReadonlyArray<Reaso
     const [from, to] = [was.inputs[input], now.inputs[input]]
     if (!same(from, to)) reasons.push({ _tag: "InputChanged", input, from, to })
   }
+  const [before, after] = [was.environment ?? {}, now.environment ?? {}]
+  for (const service of namesOf(before, after)) {
+    const [from, to] = [before[service], after[service]]
+    if (from !== to) reasons.push({ _tag: "EnvironmentChanged", service, from, to })
+  }
   return reasons
 }
 
 const namesOf = (a: object, b: object): Iterable<string> => new Set([...Object.keys(a), ...Object.keys(b)])
 
+/** The earlier record that differs least from `now`, the latest of those. */
+export const nearest = (now: Ingredients, history: ReadonlyArray<Action>): Action | undefined => {
+  const own = textsOf(now)
+  let best: { readonly action: Action; readonly differences: number } | undefined
+  for (const action of history) {
+    const differences = distance(own, textsOf(action.ingredients))
+    if (differences === 0) continue
+    const isBetter =
+      best === undefined ||
+      differences < best.differences ||
+      (differences === best.differences && action.started > best.action.started)
+    if (isBetter) best = { action, differences }
+  }
+  return best?.action
+}
+
 /** Why `now` misses, given the earlier records of its stage. */
 export const explain = (now: Ingredients, history: ReadonlyArray<Action>): ReadonlyArray<Reason> => {
-  const candidates = history
-    .map((action) => ({ reasons: between(now, action.ingredients), started: action.started }))
-    .filter(({ reasons }) => reasons.length > 0)
-  const nearest = candidates.toSorted(
-    (a, b) => a.reasons.length - b.reasons.length || (a.started < b.started ? 1 : -1),
-  )[0]
-  return nearest?.reasons ?? [{ _tag: "NeverRan" }]
+  const closest = nearest(now, history)
+  return closest === undefined ? [{ _tag: "NeverRan" }] : between(now, closest.ingredients)
 }
 
 const show = (value: unknown): string => {
@@ -75,6 +127,9 @@ const renderInput = ({ from, input, to }: Extract<Reason, { readonly _tag: "Inpu
   return `${input}: ${changed.length} of ${to.length} changed`
 }
 
+const list = (files: ReadonlyArray<string>): string =>
+  files.length <= 3 ? files.join(", ") : `${files.slice(0, 3).join(", ")} and ${files.length - 3} more`
+
 /** One reason for people: `density: 0.4 → 0.3`. */
 export const render = (reason: Reason): string => {
   switch (reason._tag) {
@@ -90,5 +145,11 @@ export const render = (reason: Reason): string => {
       return renderInput(reason)
     case "OutputMissing":
       return `its output ${Digest.short(reason.digest)} is missing from the store`
+    case "OutputDamaged":
+      return `its output ${Digest.short(reason.digest)} is damaged in the store`
+    case "EnvironmentChanged":
+      return `${reason.service}: ${show(reason.from)} → ${show(reason.to)}`
+    case "SourceDiffers":
+      return `its code differs from the code that made it: ${list(reason.files)}`
   }
 }

@@ -2,28 +2,45 @@
  * Runs: brings outputs up to date, computing only what has no record.
  *
  * Independent stages run at the same time, up to `jobs` bodies at once. A stage's result is published before anything
- * that depends on it starts, so a run that is killed loses at most the elements it was on.
+ * that depends on it starts, so a run that is killed loses at most the elements it was on. Runs of other processes on
+ * the same store share the work: each key is computed by one of them.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import { randomBytes } from "node:crypto"
 import { availableParallelism } from "node:os"
-import type { ArtifactError, SourceError, StoreError } from "./CoreError.ts"
+import type { ArtifactError, ResourceError, SourceError, StoreError } from "./CoreError.ts"
 import { Events, type Event } from "./Events.ts"
-import { evaluator } from "./internal/evaluation.ts"
+import { all, evaluator } from "./internal/evaluation.ts"
 import { promise } from "./internal/erased.ts"
+import { patience } from "./internal/patience.ts"
 import * as Node from "./Node.ts"
+import { pools } from "./Resources.ts"
 import { Store } from "./Store.ts"
 
 export interface Options {
   /** Name of the pipeline in references and logs. */
   readonly pipeline?: string
+  /** Options of the pipeline that were set, as text, for the log. */
+  readonly set?: Readonly<Record<string, string>>
   /** Stage bodies at once; the number of processors by default. */
   readonly jobs?: number
+  /** After a failure, goes on with everything that does not depend on it; the run still fails. */
+  readonly keepGoing?: boolean
+  /** Runs a stage again whose code differs from the code that made its record. */
+  readonly strict?: boolean
 }
 
 /** Values by output name. */
 export type Values<Outputs> = { readonly [K in keyof Outputs]: Node.Value<Outputs[K]> }
+
+/** Announces the run; waits while a collection is in progress. */
+const enter = Effect.gen(function* () {
+  const store = yield* Store
+  const wait = patience()
+  while (!(yield* store.enter).held) yield* wait
+})
 
 /**
  * Runs what the outputs need and returns their values.
@@ -35,23 +52,25 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
   options: Options = {},
 ): Effect.Effect<
   Values<Outputs>,
-  Node.ErrorOf<Outputs[keyof Outputs]> | ArtifactError | SourceError | StoreError,
+  Node.ErrorOf<Outputs[keyof Outputs]> | ArtifactError | ResourceError | SourceError | StoreError,
   Node.ServicesOf<Outputs[keyof Outputs]> | Store
 > =>
   promise(
     Effect.gen(function* () {
       const store = yield* Store
       const events = yield* Events
+      yield* enter
       const start = yield* Clock.currentTimeMillis
-      const run = `${new Date(start).toISOString().replaceAll(/[:.]/g, "-")}-${process.pid}`
-      const pipeline = options.pipeline ?? "pipeline"
+      const unique = `${process.pid}-${randomBytes(2).toString("hex")}`
+      const run = `${new Date(start).toISOString().replaceAll(/[:.]/g, "-")}-${unique}`
+      const { keepGoing = false, pipeline = "pipeline", strict = false } = options
       const jobs = yield* Semaphore.make(options.jobs ?? availableParallelism())
       const tally = { hits: 0, runs: 0 }
       let pending: Array<string> = []
       const flush = Effect.suspend(() => {
         const lines = pending
         pending = []
-        return store.log(run, lines)
+        return lines.length === 0 ? Effect.void : store.log(run, lines)
       })
       const emit = (event: Event) =>
         Effect.suspend(() => {
@@ -65,9 +84,11 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
 
       const targets = promise<Readonly<Record<string, Node.AnyNode>>>(wanted)
       const nodes = Object.values(targets)
-      yield* emit({ _tag: "Planned", run, pipeline, nodes: Node.stages(nodes).map(Node.title) })
-      const evaluate = yield* evaluator(nodes, { emit, jobs })
-      const entries = yield* Effect.forEach(
+      const titles = Node.stages(nodes).map(Node.title)
+      const set = options.set === undefined ? {} : { set: options.set }
+      yield* emit({ _tag: "Planned", run, pipeline, nodes: titles, ...set })
+      const evaluate = yield* evaluator(nodes, { emit, jobs, pools: yield* pools, keepGoing, strict })
+      const entries = yield* all(
         Object.entries(targets),
         ([name, node]) =>
           Effect.gen(function* () {
@@ -75,10 +96,10 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
             if (done.action !== undefined) yield* store.refer(pipeline, name, done.action)
             return [name, yield* done.value] as const
           }),
-        { concurrency: "unbounded" },
+        keepGoing,
       )
       const seconds = ((yield* Clock.currentTimeMillis) - start) / 1000
       yield* emit({ _tag: "Finished", run, seconds, ...tally })
       return Object.fromEntries(entries)
-    }),
+    }).pipe(Effect.scoped),
   )

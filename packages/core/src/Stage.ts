@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
@@ -16,6 +17,7 @@ import { join } from "node:path"
 import type * as Artifact from "./Artifact.ts"
 import type { ArtifactError, StoreError } from "./CoreError.ts"
 import { storeTry } from "./internal/files.ts"
+import { callerOf } from "./internal/callSite.ts"
 import { promise, type AnyArtifact, type AnyBody, type AnyFields } from "./internal/erased.ts"
 import { paramsOf } from "./internal/params.ts"
 import type * as Node from "./Node.ts"
@@ -38,9 +40,9 @@ export type Slot = AnyArtifact | Each<never> | { readonly each: AnyArtifact }
 
 type NodeFor<S> =
   S extends Each<infer A>
-    ? ReadonlyArray<Node.Node<A, unknown, unknown>>
+    ? ReadonlyArray<Node.Node<A, unknown, unknown, unknown>>
     : S extends Artifact.Artifact<infer A>
-      ? Node.Node<A, unknown, unknown>
+      ? Node.Node<A, unknown, unknown, unknown>
       : never
 type ValueFor<S> =
   S extends Each<infer A> ? ReadonlyArray<A> : S extends Artifact.Artifact<infer A> ? A : never
@@ -54,8 +56,16 @@ export interface Definition {
   readonly version: number
   readonly inputs: Readonly<Record<string, Slot>>
   readonly output: AnyArtifact
+  readonly environment: ReadonlyArray<Identified<unknown>>
+  readonly retry: Schedule.Schedule<unknown> | undefined
+  readonly resources: Readonly<Record<string, number>>
+  /** The file that the stage is written in, if it can be told. */
+  readonly module: string | undefined
   readonly run: AnyBody
 }
+
+/** A service that says what it is: `identity` differs as soon as its results may, `"onnxruntime 1.30 cpu f32"`. */
+export type Identified<X> = Context.Key<X, { readonly identity: string }>
 
 /** A stage: call it with nodes and parameters to get a node; `run` is its body. */
 export interface Stage<
@@ -64,12 +74,18 @@ export interface Stage<
   A,
   E,
   R,
+  X = never,
 > extends Definition {
   /** Names a step of the graph. The label is for people and no part of the key. */
   <const I extends { readonly [K in keyof In]: NodeFor<In[K]> }>(
     inputs: I,
     ...rest: {} extends MakeIn<P> ? [params?: MakeIn<P>, label?: string] : [params: MakeIn<P>, label?: string]
-  ): Node.StageNode<A, E | Node.ErrorOf<NodesIn<I>>, R | Node.ServicesOf<NodesIn<I>>>
+  ): Node.StageNode<
+    A,
+    E | Node.ErrorOf<NodesIn<I>>,
+    R | Node.ServicesOf<NodesIn<I>>,
+    X | Node.EnvironmentOf<NodesIn<I>>
+  >
   readonly run: (inputs: Values<In>, params: Schema.Struct<P>["Type"]) => Effect.Effect<A, E, R | Instance>
 }
 
@@ -78,6 +94,10 @@ export interface Stage<
  *
  * `version` is part of the key: raise it when the meaning of the output changes. Parameters that their schema refuses
  * fail the building of the pipeline with a `ParamsError`.
+ *
+ * `environment` names services whose results depend on what provides them; their identities enter the key. `resources`
+ * takes from the pools of `Resources` while the body runs. `retry` repeats a body that fails, by a schedule. Neither
+ * of the two is part of the key.
  *
  * @example
  * const double = Stage.make({
@@ -94,15 +114,21 @@ export const make = <
   R,
   In extends Readonly<Record<string, Slot>> = {},
   P extends AnyFields = {},
+  X = never,
 >(options: {
   readonly name: string
   readonly version: number
   readonly inputs?: In
   readonly params?: P
   readonly output: Artifact.Artifact<A>
+  readonly environment?: ReadonlyArray<Identified<X>>
+  readonly retry?: Schedule.Schedule<unknown, NoInfer<E>>
+  /** Amounts by pool, `{ memoryGiB: 4 }`. */
+  readonly resources?: Readonly<Record<string, number>>
   readonly run: (inputs: Values<In>, params: Schema.Struct<P>["Type"]) => Effect.Effect<NoInfer<A>, E, R>
-}): Stage<In, P, A, E, Exclude<R, Instance>> => {
+}): Stage<In, P, A, E, Exclude<R, Instance> | X, X> => {
   const { name } = options
+  const module = callerOf(make)
   const params = paramsOf(name, options.params ?? {})
   const call = (inputs: Node.AnyStageNode["inputs"], given: object = {}, label?: string): Node.AnyStageNode =>
     Object.freeze({
@@ -118,6 +144,10 @@ export const make = <
       version: options.version,
       inputs: options.inputs ?? {},
       output: options.output,
+      environment: options.environment ?? [],
+      retry: options.retry,
+      resources: options.resources ?? {},
+      module,
       run: options.run,
     }),
   )

@@ -8,10 +8,12 @@ export {
   type Blame,
   ParamsError,
   PipelineError,
+  ResourceError,
   SourceError,
   StoreError,
 } from "./CoreError.ts"
 export { type Event, Events } from "./Events.ts"
+export { Executor } from "./Executor.ts"
 export * as Explain from "./Explain.ts"
 export * as Graph from "./Graph.ts"
 export * as Ingredients from "./Ingredients.ts"
@@ -19,7 +21,9 @@ export * as Node from "./Node.ts"
 export * as Pipeline from "./Pipeline.ts"
 export * as Plan from "./Plan.ts"
 export * as Reason from "./Reason.ts"
+export * as Resources from "./Resources.ts"
 export * as Run from "./Run.ts"
 export * as Source from "./Source.ts"
+export * as SourceCode from "./SourceCode.ts"
 export * as Stage from "./Stage.ts"
-export { Store } from "./Store.ts"
+export { type Claim, Store } from "./Store.ts"

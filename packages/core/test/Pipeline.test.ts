@@ -100,7 +100,10 @@ describe("Pipeline", () => {
   it.effect("plans everything as never run on an empty store", () =>
     Effect.gen(function* () {
       const store = join(yield* temporaryDirectory, "store")
-      const plan = yield* Effect.provide(Plan.make(yield* Pipeline.build(pipeline)), Store.layer(store))
+      const plan = yield* Effect.provide(
+        Plan.make(yield* Pipeline.build(pipeline)),
+        Layer.mergeAll(pipeline.layer, Store.layer(store)),
+      )
       assert.strictEqual(
         Plan.render(plan),
         [

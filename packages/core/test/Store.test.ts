@@ -2,7 +2,7 @@ import { Content, Digest, Store } from "@hila/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { link, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { temporaryDirectory } from "./temporary.ts"
 
 const withStore = <A, E>(f: (store: Store["Service"], root: string) => Effect.Effect<A, E>) =>
@@ -123,12 +123,19 @@ describe("Store", () => {
     withStore((store, root) =>
       Effect.gen(function* () {
         const tmp = join(root, "store", "tmp")
-        // No process has this number: it is above the largest the kernel gives.
-        const [dead, alive] = [join(tmp, "99999999-dead"), join(tmp, `${process.pid}-alive`)]
-        yield* Effect.promise(() => mkdir(dead, { recursive: true }))
-        yield* Effect.promise(() => mkdir(alive, { recursive: true }))
-        yield* Effect.scoped(store.scratch)
-        assert.deepStrictEqual(yield* Effect.promise(() => readdir(tmp)), [`${process.pid}-alive`])
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const alive = yield* store.scratch
+            // No process has this number: it is above the largest the kernel gives.
+            const dead = alive.replace(`~${process.pid}~`, "~99999999~")
+            yield* Effect.promise(() => mkdir(dead, { recursive: true }))
+            yield* Effect.provide(
+              Effect.flatMap(Store, (other) => Effect.scoped(other.scratch)),
+              Store.layer(join(root, "store")),
+            )
+            assert.deepStrictEqual(yield* Effect.promise(() => readdir(tmp)), [basename(alive)])
+          }),
+        )
       }),
     ),
   )

@@ -1,35 +1,44 @@
-/** File-system calls as effects: one place where a system error becomes one line. */
+/** Calls on the disk as effects: one place where a system error becomes one line. */
 import * as Effect from "effect/Effect"
 import { StoreError } from "../CoreError.ts"
+import { Disk } from "../Disk.ts"
+import { describe } from "./systemError.ts"
 
-const reasons: Readonly<Record<string, string>> = {
-  EACCES: "permission denied",
-  EISDIR: "is a directory",
-  ENOENT: "no such file or directory",
-  ENOSPC: "no space left on the device",
-  ENOTDIR: "is not a directory",
-  EROFS: "the file system is read-only",
-}
-
-/** The code of a system error (`"ENOENT"`), or undefined. */
-export const codeOf = (cause: unknown): string | undefined =>
-  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
-
-/** What a thrown value says, in one line. */
-export const describe = (cause: unknown): string => {
-  const code = codeOf(cause)
-  const known = code === undefined ? undefined : reasons[code]
-  if (known !== undefined) return known
-  return (cause instanceof Error ? cause.message : String(cause)).replaceAll("\n", " ")
-}
-
-/** Runs a file-system call on a path of the store's. */
+/** Makes calls on the disk for a path of the store's. */
 export const storeTry = <A>(
   operation: string,
   path: string,
-  call: () => Promise<A>,
+  call: (disk: Disk) => Promise<A>,
 ): Effect.Effect<A, StoreError> =>
-  Effect.tryPromise({
-    try: call,
-    catch: (cause) => new StoreError({ operation, path, problem: describe(cause) }),
-  })
+  Effect.flatMap(Disk, (disk) =>
+    Effect.tryPromise({
+      try: () => call(disk),
+      catch: (cause) => new StoreError({ operation, path, problem: describe(cause) }),
+    }),
+  )
+
+/** The same for calls that return at once. */
+export const storeSync = <A>(
+  operation: string,
+  path: string,
+  call: (disk: Disk) => A,
+): Effect.Effect<A, StoreError> =>
+  Effect.flatMap(Disk, (disk) =>
+    Effect.try({
+      try: () => call(disk),
+      catch: (cause) => new StoreError({ operation, path, problem: describe(cause) }),
+    }),
+  )
+
+/** Relative POSIX names of the files below a directory, sorted. Links are followed; sockets and the like are refused. */
+export const filesBelow = (disk: Disk, directory: string, prefix = ""): ReadonlyArray<string> => {
+  const names: Array<string> = []
+  for (const entry of disk.entries(prefix === "" ? directory : `${directory}/${prefix}`)) {
+    const name = prefix === "" ? entry.name : `${prefix}/${entry.name}`
+    const kind = entry.kind === "link" ? disk.stat(`${directory}/${name}`)?.kind : entry.kind
+    if (kind === "directory") names.push(...filesBelow(disk, directory, name))
+    else if (kind === "file") names.push(name)
+    else throw new Error(`${name} is neither a file nor a directory`)
+  }
+  return prefix === "" ? names.toSorted() : names
+}

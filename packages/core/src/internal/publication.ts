@@ -1,46 +1,55 @@
 /**
  * Atomic publication: a file becomes a blob under the name of its digest, or nothing happens.
  *
- * Hash, fsync, make read-only, `link(2)` to the digest's name (a racer that comes second finds it there), unlink the
- * temporary name. A blob never shares its inode with a file outside the store, or a write there would change it.
+ * Hash while the disk syncs, make read-only, `link(2)` to the digest's name (a racer that comes second finds it there),
+ * unlink the temporary name. A blob never shares its inode with a file outside the store, or a write there would change
+ * it. Every blob was last written at the same moment in 1970: whatever writes to one changes that time, so that a
+ * look at it shows that its bytes have to be checked.
  */
 import * as Effect from "effect/Effect"
-import { constants } from "node:fs"
-import { chmod, copyFile, link, mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import * as Content from "../Content.ts"
 import type { StoreError } from "../CoreError.ts"
-import * as Digest from "../Digest.ts"
-import { codeOf, storeTry } from "./files.ts"
+import type { Disk } from "../Disk.ts"
+import { filesBelow, storeSync, storeTry } from "./files.ts"
 import type { Layout } from "./layout.ts"
+import { codeOf } from "./systemError.ts"
 
-const sync = async (path: string): Promise<void> => {
-  const handle = await open(path, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+/** When every blob was last written, in seconds since 1970. */
+const epoch = 1
+
+/** What the store has under a digest. */
+export type Condition = "whole" | "missing" | "damaged"
+
+/** The condition of a blob. Only one that was written to since it was published is read. */
+export const condition = async (
+  disk: Disk,
+  layout: Layout,
+  digest: string,
+  size?: number,
+): Promise<Condition> => {
+  const path = layout.blob(digest)
+  const there = disk.stat(path)
+  if (there === undefined) return "missing"
+  if (size !== undefined && there.size !== size) return "damaged"
+  if (there.written === epoch * 1000) return "whole"
+  if ((await disk.hash(path)) !== digest) return "damaged"
+  // On a file system where the time cannot be set, the blob is read again the next time.
+  await disk.touch(path, epoch).catch(() => undefined)
+  return "whole"
 }
 
-/** Relative POSIX names of the files below a directory, sorted. Links are followed; sockets and the like are refused. */
-export const filesBelow = async (directory: string, prefix = ""): Promise<ReadonlyArray<string>> => {
-  const names: Array<string> = []
-  for (const entry of await readdir(join(directory, prefix), { withFileTypes: true })) {
-    const name = prefix === "" ? entry.name : `${prefix}/${entry.name}`
-    const target = entry.isSymbolicLink() ? await stat(join(directory, name)) : entry
-    if (target.isDirectory()) names.push(...(await filesBelow(directory, name)))
-    else if (target.isFile()) names.push(name)
-    else throw new Error(`${name} is neither a file nor a directory`)
-  }
-  return names.toSorted()
+/** Whether a look at a blob is enough to trust it. */
+export const isSettled = (disk: Disk, layout: Layout, digest: string, size?: number): boolean => {
+  const there = disk.stat(layout.blob(digest))
+  return there?.written === epoch * 1000 && (size === undefined || there.size === size)
 }
 
 /** The inodes of a private directory: files there may be adopted although they have two names. */
-const inodesBelow = async (directory: string | undefined): Promise<ReadonlySet<number>> => {
+const inodesBelow = (disk: Disk, directory: string | undefined): ReadonlySet<number> => {
   if (directory === undefined) return new Set()
-  const names = await filesBelow(directory)
-  return new Set(await Promise.all(names.map(async (name) => (await stat(join(directory, name))).ino)))
+  const inodes = filesBelow(disk, directory).map((name) => disk.stat(join(directory, name))?.inode)
+  return new Set(inodes.filter((inode) => inode !== undefined))
 }
 
 const publishFile = (
@@ -48,29 +57,33 @@ const publishFile = (
   path: string,
   own: ReadonlySet<number>,
 ): Effect.Effect<Content.FileContent, StoreError> =>
-  Effect.gen(function* () {
-    const digest = yield* Digest.ofFile(path)
+  storeTry("publish to", layout.root, async (disk) => {
+    const info = disk.stat(path)
+    if (info === undefined) throw Object.assign(new Error(`${path} is gone`), { code: "ENOENT" })
+    const { inode, names, size } = info
+    const [digest] = await Promise.all([disk.hash(path), disk.sync(path)])
     const blob = layout.blob(digest)
-    return yield* storeTry("publish", blob, async () => {
-      const { ino, nlink, size } = await stat(path)
-      const there = await stat(blob).catch(() => undefined)
-      if (there?.size !== size) {
-        // A name elsewhere could be written to: such a file is copied, a private one is taken as it is.
-        const ours = nlink === 1 || (nlink === 2 && own.has(ino))
-        const staged = ours ? path : `${path}.copy`
-        if (!ours) await copyFile(path, staged, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
-        await chmod(staged, 0o444)
-        await sync(staged)
-        await mkdir(dirname(blob), { recursive: true })
-        // A blob of another size is what a broken disk or a full one left: it is replaced.
-        if (there !== undefined) await rename(staged, blob)
-        else await link(staged, blob).catch(ignoreExisting)
-        await sync(dirname(blob))
-        if (!ours) await rm(staged, { force: true })
+    const there = await condition(disk, layout, digest, size)
+    // Its time of change becomes now: a collection leaves alone what is in use since a moment ago.
+    if (there === "whole") await disk.touch(blob, epoch)
+    else {
+      // A name elsewhere could be written to: such a file is copied, a private one is taken as it is.
+      const ours = names === 1 || (names === 2 && own.has(inode))
+      const staged = ours ? path : `${path}.copy`
+      if (!ours) {
+        await disk.copy(path, staged)
+        await disk.sync(staged)
       }
-      await rm(path, { force: true })
-      return { _tag: "File" as const, path: blob, size, digest }
-    })
+      await disk.chmod(staged, 0o444)
+      await disk.touch(staged, epoch)
+      await disk.makeDirectory(dirname(blob))
+      if (there === "damaged") await disk.rename(staged, blob)
+      else await disk.link(staged, blob).catch(ignoreExisting)
+      await disk.sync(dirname(blob))
+      if (!ours) await disk.remove(staged)
+    }
+    await disk.remove(path)
+    return { _tag: "File" as const, path: blob, size, digest }
   })
 
 const ignoreExisting = (cause: unknown): void => {
@@ -84,28 +97,36 @@ export const publish = (
   scratch: string | undefined,
 ): Effect.Effect<Content.Content, StoreError> =>
   Effect.gen(function* () {
-    const own = yield* storeTry("read", scratch ?? path, () => inodesBelow(scratch))
-    const isFile = yield* storeTry("read", path, async () => (await stat(path)).isFile())
-    if (isFile) return yield* publishFile(layout, path, own)
-    const names = yield* storeTry("read", path, () => filesBelow(path))
+    const own = yield* storeSync("read", scratch ?? path, (disk) => inodesBelow(disk, scratch))
+    const kind = yield* storeSync("read", path, (disk) => disk.stat(path)?.kind)
+    if (kind !== "directory") return yield* publishFile(layout, path, own)
+    const names = yield* storeSync("read", path, (disk) => filesBelow(disk, path))
     const entries = yield* Effect.forEach(names, (name) =>
       Effect.map(publishFile(layout, join(path, name), own), (content) => [name, content] as const),
     )
     const content = Content.directory(Object.fromEntries(entries))
     const manifest = join(path, ".manifest")
-    yield* storeTry("write", manifest, () =>
-      writeFile(manifest, Content.manifest(content.files), { flag: "wx" }),
-    )
+    yield* storeTry("write", manifest, (disk) => disk.write(manifest, Content.manifest(content.files)))
     yield* publishFile(layout, manifest, own)
-    yield* storeTry("remove", path, () => rm(path, { recursive: true, force: true }))
+    yield* storeTry("remove", path, (disk) => disk.remove(path))
     return content
   })
 
 /** Replaces a small file as a whole: a reader sees the old text or the new one. */
-export const writeAtomic = async (path: string, text: string, temporary: string): Promise<void> => {
-  await mkdir(dirname(path), { recursive: true })
-  await mkdir(dirname(temporary), { recursive: true })
-  await writeFile(temporary, text, { flag: "wx" })
-  await sync(temporary)
-  await rename(temporary, path)
+export const writeAtomic = async (
+  disk: Disk,
+  path: string,
+  text: string,
+  temporary: string,
+): Promise<void> => {
+  await disk.makeDirectory(dirname(path))
+  await disk.makeDirectory(dirname(temporary))
+  try {
+    await disk.write(temporary, text)
+    await disk.sync(temporary)
+    await disk.rename(temporary, path)
+  } catch (cause) {
+    await disk.remove(temporary).catch(() => undefined)
+    throw cause
+  }
 }

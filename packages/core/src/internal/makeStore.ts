@@ -1,0 +1,225 @@
+/** A store: blobs and scratch space in a directory, laid out as in `layout.ts`, and records wherever texts are kept. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { join } from "node:path"
+import { Action, Part } from "../Action.ts"
+import * as Canonical from "../Canonical.ts"
+import * as Content from "../Content.ts"
+import { StoreError } from "../CoreError.ts"
+import type { Ref as StoreRef, Store } from "../Store.ts"
+import { storeSync, storeTry } from "./files.ts"
+import { format, type Layout, nameOf } from "./layout.ts"
+import * as locks from "./locks.ts"
+import * as publication from "./publication.ts"
+import * as scratch from "./scratch.ts"
+import * as sources from "./sources.ts"
+import type { Texts } from "./texts.ts"
+
+const Manifest = Schema.Record(Schema.String, Schema.Struct({ digest: Schema.String, size: Schema.Int }))
+const Ref = Schema.Struct({ stage: Schema.String, key: Schema.String, digest: Schema.String })
+const decodeAction = Schema.decodeUnknownOption(Schema.fromJsonString(Action))
+const decodePart = Schema.decodeUnknownOption(Schema.fromJsonString(Part))
+const decodeManifest = Schema.decodeUnknownOption(Schema.fromJsonString(Manifest))
+const decodeRef = Schema.decodeUnknownOption(Schema.fromJsonString(Ref))
+
+const withoutSuffix = (name: string): string => name.replace(/\.jsonl?$/, "")
+
+/** Fails where a later Hila has written, rather than guess what it meant. */
+const checkFormat = (layout: Layout, text: string | undefined): Effect.Effect<void, StoreError> => {
+  const found = text === undefined ? format : Number(text)
+  if (found === format) return Effect.void
+  const problem = `it has layout ${String(text).trim()}, this Hila knows ${format}: update Hila, or name another directory with --store`
+  return Effect.fail(new StoreError({ operation: "open", path: layout.root, problem }))
+}
+
+/** Opens a store. Reading creates nothing; the first write creates the directory. */
+export const makeStore = (
+  layout: Layout,
+  texts: Texts,
+): Effect.Effect<Store["Service"], StoreError, Scope.Scope> =>
+  Effect.gen(function* () {
+    yield* Effect.flatMap(texts.read(layout.format), (text) => checkFormat(layout, text))
+    const files = sources.make(layout)
+    yield* Effect.addFinalizer(() => files.save)
+
+    const write = (path: string, value: unknown) => texts.write(path, `${Canonical.stringify(value)}\n`)
+    // Read back by schema: a record of a newer format or a damaged one is no record.
+    const read = <A>(path: string, decode: (text: string) => Option.Option<A>) =>
+      Effect.map(texts.read(path), (text) => (text === undefined ? Option.none<A>() : decode(text)))
+
+    const blobCondition = (digest: string, size?: number) =>
+      Effect.flatMap(
+        storeSync("read", layout.blob(digest), (disk) => publication.isSettled(disk, layout, digest, size)),
+        (isSettled): Effect.Effect<publication.Condition, StoreError> =>
+          isSettled
+            ? Effect.succeed("whole")
+            : storeTry("read", layout.blob(digest), (disk) =>
+                publication.condition(disk, layout, digest, size),
+              ),
+      )
+
+    const manifest = (digest: string) =>
+      Effect.map(
+        storeSync("read", layout.blob(digest), (disk) => disk.text(layout.blob(digest))),
+        (text) => Option.getOrElse(decodeManifest(text), () => ({})),
+      )
+
+    const condition = Effect.fnUntraced(function* (kind: "file" | "directory", digest: string) {
+      const head = yield* blobCondition(digest)
+      if (kind === "file" || head !== "whole") return head
+      for (const entry of Object.values(yield* manifest(digest))) {
+        const found = yield* blobCondition(entry.digest, entry.size)
+        if (found !== "whole") return found
+      }
+      return "whole" as const
+    })
+
+    const fileAt = (digest: string, size: number): Content.FileContent => ({
+      _tag: "File",
+      path: layout.blob(digest),
+      size,
+      digest,
+    })
+
+    const content = Effect.fnUntraced(function* (
+      kind: "file" | "directory",
+      digest: string,
+    ): Effect.fn.Return<Option.Option<Content.Content>, StoreError> {
+      if ((yield* condition(kind, digest)) !== "whole") return Option.none()
+      if (kind === "file") {
+        const path = layout.blob(digest)
+        const info = yield* storeSync("read", path, (disk) => disk.stat(path))
+        return info === undefined ? Option.none() : Option.some(fileAt(digest, info.size))
+      }
+      const entries = Object.entries(yield* manifest(digest))
+      return Option.some(
+        Content.directory(
+          Object.fromEntries(entries.map(([name, entry]) => [name, fileAt(entry.digest, entry.size)])),
+        ),
+      )
+    })
+
+    const lookup = Effect.fnUntraced(function* (stage: string, key: string) {
+      const action = yield* read(layout.action(stage, key), decodeAction)
+      if (Option.isNone(action) || action.value.key !== key) return Option.none<Action>()
+      const found = yield* content(action.value.kind, action.value.digest)
+      return Option.isSome(found) && found.value.size === action.value.size ? action : Option.none<Action>()
+    })
+
+    // Records do not change: each is decoded once, however many misses are explained by it.
+    const decoded = new Map<string, Option.Option<Action>>()
+    const historyAt = Effect.fnUntraced(function* (directory: string) {
+      const found: Array<Action> = []
+      for (const name of yield* texts.list(directory)) {
+        const path = join(directory, name)
+        const action = decoded.get(path) ?? (yield* read(path, decodeAction))
+        decoded.set(path, action)
+        if (Option.isSome(action)) found.push(action.value)
+      }
+      return found
+    })
+
+    let isPrepared = false
+    /** Once, before the first write: the format, and what killed processes left. */
+    const prepare = Effect.suspend(() => {
+      if (isPrepared) return Effect.void
+      isPrepared = true
+      return Effect.gen(function* () {
+        yield* scratch.sweep(layout)
+        yield* locks.sweep(layout)
+        if ((yield* texts.read(layout.format)) === undefined) yield* texts.write(layout.format, `${format}\n`)
+      })
+    })
+
+    const { save: _, ...userFiles } = files
+    return {
+      lookup,
+      history: (stage) => historyAt(layout.actions(stage)),
+      content,
+      condition,
+      ...userFiles,
+      record: (action) => {
+        const path = layout.action(action.ingredients.stage, action.key)
+        return Effect.tap(write(path, action), () =>
+          Effect.sync(() => decoded.set(path, Option.some(action))),
+        )
+      },
+      publish: (path, from) => Effect.andThen(prepare, publication.publish(layout, path, from)),
+      part: (key, id) => read(layout.part(key, id), decodePart),
+      recordPart: (key, part) => write(layout.part(key, part.id), part),
+      dropParts: (key) => texts.remove(layout.parts(key)),
+      scratch: Effect.andThen(prepare, scratch.directory(layout)),
+      claim: (key) => locks.claim(layout, key),
+      enter: Effect.andThen(prepare, locks.enter(layout)),
+      refer: (pipeline, output, action) =>
+        write(layout.ref(pipeline, output), {
+          stage: action.ingredients.stage,
+          key: action.key,
+          digest: action.digest,
+        }),
+      log: (run, lines) =>
+        Effect.andThen(prepare, texts.append(layout.run(run), lines.map((line) => `${line}\n`).join(""))),
+      actions: Effect.flatMap(texts.list(layout.allActions), (stages) =>
+        Effect.map(
+          Effect.forEach(stages, (stage) => historyAt(join(layout.allActions, stage))),
+          (found) => found.flat(),
+        ),
+      ),
+      refs: Effect.gen(function* () {
+        const found: Array<StoreRef> = []
+        for (const pipeline of yield* texts.list(layout.refs)) {
+          for (const output of yield* texts.list(join(layout.refs, pipeline))) {
+            const ref = yield* read(join(layout.refs, pipeline, output), decodeRef)
+            if (Option.isSome(ref))
+              found.push({ pipeline: nameOf(pipeline), output: nameOf(output), ...ref.value })
+          }
+        }
+        return found
+      }),
+      runs: Effect.map(texts.list(layout.runs), (names) =>
+        names.map((name) => nameOf(withoutSuffix(name))).toSorted(),
+      ),
+      events: (run) =>
+        Effect.map(texts.read(layout.run(run)), (text) =>
+          // A killed run may end in the middle of a line.
+          (text ?? "").split("\n").filter((line) => line.endsWith("}")),
+        ),
+      parts: Effect.gen(function* () {
+        const found: Array<{ readonly key: string; readonly parts: ReadonlyArray<Part> }> = []
+        for (const key of yield* texts.list(layout.allParts)) {
+          const names = yield* texts.list(layout.parts(key))
+          const parts = yield* Effect.forEach(names, (name) =>
+            read(join(layout.parts(key), name), decodePart),
+          )
+          found.push({ key, parts: parts.flatMap((part) => (Option.isSome(part) ? [part.value] : [])) })
+        }
+        return found
+      }),
+      blobs: storeSync("read", layout.cas, (disk) =>
+        disk.entries(layout.cas).flatMap((prefix) =>
+          disk.entries(join(layout.cas, prefix.name)).flatMap(({ name }) => {
+            const info = disk.stat(join(layout.cas, prefix.name, name))
+            return info === undefined ? [] : [{ digest: name, size: info.size, changed: info.changed }]
+          }),
+        ),
+      ),
+      rehash: (digest) => storeTry("read", layout.blob(digest), (disk) => disk.hash(layout.blob(digest))),
+      quarantine: (digest) =>
+        storeTry("set aside", layout.blob(digest), async (disk) => {
+          await disk.makeDirectory(join(layout.quarantine(digest), ".."))
+          await disk.rename(layout.blob(digest), layout.quarantine(digest))
+        }),
+      removeBlob: (digest) =>
+        storeTry("remove", layout.blob(digest), async (disk) => {
+          await disk.remove(layout.blob(digest))
+          await disk.removeEmpty(join(layout.blob(digest), "..")).catch(() => undefined)
+        }),
+      removeAction: (action) => {
+        const path = layout.action(action.ingredients.stage, action.key)
+        return Effect.tap(texts.remove(path), () => Effect.sync(() => decoded.delete(path)))
+      },
+      close: Effect.andThen(prepare, locks.close(layout)),
+    }
+  })
