@@ -9,6 +9,7 @@ import type { Checkpoint } from "./Checkpoint.ts"
 import type { Example } from "./Example.ts"
 import type { Gates } from "./Gates.ts"
 import * as GateValues from "./Gates.ts"
+import type { Continuation } from "./Generation.ts"
 import * as Decode from "./generation/Decode.ts"
 import * as Generator from "./generation/Generator.ts"
 import * as Stepper from "./generation/Stepper.ts"
@@ -122,7 +123,7 @@ export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer 
     }))
 
   const steps: Stepper.Options = { model: name, shape, extra: () => gateFeeds(shape, noGates) }
-  const decode: Generator.Writer["decode"] = (requests, options, sampling) =>
+  const decode: Generator.Writer<Continuation>["decode"] = (requests, options, sampling) =>
     program.lease((lease) =>
       Sampling.isPlain(sampling) && sampling.logProbabilities !== true
         ? Decode.run(Stepper.greedy(lease, steps), requests, options, ({ next }, row) => ({

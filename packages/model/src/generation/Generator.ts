@@ -19,8 +19,8 @@ import * as Random from "./Random.ts"
 import type { Logits } from "./Stepper.ts"
 import * as Text from "./Text.ts"
 
-/** What writes. */
-export interface Writer {
+/** What writes; its continuations may say more than tokens. */
+export interface Writer<out C extends Continuation> {
   /** Stands for it in errors. */
   readonly name: string
   readonly shape: ModelShape
@@ -33,20 +33,20 @@ export interface Writer {
     requests: ReadonlyArray<Decode.Request>,
     options: Decode.Options,
     sampling: DecodeOptions,
-  ) => Effect.Effect<ReadonlyArray<Continuation>, ModelError>
+  ) => Effect.Effect<ReadonlyArray<C>, ModelError>
 }
 
-export interface Generator {
+export interface Generator<out C extends Continuation = Continuation> {
   /** Text for each prompt. A prompt and its `maxTokens` must fit into the model's positions. */
   readonly generate: (
     prompts: ReadonlyArray<string>,
     options: GenerateOptions,
-  ) => Effect.Effect<ReadonlyArray<Generation>, ModelError>
+  ) => Effect.Effect<ReadonlyArray<C & Generation>, ModelError>
   /** Continuations of token sequences; they end at an EOS token, where `stop` says so, or after `maxTokens`. */
   readonly continue: (
     prompts: ReadonlyArray<ReadonlyArray<number>>,
     options: Omit<GenerateOptions, "addSpecial">,
-  ) => Effect.Effect<ReadonlyArray<Continuation>, ModelError>
+  ) => Effect.Effect<ReadonlyArray<C>, ModelError>
   /** The response to one prompt, token by token as it is written; the texts together are what `generate` gives. */
   readonly stream: (
     prompt: string,
@@ -81,7 +81,14 @@ const problem = (options: GenerateOptions): string | undefined => {
 }
 
 /** Everything a writer can be asked for. */
-export const make = ({ decode, eosTokenIds, name, shape, tokenizer, width }: Writer): Generator => {
+export const make = <C extends Continuation>({
+  decode,
+  eosTokenIds,
+  name,
+  shape,
+  tokenizer,
+  width,
+}: Writer<C>): Generator<C> => {
   const refuse = (line: string) => new ModelError({ model: name, problem: line, blame: "input" })
 
   const check = Effect.fnUntraced(function* (
@@ -117,7 +124,7 @@ export const make = ({ decode, eosTokenIds, name, shape, tokenizer, width }: Wri
       })),
     )
     const extents = requests.map(({ prompt: { length } }) => ({ length, total: length + maxTokens, rows: 1 }))
-    const results: Array<Continuation> = requests.map(() => ({ tokens: [], end: "length" }))
+    const results: Array<C> = []
     const settings = {
       model: name,
       maxTokens,
@@ -135,7 +142,7 @@ export const make = ({ decode, eosTokenIds, name, shape, tokenizer, width }: Wri
     return results
   })
 
-  const generate: Generator["generate"] = Effect.fnUntraced(function* (prompts, options) {
+  const generate: Generator<C>["generate"] = Effect.fnUntraced(function* (prompts, options) {
     const { addSpecial = true, samples = 1, stop = [] } = options
     const words = yield* tokenizer
     const encoded = prompts.map((prompt) => words.encode(prompt, { addSpecial }))
@@ -153,7 +160,7 @@ export const make = ({ decode, eosTokenIds, name, shape, tokenizer, width }: Wri
     })
   })
 
-  const stream: Generator["stream"] = (prompt, options) =>
+  const stream: Generator<C>["stream"] = (prompt, options) =>
     Stream.callback<Piece, ModelError>((queue: Queue.Queue<Piece, ModelError | Cause.Done>) =>
       Effect.gen(function* () {
         const { addSpecial = true, stop = [] } = options
