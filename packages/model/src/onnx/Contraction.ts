@@ -23,18 +23,22 @@ export const matMul = (a: Value<"f32">, b: Value<"f32">): Value<"f32"> => {
 export const linear = (x: Value<"f32">, weight: Value<"f32">): Value<"f32"> =>
   matMul(x, transpose(weight, [1, 0]))
 
-/** The mean along one axis, which stays with size 1. */
-export const mean = (x: Value<"f32">, axis: number): Value<"f32"> => {
-  const at = axisOf("ReduceMean", x, axis)
+const reduced = (operator: string, x: Value<"f32">, axes: ReadonlyArray<number>): Value<"f32"> => {
+  const over = axes.map((axis) => axisOf(operator, x, axis))
+  const shape = x.shape.map((size, i) => (over.includes(i) ? 1 : size))
   return only(
-    x.builder.add(
-      "ReduceMean",
-      [x, x.builder.integers([at])],
-      [{ type: "f32", shape: x.shape.with(at, 1) }],
-      { keepdims: { _tag: "Int", value: 1 } },
-    ),
+    x.builder.add(operator, [x, x.builder.integers(over)], [{ type: "f32", shape }], {
+      keepdims: { _tag: "Int", value: 1 },
+    }),
   )
 }
+
+/** The mean along one axis, which stays with size 1. */
+export const mean = (x: Value<"f32">, axis: number): Value<"f32"> => reduced("ReduceMean", x, [axis])
+
+/** The sum along axes, which stay with size 1. */
+export const sum = (x: Value<"f32">, axes: ReadonlyArray<number>): Value<"f32"> =>
+  reduced("ReduceSum", x, axes)
 
 const along = (operator: string) => (x: Value<"f32">, axis: number) =>
   only(

@@ -39,6 +39,18 @@ export const div = binary("Div")
 export const sqrt = unary("Sqrt")
 /** 1 / (1 + e^−x) */
 export const sigmoid = unary("Sigmoid")
+/** −x */
+export const neg = unary("Neg")
+/** |x| */
+export const abs = unary("Abs")
+/** e^x */
+export const exp = unary("Exp")
+/** tanh x */
+export const tanh = unary("Tanh")
+/** The Gauss error function, 2/√π · ∫₀ˣ e^(−t²) dt */
+export const erf = unary("Erf")
+/** max(x, 0) */
+export const relu = unary("Relu")
 /** sin x, x in radians */
 export const sin = unary("Sin")
 /** cos x, x in radians */

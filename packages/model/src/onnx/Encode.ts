@@ -44,6 +44,8 @@ const attributeProto = (name: string, attribute: Attribute): Protobuf.Message =>
       return [...head, ...Protobuf.float(2, attribute.value), ...Protobuf.int(20, 1)]
     case "Int":
       return [...head, ...Protobuf.int(3, attribute.value), ...Protobuf.int(20, 2)]
+    case "String":
+      return [...head, ...Protobuf.string(4, attribute.value), ...Protobuf.int(20, 3)]
     case "Ints":
       return [...head, ...attribute.value.flatMap((v) => Protobuf.int(8, v)), ...Protobuf.int(20, 7)]
   }

@@ -23,6 +23,7 @@ export type Attribute =
   | { readonly _tag: "Int"; readonly value: number }
   | { readonly _tag: "Ints"; readonly value: ReadonlyArray<number> }
   | { readonly _tag: "Float"; readonly value: number }
+  | { readonly _tag: "String"; readonly value: string }
 
 export interface Node {
   readonly operator: string
@@ -71,6 +72,8 @@ export interface Builder {
     outputs: ReadonlyArray<{ readonly type: T; readonly shape: Shape }>,
     attributes?: Readonly<Record<string, Attribute>>,
   ) => ReadonlyArray<Value<T>>
+  /** The nodes written so far, in order: every operand comes before the node that reads it. */
+  readonly nodes: () => ReadonlyArray<Node>
   /** Runs `define` with a place name in front of the names made inside, such as `layers.0`. */
   readonly scoped: <A>(scope: string, define: () => A) => A
   /** Leaves the definition with a `GraphError` that names the current place. */
@@ -144,6 +147,7 @@ export const build = (
         nodes.push({ operator, inputs: operands, outputs: values, attributes })
         return values
       },
+      nodes: () => nodes,
       scoped: (scope, inner) => {
         scopes.push(scope)
         const result = inner()

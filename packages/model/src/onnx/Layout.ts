@@ -78,6 +78,20 @@ export const concat = <T extends ElementType>(
   )
 }
 
+/** Consecutive parts of these sizes along an axis of known size. */
+export const split = <T extends ElementType>(
+  x: Value<T>,
+  sizes: ReadonlyArray<number>,
+  axis: number,
+): ReadonlyArray<Value<T>> => {
+  const at = axisOf("Split", x, axis)
+  if (x.shape[at] !== sizes.reduce((sum, size) => sum + size, 0)) {
+    x.builder.fail("Split", `axis ${at} of ${x.name} ${Shape.show(x.shape)} is no sum of ${sizes.join(", ")}`)
+  }
+  const parts = sizes.map((size) => ({ type: x.type, shape: x.shape.with(at, size) }))
+  return x.builder.add("Split", [x, x.builder.integers(sizes)], parts, { axis: { _tag: "Int", value: at } })
+}
+
 /** Two equal halves along an axis of known, even size. */
 export const halves = <T extends ElementType>(x: Value<T>, axis: number): readonly [Value<T>, Value<T>] => {
   const at = axisOf("Split", x, axis)
@@ -85,11 +99,9 @@ export const halves = <T extends ElementType>(x: Value<T>, axis: number): readon
   if (typeof size !== "number" || size % 2 !== 0) {
     return x.builder.fail("Split", `axis ${at} of ${x.name} ${Shape.show(x.shape)} has no two halves`)
   }
-  const half = { type: x.type, shape: x.shape.with(at, size / 2) }
-  const outputs = x.builder.add("Split", [x, x.builder.integers([size / 2, size / 2])], [half, half], {
-    axis: { _tag: "Int", value: at },
-  })
-  return [outputs[0] as Value<T>, outputs[1] as Value<T>]
+  const [first, second] = split(x, [size / 2, size / 2], at)
+  // One part per size.
+  return [first as Value<T>, second as Value<T>]
 }
 
 /** Entries of `x` along an axis; the axis is replaced by the shape of `indices` (a scalar index removes it). */

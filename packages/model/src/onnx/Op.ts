@@ -3,4 +3,5 @@
  */
 export * from "./Contraction.ts"
 export * from "./Elementwise.ts"
-export { concat, dim, gather, gatherElements, halves, reshape, transpose } from "./Layout.ts"
+export { expandAs, scatterAdd } from "./Extent.ts"
+export { concat, dim, gather, gatherElements, halves, reshape, split, transpose } from "./Layout.ts"
