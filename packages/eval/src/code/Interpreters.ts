@@ -50,6 +50,11 @@ const javascript = (limits: Limits): Interpreter => ({
   boundsAddressSpace: false,
 })
 
-/** The interpreter of a language under limits. */
-export const find = (language: Language, limits: Limits): Effect.Effect<Interpreter, EvalError> =>
-  language === "python" ? python : Effect.succeed(javascript(limits))
+/** Finds the interpreter of a language under limits. */
+export type Interpreters = (language: Language, limits: Limits) => Interpreter
+
+/** The interpreters of this system, looked for once. */
+export const find: Effect.Effect<Interpreters, EvalError> = Effect.map(
+  python,
+  (found) => (language, limits) => (language === "python" ? found : javascript(limits)),
+)

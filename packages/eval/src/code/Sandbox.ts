@@ -140,12 +140,12 @@ const programFile = (source: string) =>
     (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true })),
   ).pipe(Effect.map((directory) => join(directory, "program")))
 
-const run = Effect.fn("Sandbox.run")(function* (program: Program, limits: Limits.Limits = Limits.standard) {
-  const interpreter = yield* Interpreters.find(program.language, limits)
-  const file = yield* programFile(program.source)
-  const uid = process.getuid?.() === 0 ? firstUser + (programs++ % users) : undefined
-  return yield* supervise(Jail.command(interpreter, file, limits, uid), limits)
-}, Effect.scoped)
+const runIn = (interpreters: Interpreters.Interpreters) =>
+  Effect.fn("Sandbox.run")(function* (program: Program, limits: Limits.Limits = Limits.standard) {
+    const file = yield* programFile(program.source)
+    const uid = process.getuid?.() === 0 ? firstUser + (programs++ % users) : undefined
+    return yield* supervise(Jail.command(interpreters(program.language, limits), file, limits, uid), limits)
+  }, Effect.scoped)
 
 /** What the jail has to show before anything else is run in it: one line of JSON. */
 const selfTest = `
@@ -178,6 +178,7 @@ const refuse = (problem: string) =>
 export const make: Effect.Effect<Sandbox, EvalError> = Effect.gen(function* () {
   if (process.platform !== "linux")
     return yield* refuse(`it needs Linux namespaces, this is ${process.platform}`)
+  const run = runIn(yield* Interpreters.find)
   const outcome = yield* run({ language: "python", source: selfTest }, { ...Limits.standard, seconds: 10 })
   if (!passed(outcome)) {
     const [first = `the self-test ended by ${outcome.end}`] = outcome.stderr.trim().split("\n").toReversed()
