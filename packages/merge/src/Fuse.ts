@@ -162,14 +162,14 @@ const residualCoefficients = Effect.fnUntraced(function* (
   const layers = Array.from({ length: shape.layers }, (_, layer) => {
     const own = coefficients.filter((_row, unit) => units[unit]!.layer === layer)
     return {
-      prefix: layerPrefix(shape.layer(layer).inputNorm, layer),
+      prefix: layerPrefix(shape.layer(layer).output.weight, layer),
       means: everywhere.map((_one, expert) => own.reduce((sum, row) => sum + row[expert]!, 0) / own.length),
     }
   })
   return (name: string) => layers.find(({ prefix }) => name.startsWith(prefix))?.means ?? everywhere
 })
 
-/** `"model.layers.3."` of `"model.layers.3.input_layernorm.weight"`: what all names of the layer begin with. */
+/** `"model.layers.3."` of `"model.layers.3.self_attn.o_proj.weight"`: what all names of the layer begin with. */
 const layerPrefix = (name: string, layer: number): string => {
   const mark = `.${layer}.`
   return name.slice(0, name.indexOf(mark) + mark.length)

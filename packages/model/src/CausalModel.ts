@@ -18,6 +18,7 @@ import type { ModelShape } from "./ModelShape.ts"
 import * as Batches from "./runtime/Batches.ts"
 import * as Likelihoods from "./runtime/LogLikelihoods.ts"
 import * as Losses from "./runtime/Losses.ts"
+import * as PerPosition from "./runtime/PerPosition.ts"
 import type { Tensors } from "./runtime/Protocol.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
 import * as Sampling from "./Sampling.ts"
@@ -35,6 +36,8 @@ export interface CausalModel extends Generator.Generator {
     rows: ReadonlyArray<ReadonlyArray<number>>,
     options?: { readonly gates?: Gates },
   ) => Effect.Effect<ReadonlyArray<Float32Array>, ModelError>
+  /** Last hidden states of every position, after the final norm, [length, hiddenSize] per row of tokens. */
+  readonly hidden: CausalModel["logits"]
   /** Mean negative log-likelihood of each example's response, in nats per token. */
   readonly losses: (
     examples: ReadonlyArray<Example>,
@@ -80,33 +83,15 @@ export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer 
           ),
         )
 
-  const logits: CausalModel["logits"] = Effect.fnUntraced(function* (rows, { gates = noGates } = {}) {
-    yield* checkGates(gates)
-    for (const [i, row] of rows.entries()) yield* Losses.checkTokens(name, shape, `row ${i}`, row)
-    const extents = rows.map(({ length }) => ({ length, total: length, rows: length }))
-    const results: Array<Float32Array> = rows.map(() => new Float32Array(0))
-    const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-      const sequences = batch.map((i) => rows[i] ?? [])
-      const wanted = sequences.flatMap((tokens, sequence) =>
-        [...tokens.keys()].map((position) => ({ sequence, position, target: 0 })),
-      )
-      const feeds = {
-        ...Batches.feeds(sequences, wanted, "right"),
-        ...Batches.emptyPast(shape, batch.length),
+  const perPosition = (output: string, width: number): CausalModel["logits"] =>
+    Effect.fnUntraced(function* (rows, { gates = noGates } = {}) {
+      yield* checkGates(gates)
+      const extra = ({ length }: typeof rows) => ({
+        ...Batches.emptyPast(shape, length),
         ...gateFeeds(shape, gates),
-      }
-      const outputs = yield* program.lease((lease) => lease.run(feeds, ["logits"]))
-      const all = Losses.float32(outputs["logits"])
-      let at = 0
-      batch.forEach((index, i) => {
-        const size = (sequences[i]?.length ?? 0) * shape.vocabSize
-        results[index] = all.slice(at, at + size)
-        at += size
       })
+      return yield* PerPosition.read(rows, { model: name, shape, program, output, width, extra })
     })
-    yield* Effect.forEach(Batches.plan(shape, extents), run, { concurrency: program.width, discard: true })
-    return results
-  })
 
   const losses: CausalModel["losses"] = Effect.fnUntraced(function* (examples, { gates = noGates } = {}) {
     yield* checkGates(gates)
@@ -143,7 +128,8 @@ export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer 
     shape,
     tokenizer,
     eosTokenIds,
-    logits,
+    logits: perPosition("logits", shape.vocabSize),
+    hidden: perPosition("hidden", shape.hiddenSize),
     losses,
     logLikelihoods,
     stepper: Effect.map(program.hold, (lease) => Stepper.logits(lease, steps)),

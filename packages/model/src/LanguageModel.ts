@@ -20,7 +20,7 @@ import type { DeltaModel } from "./DeltaModel.ts"
 import * as Delta from "./DeltaModel.ts"
 import * as CausalGraph from "./graphs/CausalGraph.ts"
 import { ModelError } from "./ModelError.ts"
-import type { Hyperparameters, ModelShape } from "./ModelShape.ts"
+import { difference, type ModelShape } from "./ModelShape.ts"
 import { encode } from "./onnx/Encode.ts"
 import type { Graph } from "./onnx/Graph.ts"
 import type { GraphError } from "./onnx/GraphError.ts"
@@ -105,19 +105,6 @@ const eosTokenIds = Effect.fnUntraced(function* (checkpoint: Checkpoint, shape: 
   return eos === undefined || eos === null ? shape.eosTokenIds : typeof eos === "number" ? [eos] : eos
 })
 
-const compared: ReadonlyArray<keyof Hyperparameters> = [
-  "vocabSize",
-  "hiddenSize",
-  "layers",
-  "heads",
-  "kvHeads",
-  "headDim",
-  "intermediateSize",
-  "normEps",
-  "ropeTheta",
-  "tiedEmbeddings",
-]
-
 /** The service over a pool that is already there. */
 export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
   open: Effect.fnUntraced(function* (checkpoint) {
@@ -137,14 +124,13 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     const name = nameOf(expert)
     const shape = yield* Effect.mapError(Checkpoints.validate(base), asModelError(nameOf(base)))
     const other = yield* Effect.mapError(Checkpoints.validate(expert), asModelError(name))
-    for (const key of compared) {
-      if (shape[key] !== other[key]) {
-        return yield* new ModelError({
-          model: name,
-          problem: `is no fine-tune of ${nameOf(base)}: ${key}: expected ${String(shape[key])}, got ${String(other[key])}`,
-          blame: "input",
-        })
-      }
+    const found = difference(shape, other)
+    if (found !== undefined) {
+      return yield* new ModelError({
+        model: name,
+        problem: `is no fine-tune of ${nameOf(base)}: ${found.path}: expected ${JSON.stringify(found.a)}, got ${JSON.stringify(found.b)}`,
+        blame: "input",
+      })
     }
     const program = yield* start(pool, name, CausalGraph.delta(shape, base.tensors, expert.tensors))
     return Delta.make(name, shape, program)

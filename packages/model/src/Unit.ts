@@ -5,9 +5,9 @@
  * and of the residual sum to the whole delta. A unit says where its weights are; it holds none.
  */
 import * as Effect from "effect/Effect"
-import type { LayerTensors, ModelShape, Projection } from "./Architecture.ts"
 import { type Checkpoint, validate } from "./Checkpoint.ts"
 import type { ArchitectureError, CheckpointError } from "./ModelError.ts"
+import type { LayerTensors, ModelShape, Projection } from "./ModelShape.ts"
 import type { Kind, Scheme } from "./UnitTable.ts"
 
 /** `kvGroup`: query, key, value and output of one key-value group; `queryHead`: query and output; `kvHead`: key and value. */
@@ -76,47 +76,56 @@ const layerUnits = (shape: ModelShape, l: number, scheme: UnitScheme): ReadonlyA
   const many = (kind: UnitKind, count: number, slices: (index: number) => ReadonlyArray<Slice>) =>
     Array.from({ length: count }, (_, index) => unit(kind, index, slices(index)))
   const groupSize = shape.heads / shape.kvHeads
+  const { headDim } = shape
   const heads =
     scheme === "kvGroup"
       ? many("kvGroup", shape.kvHeads, (group) => [
-          ...rows(layer.query, group, groupSize * shape.headDim),
-          ...keyValue(layer, group, shape.headDim),
-          columns(layer.output, group, groupSize * shape.headDim),
+          ...outputs(layer.query, group * groupSize, groupSize, headDim),
+          ...keyValue(layer, group, headDim),
+          inputs(layer.output, group * groupSize, groupSize, headDim),
         ])
       : [
           ...many("queryHead", shape.heads, (head) => [
-            ...rows(layer.query, head, shape.headDim),
-            columns(layer.output, head, shape.headDim),
+            ...outputs(layer.query, head, 1, headDim),
+            inputs(layer.output, head, 1, headDim),
           ]),
-          ...many("kvHead", shape.kvHeads, (head) => keyValue(layer, head, shape.headDim)),
+          ...many("kvHead", shape.kvHeads, (head) => keyValue(layer, head, headDim)),
         ]
   return [...heads, unit("mlp", 0, mlp(layer, shape))]
 }
 
-/** Block `index` of `size` rows of a projection, with the same entries of its bias. */
-const rows = ({ bias, weight }: Projection, index: number, size: number): ReadonlyArray<Slice> =>
-  [weight, ...(bias === undefined ? [] : [bias])].map((tensor) => ({
-    tensor,
-    axis: 0,
-    start: index * size,
-    end: (index + 1) * size,
-  }))
+/** The outputs of `count` heads from `first` on: rows of a weight `[out, in]`, and the same entries of the bias. */
+const outputs = (
+  { bias, layout, transposed, weight }: Projection,
+  first: number,
+  count: number,
+  size: number,
+): ReadonlyArray<Slice> => {
+  const { offset, stride } = layout ?? { offset: 0, stride: size }
+  const at = (head: number) => offset + head * stride
+  const spans =
+    stride === size
+      ? [{ start: at(first), end: at(first + count) }]
+      : Array.from({ length: count }, (_, i) => ({ start: at(first + i), end: at(first + i) + size }))
+  const of = (tensor: string, axis: 0 | 1) => spans.map((span) => ({ tensor, axis, ...span }))
+  return [...of(weight, transposed === true ? 1 : 0), ...(bias === undefined ? [] : of(bias, 0))]
+}
 
-/** Block `index` of `size` columns of a projection's weight; its bias has none. */
-const columns = ({ weight }: Projection, index: number, size: number): Slice => ({
+/** The inputs of `count` heads from `first` on: columns of a weight `[out, in]`. The bias has none. */
+const inputs = ({ transposed, weight }: Projection, first: number, count: number, size: number): Slice => ({
   tensor: weight,
-  axis: 1,
-  start: index * size,
-  end: (index + 1) * size,
+  axis: transposed === true ? 0 : 1,
+  start: first * size,
+  end: (first + count) * size,
 })
 
 const keyValue = (layer: LayerTensors, index: number, headDim: number): ReadonlyArray<Slice> => [
-  ...rows(layer.key, index, headDim),
-  ...rows(layer.value, index, headDim),
+  ...outputs(layer.key, index, 1, headDim),
+  ...outputs(layer.value, index, 1, headDim),
 ]
 
 const mlp = (layer: LayerTensors, shape: ModelShape): ReadonlyArray<Slice> => [
-  ...rows(layer.gate, 0, shape.intermediateSize),
-  ...rows(layer.up, 0, shape.intermediateSize),
-  ...rows(layer.down, 0, shape.hiddenSize),
+  ...(layer.gate === undefined ? [] : outputs(layer.gate, 0, 1, shape.intermediateSize)),
+  ...outputs(layer.up, 0, 1, shape.intermediateSize),
+  ...outputs(layer.down, 0, 1, shape.hiddenSize),
 ]

@@ -64,7 +64,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) =>
       const config = { ...base.config, rope_parameters: { rope_theta: 500000, rope_type: "default" } }
       const error = yield* Effect.flip(service.openDelta(base, { ...base, config }))
       assert.strictEqual(error.blame, "input")
-      assert.include(error.message, "ropeTheta: expected 10000, got 500000")
+      assert.include(error.message, "attention.0.rope.theta: expected 10000, got 500000")
     }),
   )
 

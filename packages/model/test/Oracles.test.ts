@@ -1,22 +1,8 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { DeltaGates, type Example, Gates, LanguageModel, Safetensors, type Unit } from "../src/index.ts"
+import { DeltaGates, type Example, Gates, LanguageModel, type Unit } from "../src/index.ts"
 import { hasShared } from "./support/fixtures.ts"
-import {
-  distance,
-  example,
-  fixture,
-  openDelta,
-  openModel,
-  readJson,
-  readText,
-  shared,
-} from "./support/models.ts"
-
-interface Expected {
-  readonly mean_nll: number
-  readonly greedy: { readonly prompt: ReadonlyArray<number>; readonly tokens: ReadonlyArray<number> }
-}
+import { distance, fixture, openDelta, openModel, readJson, readText, shared } from "./support/models.ts"
 
 interface Scoring {
   readonly samples: ReadonlyArray<Example.Example>
@@ -45,39 +31,6 @@ const experts = ["math", "code", "lang"] as const
 const minus = (a: Float64Array, b: Float64Array) => a.map((value, i) => value - (b[i] ?? NaN))
 
 layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Oracles", (it) => {
-  describe.skipIf(!hasShared)("architectures (needs ../shared)", () => {
-    for (const name of ["llama", "llama-tied", "llama-headdim", "llama-mha-bias"]) {
-      it.effect(`${name}: logits, mean loss and greedy tokens are PyTorch's`, () =>
-        Effect.gen(function* () {
-          const directory = shared(`oracles/architectures/${name}`)
-          const expected = yield* readJson<Expected>(`${directory}/expected.json`)
-          const { tensors } = yield* Safetensors.open(`${directory}/expected.safetensors`)
-          const read = Effect.fnUntraced(function* (tensor: string) {
-            const info = tensors.get(tensor)
-            assert.isDefined(info)
-            return (yield* Safetensors.read(info)).slice().buffer
-          })
-          const ids = Array.from(new BigInt64Array(yield* read("input_ids")), Number)
-          const logits = new Float32Array(yield* read("logits"))
-          const rows = [ids.slice(0, 24), ids.slice(24)]
-
-          const model = yield* openModel(directory)
-          const ours = (yield* model.logits(rows)).flatMap((row) => Array.from(row))
-          const scale = logits.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
-          assert.isAtMost(distance(ours, logits) / scale, 2e-5)
-
-          const losses = yield* model.losses(rows.map((tokens) => example(tokens, 1)))
-          const mean = losses.reduce((sum, loss) => sum + loss, 0) / rows.length
-          assert.isAtMost(Math.abs(mean - expected.mean_nll), 1e-5)
-
-          const { prompt, tokens } = expected.greedy
-          const [continued] = yield* model.continue([prompt], { maxTokens: tokens.length })
-          assert.deepStrictEqual(continued?.tokens, tokens)
-        }),
-      )
-    }
-  })
-
   describe.skipIf(!hasShared)("scoring (needs ../shared)", () => {
     for (const expert of experts) {
       it.effect(`micro ${expert}: losses, revert, add and ablate of every unit are PyTorch's`, () =>

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { basename } from "node:path"
 import { Architecture, Checkpoint, Unit } from "../src/index.ts"
-import { architectures, hasShared, micro, microBase } from "./support/fixtures.ts"
+import { architectures, encoders, hasShared, micro, microBase } from "./support/fixtures.ts"
 
 const schemes = ["kvGroup", "queryHead"] as const
 
@@ -81,7 +81,7 @@ const check = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint, sc
   }
   const projections = Array.from({ length: shape.layers }, (_, l) => {
     const { down, gate, key, output, query, up, value } = shape.layer(l)
-    return [query, key, value, output, gate, up, down].flatMap(({ bias, weight }) =>
+    return [query, key, value, output, gate ?? up, up, down].flatMap(({ bias, weight }) =>
       bias === undefined || bias === output.bias ? [weight] : [weight, bias],
     )
   }).flat()
@@ -123,7 +123,7 @@ describe("Unit", () => {
     }
 
     describe.skipIf(!hasShared)("reference checkpoints (needs ../shared)", () => {
-      for (const [name, path] of architectures.filter(([directory]) => /^llama(?!.*rope)/.test(directory))) {
+      for (const [name, path] of architectures.filter(([directory]) => !encoders.has(directory))) {
         it.effect(`${scheme}: ${name} is divided exactly`, () =>
           Effect.flatMap(Checkpoint.open(path), (checkpoint) => check(checkpoint, scheme)),
         )

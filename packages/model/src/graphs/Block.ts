@@ -1,13 +1,22 @@
 /**
- * One layer of a decoder: pre-normalised attention and a gated MLP (Llama: Touvron et al., 2023), hidden state in,
- * hidden state out.
+ * One layer of a decoder or encoder: attention and an MLP, each added to the residual stream; hidden state in, hidden
+ * state out. What differs between architectures (norms, rotations, masks, layouts) is read from the shape.
  *
  * A layer can be written into any graph: whole models stack them, block graphs hold some of them.
  */
-import type { LayerTensors, ModelShape, Projection } from "../ModelShape.ts"
+import {
+  type LayerTensors,
+  type Norm,
+  type Projection,
+  type Rope,
+  type Stack,
+  weightShape,
+} from "../ModelShape.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
+import { activate } from "./Activation.ts"
 import * as Attention from "./Attention.ts"
+import * as Rotary from "./Rotary.ts"
 import type { Owner, Weights } from "./Weights.ts"
 
 /** Gates on unit outputs: 1 leaves a unit as it is, 0 ablates it. */
@@ -27,13 +36,15 @@ export interface Places {
 }
 
 /** What the parts of a model in one graph share. */
-export interface Context {
+export interface Context<S extends Stack = Stack> {
   readonly builder: Builder
-  readonly shape: ModelShape
+  readonly shape: S
   readonly weights: Weights
   readonly gates: OutputGates | undefined
-  readonly rotary: Attention.Rotary
-  readonly bias: Value<"f32">
+  /** The rotation of a layer; layers with the same rope have the same. */
+  readonly rotary: (rope: Rope) => Rotary.Rotary
+  /** What a layer's queries may see. */
+  readonly visibility: (reach: number | undefined) => Value<"f32">
 }
 
 /** Keys and values of one layer, [batch, kvHeads, length, headDim]. */
@@ -42,113 +53,179 @@ export interface KeyValue {
   readonly value: Value<"f32">
 }
 
-/** Writes what all layers share: rotary angles and masks. */
-export const context = (
+/** Makes what several layers share once each. */
+const once = <K, A>(make: (key: K) => A): ((key: K) => A) => {
+  const known = new Map<string, A>()
+  return (key) => {
+    const text = JSON.stringify(key) ?? ""
+    const value = known.get(text) ?? make(key)
+    known.set(text, value)
+    return value
+  }
+}
+
+/** What the layers of one graph share: weights, gates, and rotations and masks as they are needed. */
+export const context = <S extends Stack>(
   builder: Builder,
-  shape: ModelShape,
+  shape: S,
   weights: Weights,
   { keyPositions, positions }: Places,
   gates?: OutputGates,
-): Context => ({
+): Context<S> => ({
   builder,
   shape,
   weights,
   gates,
-  rotary: builder.scoped("rotary", () => Attention.rotary(builder, shape, positions)),
-  bias: builder.scoped("mask", () => Attention.causalBias(builder, positions, keyPositions)),
+  rotary: once((rope) => builder.scoped("rotary", () => Rotary.rotary(builder, rope, positions))),
+  visibility: once((reach) =>
+    builder.scoped("mask", () =>
+      Attention.visibility(builder, positions, keyPositions, { causal: shape.causal, reach }),
+    ),
+  ),
 })
 
 const residual: Owner = { _tag: "Residual" }
 
-/** x / √(mean(x²) + ε) · w over the last axis (Zhang & Sennrich, 2019). */
-export const norm = ({ shape, weights }: Context, x: Value<"f32">, name: string): Value<"f32"> => {
-  const meanSquare = Op.mean(Op.mul(x, x), -1)
-  const scaled = Op.div(x, Op.sqrt(Op.add(meanSquare, x.builder.constant(shape.normEps))))
-  return Op.mul(scaled, weights.tensor(name, [shape.hiddenSize], residual))
+/** The norm of `x` over its last axis by the model's kind of norm; `x` itself where there is none. */
+export const norm = (
+  { shape, weights }: Context,
+  x: Value<"f32">,
+  tensors: Norm | undefined,
+): Value<"f32"> => {
+  if (tensors === undefined) return x
+  const { builder } = x
+  const size = [Number(Op.dim(x, -1))]
+  const centred = shape.norm === "layer" ? Op.sub(x, Op.mean(x, -1)) : x
+  const meanSquare = Op.mean(Op.mul(centred, centred), -1)
+  const unit = Op.div(centred, Op.sqrt(Op.add(meanSquare, builder.constant(shape.normEps))))
+  const weight = weights.tensor(tensors.weight, size, residual)
+  const scaled = Op.mul(unit, shape.norm === "rmsPlusOne" ? Op.add(weight, builder.constant(1)) : weight)
+  return tensors.bias === undefined ? scaled : Op.add(scaled, weights.tensor(tensors.bias, size, residual))
 }
 
-/** A linear layer of the checkpoint: x·Wᵀ (+ b). `biasOwner` is given where the bias has another owner than W. */
-const project = (
-  weights: Weights,
+/** Whose a projection's outputs are, and whose its bias is where that differs. */
+interface Owners {
+  /** Along the outputs for query, key and value, along the inputs for the output projection. */
+  readonly owner: (axis: { readonly outputs: 0 | 1; readonly inputs: 0 | 1 }) => Owner
+  readonly bias: Owner
+  /** Entries of one block of the outputs. */
+  readonly block: number
+}
+
+/** A linear layer of the checkpoint: x·Wᵀ (+ b). */
+export const project = (
+  { weights }: Context,
   x: Value<"f32">,
-  { bias, weight }: Projection,
+  linear: Projection,
   out: number,
-  owner: Owner,
-  biasOwner: Owner = owner,
+  { bias: biasOwner, block, owner }: Owners = { owner: () => residual, bias: residual, block: out },
 ): Value<"f32"> => {
-  const y = Op.linear(x, weights.tensor(weight, [out, Number(Op.dim(x, -1))], owner))
-  return bias === undefined ? y : Op.add(y, weights.tensor(bias, [out], biasOwner))
+  const { bias, layout, transposed, weight } = linear
+  const axes =
+    transposed === true ? ({ outputs: 1, inputs: 0 } as const) : ({ outputs: 0, inputs: 1 } as const)
+  const blocks = (axis: 0 | 1) =>
+    layout === undefined
+      ? undefined
+      : { axis, offset: layout.offset, stride: layout.stride, size: block, count: out / block }
+  const stored = weightShape(linear, [Number(Op.dim(x, -1)), out])
+  const w = weights.tensor(weight, stored, owner(axes), blocks(axes.outputs))
+  const y = transposed === true ? Op.matMul(x, w) : Op.linear(x, w)
+  return bias === undefined
+    ? y
+    : Op.add(y, weights.tensor(bias, [layout?.total ?? out], biasOwner, blocks(0)))
 }
 
 const attention = (
-  { bias, builder, gates, rotary, shape, weights }: Context,
+  context: Context,
   x: Value<"f32">,
   l: number,
   tensors: LayerTensors,
   past: KeyValue | undefined,
 ): { readonly output: Value<"f32">; readonly present: KeyValue } => {
-  const { headDim, heads, hiddenSize, kvHeads } = shape
-  const queryRows: Owner = { _tag: "QueryHeads", layer: l, axis: 0 }
-  const kvRows: Owner = { _tag: "KvHeads", layer: l, axis: 0 }
-  const query = project(weights, x, tensors.query, heads * headDim, queryRows)
-  const key = project(weights, x, tensors.key, kvHeads * headDim, kvRows)
-  const value = project(weights, x, tensors.value, kvHeads * headDim, kvRows)
-  const rotatedKey = Attention.rotate(Attention.splitHeads(key, kvHeads, headDim), rotary)
-  const splitValue = Attention.splitHeads(value, kvHeads, headDim)
+  const { builder, gates, shape } = context
+  const { attentionSoftcap: softcap, headDim, heads, hiddenSize, kvHeads, queryKeyNorm } = shape
+  const { reach, rope, scale } = shape.attention[l] ?? { scale: headDim ** -0.5 }
+  const projected = (role: "query" | "key" | "value", count: number) => {
+    const tag = role === "query" ? "QueryHeads" : "KvHeads"
+    const y = project(context, x, tensors[role], count * headDim, {
+      owner: ({ outputs }) => ({ _tag: tag, layer: l, axis: outputs }),
+      bias: { _tag: tag, layer: l, axis: 0 },
+      block: headDim,
+    })
+    const normed = role === "value" ? undefined : tensors.norms[role]
+    const whole = queryKeyNorm === "whole" ? norm(context, y, normed) : y
+    const split = Attention.splitHeads(whole, count, headDim)
+    const even = queryKeyNorm === "head" ? norm(context, split, normed) : split
+    return rope === undefined || role === "value" ? even : Rotary.rotate(even, context.rotary(rope))
+  }
+  const query = projected("query", heads)
+  const key = projected("key", kvHeads)
+  const value = projected("value", kvHeads)
   const present: KeyValue =
     past === undefined
-      ? { key: rotatedKey, value: splitValue }
-      : { key: Op.concat([past.key, rotatedKey], 2), value: Op.concat([past.value, splitValue], 2) }
-  const rotatedQuery = Attention.rotate(Attention.splitHeads(query, heads, headDim), rotary)
-  const mixed = Attention.attend(rotatedQuery, present.key, present.value, bias)
+      ? { key, value }
+      : { key: Op.concat([past.key, key], 2), value: Op.concat([past.value, value], 2) }
+  const mixed = Attention.attend(query, present.key, present.value, context.visibility(reach), {
+    scale,
+    softcap,
+  })
   const gated =
     gates === undefined
       ? mixed
       : Op.mul(mixed, Op.reshape(Op.gather(gates.heads, builder.indices(l), 0), [1, heads, 1, 1]))
-  const outputColumns: Owner = { _tag: "QueryHeads", layer: l, axis: 1 }
-  // The output bias is added once for all heads, so no head owns it.
-  const output = project(
-    weights,
-    Attention.joinHeads(gated),
-    tensors.output,
-    hiddenSize,
-    outputColumns,
-    residual,
-  )
+  const output = project(context, Attention.joinHeads(gated), tensors.output, hiddenSize, {
+    owner: ({ inputs }) => ({ _tag: "QueryHeads", layer: l, axis: inputs }),
+    // The output bias is added once for all heads, so no head owns it.
+    bias: residual,
+    block: hiddenSize,
+  })
   return { output, present }
 }
 
-const mlp = (
-  { builder, gates, shape, weights }: Context,
-  x: Value<"f32">,
-  l: number,
-  tensors: LayerTensors,
-): Value<"f32"> => {
+const mlp = (context: Context, x: Value<"f32">, l: number, tensors: LayerTensors): Value<"f32"> => {
+  const { builder, gates, shape } = context
+  const { activation, hiddenSize, intermediateSize } = shape
   const owner: Owner = { _tag: "Mlp", layer: l }
-  const gate = project(weights, x, tensors.gate, shape.intermediateSize, owner)
-  const up = project(weights, x, tensors.up, shape.intermediateSize, owner)
-  const output = project(weights, Op.mul(Op.silu(gate), up), tensors.down, shape.hiddenSize, owner)
+  const linear = (y: Value<"f32">, projection: Projection, out: number) =>
+    project(context, y, projection, out, { owner: () => owner, bias: owner, block: out })
+  const up = linear(x, tensors.up, intermediateSize)
+  const inner =
+    tensors.gate === undefined
+      ? activate(up, activation)
+      : Op.mul(activate(linear(x, tensors.gate, intermediateSize), activation), up)
+  const output = linear(inner, tensors.down, hiddenSize)
   return gates === undefined ? output : Op.mul(output, Op.gather(gates.mlp, builder.indices(l), 0))
 }
 
 /** Layer `l` over `hidden` [batch, sequence, hiddenSize], behind the keys and values of `past`. */
 export const layer = (
-  shared: Context,
+  context: Context,
   l: number,
   hidden: Value<"f32">,
   past?: KeyValue,
 ): { readonly hidden: Value<"f32">; readonly present: KeyValue } => {
-  const { builder, shape } = shared
+  const { builder, shape } = context
   const tensors = shape.layer(l)
+  const { norms } = tensors
+  const onto = (stream: Value<"f32">, update: Value<"f32">) =>
+    Op.add(stream, shape.residualScale === 1 ? update : Op.mul(update, builder.constant(shape.residualScale)))
+  // Shared by all layers, hence outside of this one's names.
+  const { reach, rope } = shape.attention[l] ?? {}
+  context.visibility(reach)
+  if (rope !== undefined) context.rotary(rope)
   const attended = builder.scoped(`layers.${l}/attention`, () => {
-    const { output, present } = attention(shared, norm(shared, hidden, tensors.inputNorm), l, tensors, past)
-    return { hidden: Op.add(hidden, output), present }
+    const input = norm(context, hidden, norms.attentionInput)
+    const { output, present } = attention(context, input, l, tensors, past)
+    const sum = onto(hidden, norm(context, output, norms.attentionOutput))
+    return { input, present, hidden: norm(context, sum, norms.attentionSum) }
   })
-  const mixed = attended.hidden
-  return {
-    hidden: builder.scoped(`layers.${l}/mlp`, () =>
-      Op.add(mixed, mlp(shared, norm(shared, mixed, tensors.postAttentionNorm), l, tensors)),
-    ),
-    present: attended.present,
-  }
+  const mixed = builder.scoped(`layers.${l}/mlp`, () => {
+    const stream = shape.parallel ? hidden : attended.hidden
+    // Parallel blocks without a norm of their own for the MLP share the attention's.
+    const input =
+      shape.parallel && norms.mlpInput === undefined ? attended.input : norm(context, stream, norms.mlpInput)
+    const output = norm(context, mlp(context, input, l, tensors), norms.mlpOutput)
+    return norm(context, onto(attended.hidden, output), norms.mlpSum)
+  })
+  return { hidden: mixed, present: attended.present }
 }

@@ -8,6 +8,7 @@
 import type { ModelShape } from "../ModelShape.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
+import { softcap } from "./Attention.ts"
 import * as Block from "./Block.ts"
 import type { Owner, Weights } from "./Weights.ts"
 
@@ -19,19 +20,42 @@ export interface DecoderOptions {
 
 const residual: Owner = { _tag: "Residual" }
 
-/** The hidden state before the first layer, [batch, sequence, hiddenSize], of `tokens` i32 [batch, sequence]. */
-export const embed = ({ builder, shape, weights }: Block.Context, tokens: Value<"i32">): Value<"f32"> =>
-  builder.scoped("embedding", () =>
-    weights.rows(shape.tensors.embedding, [shape.vocabSize, shape.hiddenSize], tokens),
-  )
+type Context = Block.Context<ModelShape>
+
+/** The hidden state before the first layer, [batch, sequence, hiddenSize], of `tokens` at `positions`. */
+export const embed = (
+  { builder, shape, weights }: Context,
+  tokens: Value<"i32">,
+  positions: Value<"i32">,
+): Value<"f32"> =>
+  builder.scoped("embedding", () => {
+    const { embeddingScale, hiddenSize, maxPositions, tensors, vocabSize } = shape
+    const words = weights.rows(tensors.embedding, [vocabSize, hiddenSize], tokens)
+    const scaled = embeddingScale === 1 ? words : Op.mul(words, builder.constant(embeddingScale))
+    return tensors.positions === undefined
+      ? scaled
+      : Op.add(scaled, weights.rows(tensors.positions, [maxPositions, hiddenSize], positions))
+  })
 
 /** The last hidden state, after the final norm, of the last layer's output; any leading axes. */
-export const finalNorm = (context: Block.Context, x: Value<"f32">): Value<"f32"> =>
+export const finalNorm = (context: Context, x: Value<"f32">): Value<"f32"> =>
   Block.norm(context, x, context.shape.tensors.finalNorm)
 
 /** Logits [rows, vocabulary] of last hidden states [rows, hiddenSize]. */
-export const readout = ({ shape, weights }: Block.Context, x: Value<"f32">): Value<"f32"> =>
-  Op.linear(x, weights.tensor(shape.tensors.head, [shape.vocabSize, shape.hiddenSize], residual))
+export const readout = ({ shape, weights }: Context, x: Value<"f32">): Value<"f32"> =>
+  adjust(
+    shape,
+    Op.linear(x, weights.tensor(shape.tensors.head, [shape.vocabSize, shape.hiddenSize], residual)),
+  )
+
+/** What happens to each logit behind the output head: scale and soft cap, for any part of the vocabulary. */
+export const adjust = (
+  { logitScale, logitSoftcap: cap }: Pick<ModelShape, "logitScale" | "logitSoftcap">,
+  logits: Value<"f32">,
+): Value<"f32"> => {
+  const scaled = logitScale === 1 ? logits : Op.mul(logits, logits.builder.constant(logitScale))
+  return cap === undefined ? scaled : softcap(scaled, cap)
+}
 
 /**
  * Writes a decoder into `builder` and returns the graph's outputs.
@@ -56,7 +80,7 @@ export const decoder = (
 
   const context = Block.context(builder, shape, weights, { positions, keyPositions }, gates)
   const presents: Record<string, Value> = {}
-  let hidden = embed(context, tokens)
+  let hidden = embed(context, tokens, positions)
   for (let l = 0; l < shape.layers; l++) {
     const pastOf = (name: string) =>
       builder.input(`past.${l}.${name}`, "f32", ["batch", shape.kvHeads, "past", shape.headDim])

@@ -16,9 +16,21 @@ export type Owner =
   | { readonly _tag: "Mlp"; readonly layer: number }
   | { readonly _tag: "Residual" }
 
+/** Blocks of a tensor along an axis: block i is `[offset + i · stride, offset + i · stride + size)`. */
+export interface Blocks {
+  readonly axis: 0 | 1
+  readonly offset: number
+  readonly stride: number
+  readonly size: number
+  readonly count: number
+}
+
 export interface Weights {
-  /** A whole tensor as f32, checked against the shape the architecture gives it. */
-  readonly tensor: (name: string, shape: ReadonlyArray<number>, owner: Owner) => Value<"f32">
+  /**
+   * A tensor as f32, checked against the shape the architecture gives it; of a tensor that several projections share,
+   * only some blocks, one behind the other.
+   */
+  readonly tensor: (name: string, shape: ReadonlyArray<number>, owner: Owner, blocks?: Blocks) => Value<"f32">
   /** Rows of a `[rows, width]` tensor, one per index: the lookup of an embedding. Always a residual tensor. */
   readonly rows: (name: string, shape: ReadonlyArray<number>, indices: Value<"i32">) => Value<"f32">
 }
@@ -44,17 +56,41 @@ const read = (
   return builder.weight(`${prefix}${name}`, type, shape, info)
 }
 
+/** The blocks of `x`, one behind the other along their axis. */
+export const blocksOf = (x: Value<"f32">, { axis, count, offset, size, stride }: Blocks): Value<"f32"> => {
+  const total = Number(Op.dim(x, axis))
+  const taken = (of: Value<"f32">, at: number, start: number, length: number) => {
+    const sizes = [start, length, Number(Op.dim(of, at)) - start - length]
+    const parts = Op.split(
+      of,
+      sizes.filter((part) => part > 0),
+      at,
+    )
+    return parts[start > 0 ? 1 : 0] ?? of
+  }
+  if (count === 1 || stride === size) return taken(x, axis, offset, count * size)
+  const apart = Op.reshape(x, x.shape.toSpliced(axis, 1, total / stride, stride))
+  return Op.reshape(taken(apart, axis + 1, offset, size), x.shape.with(axis, count * size))
+}
+
+/** Makes a tensor once: by name, and by which of its blocks. */
+export const cached = (make: Weights["tensor"]): Weights["tensor"] => {
+  const known = new Map<string, Value<"f32">>()
+  return (name, shape, owner, blocks) => {
+    const key = blocks === undefined ? name : `${name} ${Object.values(blocks).join(" ")}`
+    const value = known.get(key) ?? make(name, shape, owner, blocks)
+    known.set(key, value)
+    return value
+  }
+}
+
 /** The weights of one checkpoint, as they are. */
 export const stored = (builder: Builder, tensors: Tensors, prefix = ""): Weights => {
-  const casts = new Map<string, Value<"f32">>()
+  const whole = cached((name, shape) => Op.cast(read(builder, tensors, prefix, name, shape), "f32"))
   return {
-    tensor: (name, shape) => {
-      const known = casts.get(name)
-      if (known !== undefined) return known
-      const value = Op.cast(read(builder, tensors, prefix, name, shape), "f32")
-      casts.set(name, value)
-      return value
-    },
+    tensor: cached((name, shape, owner, blocks) =>
+      blocks === undefined ? whole(name, shape, owner) : blocksOf(whole(name, shape, owner), blocks),
+    ),
     rows: (name, shape, indices) =>
       Op.cast(Op.gather(read(builder, tensors, prefix, name, shape), indices, 0), "f32"),
   }
@@ -77,9 +113,9 @@ export const interpolated = (builder: Builder, base: Weights, expert: Weights, g
   const between = (from: Value<"f32">, to: Value<"f32">, gate: Value<"f32">) =>
     Op.add(from, Op.mul(gate, Op.sub(to, from)))
   const ofLayer = (gate: Value<"f32">, layer: number) => Op.gather(gate, builder.indices(layer), 0)
-  const cache = new Map<string, Value<"f32">>()
-  const build: Weights["tensor"] = (name, shape, owner) => {
-    const [from, to] = [base.tensor(name, shape, owner), expert.tensor(name, shape, owner)]
+  const build: Weights["tensor"] = (name, stored, owner, blocks) => {
+    const from = base.tensor(name, stored, owner, blocks)
+    const to = expert.tensor(name, stored, owner, blocks)
     switch (owner._tag) {
       case "Residual":
         return between(from, to, gates.residual)
@@ -89,6 +125,7 @@ export const interpolated = (builder: Builder, base: Weights, expert: Weights, g
       case "KvHeads": {
         const gate = ofLayer(owner._tag === "QueryHeads" ? gates.queryHeads : gates.kvHeads, owner.layer)
         const heads = Op.dim(gate, 0)
+        const shape = from.shape.map(Number)
         const size = shape[owner.axis] ?? 0
         // [.., heads · d, ..] seen as [.., heads, d, ..]: one gate per head broadcasts over its rows or columns.
         const split = shape.toSpliced(owner.axis, 1, Number(heads), size / Number(heads))
@@ -101,13 +138,7 @@ export const interpolated = (builder: Builder, base: Weights, expert: Weights, g
     }
   }
   return {
-    tensor: (name, shape, owner) => {
-      const known = cache.get(name)
-      if (known !== undefined) return known
-      const value = build(name, shape, owner)
-      cache.set(name, value)
-      return value
-    },
+    tensor: cached(build),
     rows: (name, shape, indices) =>
       between(base.rows(name, shape, indices), expert.rows(name, shape, indices), gates.residual),
   }

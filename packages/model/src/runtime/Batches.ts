@@ -5,7 +5,7 @@
  * grouping depends on the sequences alone, never on the number of workers, so results do not depend on the machine's
  * size.
  */
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape, Stack } from "../ModelShape.ts"
 import type { Tensor, Tensors } from "./Protocol.ts"
 
 /** Sequences of one batch at most: beyond it, larger products gain little and padding grows. */
@@ -17,7 +17,7 @@ const maxBytes = 256 * 2 ** 20
 export const unseen = 2 ** 30
 
 /** An estimate of the bytes a run needs: `length` positions computed, `total` attended to, `rows` read. */
-const activationBytes = (shape: ModelShape, sequences: number, length: number, total: number, rows: number) =>
+const activationBytes = (shape: Stack, sequences: number, length: number, total: number, rows: number) =>
   4 *
   (sequences *
     length *
@@ -34,10 +34,7 @@ export interface Extent {
 }
 
 /** Indices of the sequences in batches, longest first. */
-export const plan = (
-  shape: ModelShape,
-  extents: ReadonlyArray<Extent>,
-): ReadonlyArray<ReadonlyArray<number>> => {
+export const plan = (shape: Stack, extents: ReadonlyArray<Extent>): ReadonlyArray<ReadonlyArray<number>> => {
   const order = extents.map((extent, index) => ({ extent, index }))
   order.sort(
     (a, b) => b.extent.total - a.extent.total || b.extent.length - a.extent.length || a.index - b.index,

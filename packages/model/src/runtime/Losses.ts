@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type { Example } from "../Example.ts"
 import { ModelError } from "../ModelError.ts"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape, Stack } from "../ModelShape.ts"
 import * as Batches from "./Batches.ts"
 import type { Tensor, Tensors } from "./Protocol.ts"
 import type { OpenProgram } from "./WorkerPool.ts"
@@ -18,7 +18,7 @@ export const float32 = (tensor: Tensor | undefined): Float32Array =>
 /** Checks that tokens are a non-empty sequence of vocabulary entries that fits into the model's positions. */
 export const checkTokens = (
   model: string,
-  shape: ModelShape,
+  shape: Stack,
   what: string,
   tokens: ReadonlyArray<number>,
 ): Effect.Effect<void, ModelError> => {

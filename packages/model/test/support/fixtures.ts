@@ -28,6 +28,9 @@ export const architectures: ReadonlyArray<readonly [name: string, path: string]>
       .map((name) => [name, join(oracles, name)])
   : []
 
+/** Those of them that are no decoders. */
+export const encoders = new Set(["bert", "roberta", "distilbert", "xlm-roberta", "modernbert"])
+
 /** A new directory for one test. */
 export const temporary = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "hila-model-"))),

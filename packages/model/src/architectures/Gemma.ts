@@ -1,0 +1,149 @@
+/**
+ * Gemma (2024), Gemma 2 (2024) and Gemma 3 (2025), text models: norms with 1 + w, embeddings scaled by √hiddenSize,
+ * GeGLU. Gemma 2 adds norms behind attention and MLP, soft caps and alternating windows; Gemma 3 norms of queries and
+ * keys instead of caps, and another rope for layers with a window.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { optional } from "../ModelConfig.ts"
+import {
+  activation,
+  llamaLike,
+  missing,
+  perLayer,
+  Positive,
+  PositiveNumber,
+  windowed,
+  windowKeys,
+} from "./Config.ts"
+import * as LlamaLike from "./LlamaLike.ts"
+import { decoder } from "./Record.ts"
+import * as Rope from "./Rope.ts"
+import { headNorms, llamaNorms, llamaProjections, llamaTensors, preNorms } from "./Tensors.ts"
+
+const Config = Schema.Struct({
+  ...llamaLike,
+  ...windowKeys,
+  hidden_activation: optional(Schema.String),
+  query_pre_attn_scalar: optional(PositiveNumber),
+  attn_logit_softcapping: optional(PositiveNumber),
+  final_logit_softcapping: optional(PositiveNumber),
+  sliding_window_pattern: optional(Positive),
+  rope_local_base_freq: optional(PositiveNumber),
+  use_bidirectional_attention: optional(Schema.Boolean),
+})
+
+/** Gemma 2 and 3: norms in front of and behind attention and MLP. */
+const sandwich = {
+  attentionInput: "input_layernorm",
+  attentionOutput: "post_attention_layernorm",
+  mlpInput: "pre_feedforward_layernorm",
+  mlpOutput: "post_feedforward_layernorm",
+}
+
+const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: LlamaLike.Defaults = {}) {
+  if (config.use_bidirectional_attention === true) {
+    return yield* Effect.fail(missing("use_bidirectional_attention", "false", "architectures/Gemma.ts"))
+  }
+  const { base, rope } = yield* LlamaLike.read(config, {
+    headDim: 256,
+    maxPositions: 8192,
+    tied: true,
+    activation: "gelu_pytorch_tanh",
+    ...defaults,
+  })
+  // The first Gemma configs say hidden_act "gelu" and mean its approximation, which their weights were trained with;
+  // hidden_activation was introduced to say so.
+  const name =
+    config.hidden_activation ?? (config.hidden_act === "gelu" ? "gelu_pytorch_tanh" : config.hidden_act)
+  const attention = config.attention_bias ?? false
+  return {
+    biases: { attention, output: attention },
+    rope,
+    base: {
+      ...base,
+      norm: "rmsPlusOne" as const,
+      normEps: config.rms_norm_eps ?? 1e-6,
+      activation: yield* activation("hidden_activation", name ?? "gelu_pytorch_tanh"),
+      embeddingScale: Math.sqrt(base.hiddenSize),
+      tensors: llamaTensors(base.tiedEmbeddings),
+    },
+  }
+})
+
+/** The scale of Gemma 2's and 3's scores. */
+const scaleOf = ({ query_pre_attn_scalar: scalar }: typeof Config.Type): number => (scalar ?? 256) ** -0.5
+
+/** Soft caps, where a config names any. */
+const caps = (attention: number | null | undefined, logits: number | null | undefined) => ({
+  ...(typeof attention === "number" ? { attentionSoftcap: attention } : {}),
+  ...(typeof logits === "number" ? { logitSoftcap: logits } : {}),
+})
+
+export const gemma = decoder(
+  "gemma",
+  Schema.decodeUnknownEffect(Config),
+  Effect.fnUntraced(function* (config) {
+    const { base, biases, rope } = yield* read(config, { kvHeads: 16 })
+    return {
+      ...base,
+      attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
+      layer: (l) => ({ ...llamaProjections(l, biases), norms: llamaNorms(l, preNorms) }),
+    }
+  }),
+)
+
+export const gemma2 = decoder(
+  "gemma2",
+  Schema.decodeUnknownEffect(Config),
+  Effect.fnUntraced(function* (config) {
+    const { base, biases, rope } = yield* read(config, { kvHeads: 4 })
+    const local = yield* windowed(base.layers, config.layer_types, (l) => l % 2 === 0)
+    const window = config.sliding_window ?? 4096
+    const { attn_logit_softcapping: attentionCap = 50, final_logit_softcapping: logitCap = 30 } = config
+    return {
+      ...base,
+      ...caps(attentionCap, logitCap),
+      attention: perLayer(base.layers, (l) => ({
+        scale: scaleOf(config),
+        rope,
+        ...LlamaLike.reachOf(window, local[l]),
+      })),
+      layer: (l) => ({ ...llamaProjections(l, biases), norms: llamaNorms(l, sandwich) }),
+    }
+  }),
+)
+
+export const gemma3 = decoder(
+  "gemma3_text",
+  Schema.decodeUnknownEffect(Config),
+  Effect.fnUntraced(function* (config) {
+    const { global, local: localEntry } = yield* Rope.byKind(config, {
+      local: { rope_theta: config.rope_local_base_freq ?? 10_000 },
+    })
+    const flat = { ...config, rope_parameters: global, rope_scaling: null, rope_theta: null }
+    const { base, biases, rope } = yield* read(flat, { kvHeads: 4, maxPositions: 131_072, theta: 1e6 })
+    const localRope = yield* Rope.read(
+      localEntry,
+      { headDim: base.headDim, theta: 10_000 },
+      base.maxPositions,
+    )
+    const pattern = config.sliding_window_pattern ?? 6
+    const local = yield* windowed(base.layers, config.layer_types, (l) => (l + 1) % pattern !== 0)
+    const window = config.sliding_window ?? 4096
+    return {
+      ...base,
+      ...caps(config.attn_logit_softcapping, config.final_logit_softcapping),
+      queryKeyNorm: "head",
+      attention: perLayer(base.layers, (l) => ({
+        scale: scaleOf(config),
+        rope: local[l] === true ? localRope : rope,
+        ...LlamaLike.reachOf(window, local[l]),
+      })),
+      layer: (l) => ({
+        ...llamaProjections(l, biases),
+        norms: llamaNorms(l, { ...sandwich, ...headNorms }),
+      }),
+    }
+  }),
+)

@@ -1,0 +1,73 @@
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { Checkpoint, LanguageModel, Safetensors } from "../src/index.ts"
+import { architectures, encoders, hasShared } from "./support/fixtures.ts"
+import { distance, example, readJson } from "./support/models.ts"
+import { oldConfig } from "./support/oldConfig.ts"
+
+interface Expected {
+  readonly mean_nll?: number
+  readonly greedy: { readonly prompt: ReadonlyArray<number>; readonly tokens: ReadonlyArray<number> }
+}
+
+const length = 24
+
+/** max |ours − theirs| / max |theirs| */
+const relative = (ours: ArrayLike<number>, theirs: Float32Array) =>
+  distance(ours, theirs) / theirs.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
+
+const reference = Effect.fnUntraced(function* (directory: string) {
+  const { tensors } = yield* Safetensors.open(`${directory}/expected.safetensors`)
+  const read = Effect.fnUntraced(function* (tensor: string) {
+    const info = tensors.get(tensor)
+    assert.isDefined(info)
+    return (yield* Safetensors.read(info)).slice().buffer
+  })
+  const integers = (tensor: string) =>
+    Effect.map(read(tensor), (bytes) => Array.from(new BigInt64Array(bytes), Number))
+  const ids = yield* integers("input_ids")
+  const mask = yield* integers("attention_mask")
+  const hidden = new Float32Array(yield* read("last_hidden_state"))
+  const width = hidden.length / ids.length
+  return {
+    rows: [0, 1].map((row) => ids.filter((_, i) => Math.trunc(i / length) === row && mask[i] === 1)),
+    /** At unmasked positions. */
+    hidden: hidden.filter((_, i) => mask[Math.trunc(i / width)] === 1),
+    logits: new Float32Array(yield* read("logits")),
+    expected: yield* readJson<Expected>(`${directory}/expected.json`),
+  }
+})
+
+const generations = [
+  ["rope_parameters and dtype", (checkpoint: Checkpoint.Checkpoint) => checkpoint],
+  [
+    "rope_theta, rope_scaling and torch_dtype",
+    (checkpoint: Checkpoint.Checkpoint) => ({ ...checkpoint, config: oldConfig(checkpoint.config) }),
+  ],
+] as const
+
+layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures", (it) => {
+  describe.skipIf(!hasShared)("decoders (needs ../shared)", () => {
+    for (const [name, directory] of architectures.filter(([key]) => !encoders.has(key))) {
+      for (const [keys, rewrite] of generations) {
+        it.effect(`${name}, with ${keys}: PyTorch's logits, hidden states, losses and greedy tokens`, () =>
+          Effect.gen(function* () {
+            const { expected, hidden, logits, rows } = yield* reference(directory)
+            const service = yield* LanguageModel
+            const model = yield* service.open(rewrite(yield* Checkpoint.open(directory)))
+            const ours = (yield* model.logits(rows)).flatMap((row) => Array.from(row))
+            assert.isAtMost(relative(ours, logits), 2e-5, "logits")
+            const states = (yield* model.hidden(rows)).flatMap((row) => Array.from(row))
+            assert.isAtMost(relative(states, hidden), 2e-5, "last hidden state")
+            const losses = yield* model.losses(rows.map((tokens) => example(tokens, 1)))
+            const mean = losses.reduce((sum, loss) => sum + loss, 0) / rows.length
+            assert.isAtMost(Math.abs(mean - (expected.mean_nll ?? NaN)), 1e-5, "mean loss")
+            const { prompt, tokens } = expected.greedy
+            const [continued] = yield* model.continue([prompt], { maxTokens: tokens.length })
+            assert.deepStrictEqual(continued?.tokens, tokens)
+          }),
+        )
+      }
+    }
+  })
+})
