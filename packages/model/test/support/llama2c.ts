@@ -146,6 +146,8 @@ export const convert = Effect.fnUntraced(function* (weights: string, vocabulary:
   yield* SafetensorsWriter.write(join(directory, "model.safetensors"), {
     tensors: tensors.map(({ name, shape }) => ({ name, shape, dtype: "F32" })),
     data: ({ name }, write) =>
-      write(new Uint8Array(tensors.find((tensor) => tensor.name === name)?.data.buffer ?? new ArrayBuffer(0))),
+      write(
+        new Uint8Array(tensors.find((tensor) => tensor.name === name)?.data.buffer ?? new ArrayBuffer(0)),
+      ),
   })
 })
