@@ -78,3 +78,14 @@ export class ResourceError extends Schema.TaggedError<ResourceError>()("Resource
     return `stage ${this.stage}: it takes ${this.needed} of ${this.pool}, the pool holds ${this.size}: give the pool more or the stage less`
   }
 }
+
+/** A checkout could not be written where it was asked for. */
+export class CheckoutError extends Schema.TaggedError<CheckoutError>()("CheckoutError", {
+  path: Schema.String,
+  problem: Schema.String,
+}) {
+  readonly blame = "input"
+  override get message() {
+    return `cannot check out to ${this.path}: ${this.problem}`
+  }
+}

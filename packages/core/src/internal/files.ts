@@ -30,6 +30,11 @@ export const storeSync = <A>(
     }),
   )
 
+/** Cleaning up is worth a second attempt, and a third. */
+export const persist = async (call: () => Promise<void>): Promise<void> => {
+  await call().catch(call).catch(call)
+}
+
 /** Relative POSIX names of the files below a directory, sorted. Links are followed; sockets and the like are refused. */
 export const filesBelow = (disk: Disk, directory: string, prefix = ""): ReadonlyArray<string> => {
   const names: Array<string> = []

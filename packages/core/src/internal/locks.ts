@@ -9,7 +9,7 @@
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import type { Disk } from "../Disk.ts"
-import { storeTry } from "./files.ts"
+import { persist, storeTry } from "./files.ts"
 import type { Layout } from "./layout.ts"
 import * as Owner from "./owner.ts"
 import { codeOf } from "./systemError.ts"
@@ -47,8 +47,8 @@ export const living = async (disk: Disk, directory: string): Promise<ReadonlyArr
 /** Creates a file in a directory that another process may be removing because it was empty. */
 const createIn = async (disk: Disk, directory: string, name: string): Promise<void> => {
   for (let attempt = 0; ; attempt++) {
-    await disk.makeDirectory(directory)
     try {
+      await disk.makeDirectory(directory)
       return await disk.write(join(directory, name), "")
     } catch (cause) {
       if (codeOf(cause) !== "ENOENT" || attempt === 100) throw cause
@@ -58,7 +58,7 @@ const createIn = async (disk: Disk, directory: string, name: string): Promise<vo
 
 /** Takes away a file of one's own, and its directory if nobody else is there. */
 const withdraw = async (disk: Disk, directory: string, name: string): Promise<void> => {
-  await disk.remove(join(directory, name))
+  await persist(() => disk.remove(join(directory, name)))
   await disk.removeEmpty(directory).catch(() => undefined)
 }
 

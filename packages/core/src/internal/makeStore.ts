@@ -205,6 +205,8 @@ export const makeStore = (
           }),
         ),
       ),
+      manifest: (digest) =>
+        Effect.map(manifest(digest), (entries) => Object.values(entries).map((entry) => entry.digest)),
       rehash: (digest) => storeTry("read", layout.blob(digest), (disk) => disk.hash(layout.blob(digest))),
       quarantine: (digest) =>
         storeTry("set aside", layout.blob(digest), async (disk) => {

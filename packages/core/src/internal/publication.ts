@@ -11,7 +11,7 @@ import { dirname, join } from "node:path"
 import * as Content from "../Content.ts"
 import type { StoreError } from "../CoreError.ts"
 import type { Disk } from "../Disk.ts"
-import { filesBelow, storeSync, storeTry } from "./files.ts"
+import { filesBelow, persist, storeSync, storeTry } from "./files.ts"
 import type { Layout } from "./layout.ts"
 import { codeOf } from "./systemError.ts"
 
@@ -61,7 +61,9 @@ const publishFile = (
     const info = disk.stat(path)
     if (info === undefined) throw Object.assign(new Error(`${path} is gone`), { code: "ENOENT" })
     const { inode, names, size } = info
-    const [digest] = await Promise.all([disk.hash(path), disk.sync(path)])
+    // A large file is written to the disk while it is hashed; a small one may prove to be there already.
+    const isLarge = size > 1 << 20
+    const [digest] = await Promise.all([disk.hash(path), isLarge ? disk.sync(path) : undefined])
     const blob = layout.blob(digest)
     const there = await condition(disk, layout, digest, size)
     // Its time of change becomes now: a collection leaves alone what is in use since a moment ago.
@@ -70,10 +72,8 @@ const publishFile = (
       // A name elsewhere could be written to: such a file is copied, a private one is taken as it is.
       const ours = names === 1 || (names === 2 && own.has(inode))
       const staged = ours ? path : `${path}.copy`
-      if (!ours) {
-        await disk.copy(path, staged)
-        await disk.sync(staged)
-      }
+      if (!ours) await disk.copy(path, staged)
+      if (!ours || !isLarge) await disk.sync(staged)
       await disk.chmod(staged, 0o444)
       await disk.touch(staged, epoch)
       await disk.makeDirectory(dirname(blob))
@@ -126,7 +126,7 @@ export const writeAtomic = async (
     await disk.sync(temporary)
     await disk.rename(temporary, path)
   } catch (cause) {
-    await disk.remove(temporary).catch(() => undefined)
+    await persist(() => disk.remove(temporary)).catch(() => undefined)
     throw cause
   }
 }

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import type { Disk } from "../Disk.ts"
-import { storeTry } from "./files.ts"
+import { persist, storeTry } from "./files.ts"
 import type { Layout } from "./layout.ts"
 import * as Owner from "./owner.ts"
 
@@ -17,7 +17,7 @@ export const directory = (layout: Layout) =>
       await disk.makeDirectory(path)
       return path
     }),
-    (path) => Effect.ignore(storeTry("remove", path, (disk) => disk.remove(path))),
+    (path) => Effect.ignore(storeTry("remove", path, (disk) => persist(() => disk.remove(path)))),
   )
 
 /** Removes the temporary files of processes that are gone. */
