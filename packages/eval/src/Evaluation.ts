@@ -1,0 +1,209 @@
+/**
+ * Evaluation: a model's scores on a task, with every document's responses.
+ *
+ * A task is read, its items are made, answered and scored. Nothing is printed, and nothing is written but the journal
+ * that the caller gives.
+ */
+import * as Effect from "effect/Effect"
+import { TaskError } from "./EvalError.ts"
+import type { Value } from "./metrics/Aggregation.ts"
+import * as Metric from "./metrics/Metric.ts"
+import * as StandardError from "./metrics/StandardError.ts"
+import * as Answering from "./requests/Answering.ts"
+import * as Items from "./requests/Items.ts"
+import type { Journal } from "./requests/Journal.ts"
+import type { Answer } from "./requests/Request.ts"
+import * as Sampling from "./tasks/Sampling.ts"
+import * as Dataset from "./tasks/Dataset.ts"
+import * as FewShot from "./tasks/FewShot.ts"
+import type { Task } from "./tasks/Task.ts"
+
+/** Which documents are asked, and how errors are estimated. */
+export interface Options {
+  /** The data directory, see `Dataset`. */
+  readonly data?: string
+  /** The first n documents, as the harness has it; below 1 that share of them. */
+  readonly limit?: number
+  /** n documents drawn by `seed`, in equal shares of the gold answers. */
+  readonly sample?: number
+  /** Seed of `sample`; 0 unless given. */
+  readonly seed?: number
+  /** Seed of the few-shot sampler; the harness's 1234 unless given. */
+  readonly fewshotSeed?: number
+  /** Bootstrap replicates; the harness's 100,000 unless given, 0 for no standard errors. */
+  readonly replicates?: number
+}
+
+/** One document under one filter. */
+export interface Sample {
+  readonly item: Items.Item
+  readonly filter: string
+  readonly answers: ReadonlyArray<Answer>
+  readonly filtered: ReadonlyArray<Answer>
+  readonly values: Readonly<Record<string, Value>>
+}
+
+/** One score of a task. */
+export interface Score {
+  readonly metric: string
+  readonly filter: string
+  readonly value: number
+  readonly standardError: StandardError.StandardError
+  readonly higherIsBetter: boolean
+}
+
+export interface TaskResult {
+  readonly task: Task
+  /** Where the documents came from. */
+  readonly source: string
+  /** Documents in the split, and those asked. */
+  readonly documents: number
+  readonly asked: number
+  readonly scores: ReadonlyArray<Score>
+  readonly samples: ReadonlyArray<Sample>
+}
+
+/** Reads a task's documents and makes the items that are asked. */
+export const items = Effect.fn("Evaluation.items")(function* (task: Task, options: Options = {}) {
+  const { config, file } = task
+  const split = config.test_split ?? config.validation_split
+  if (split === undefined || split === null) {
+    return yield* new TaskError({
+      file,
+      key: "test_split",
+      problem: "names the split to evaluate, and is missing",
+    })
+  }
+  const data = options.data === undefined ? {} : { data: options.data }
+  const head = options.limit !== undefined && options.limit >= 1 ? Math.ceil(options.limit) : undefined
+  const shotSplit = task.numFewshot === 0 ? undefined : FewShot.split(task)
+  const wanted = shotSplit === split || head === undefined ? {} : { end: head }
+  const { rows, source } = yield* Dataset.read(file, config, split, { ...data, ...wanted })
+  if (rows.length === 0) return yield* new TaskError({ file, problem: `${source} has no documents` })
+  const pool =
+    shotSplit === undefined
+      ? []
+      : shotSplit === split
+        ? rows
+        : (yield* Dataset.read(file, config, shotSplit, data)).rows
+  const shots = yield* FewShot.choose(task, pool, rows, options.fewshotSeed ?? 1234)
+  const chosen = yield* Sampling.choose(task, rows, options)
+  const made = yield* Effect.forEach(chosen, (id) => Items.make(task, id, rows[id] ?? {}, shots(id)))
+  return { items: made, source, documents: rows.length }
+})
+
+const logLikelihood = (answer: Answer | undefined): number =>
+  typeof answer === "number" ? answer : Array.isArray(answer) ? Number(answer[0]) : Number.NaN
+const isGreedy = (answer: Answer | undefined): boolean => Array.isArray(answer) && answer[1] === true
+
+const answeredOf = (task: Task, item: Items.Item, answers: ReadonlyArray<Answer>): Metric.Answered => {
+  switch (task.outputType) {
+    case "multiple_choice": {
+      const sums = answers.map(logLikelihood)
+      const n = item.choices.length
+      return {
+        _tag: "Choices",
+        choices: item.choices,
+        logLikelihoods: sums.slice(0, n),
+        greedy: answers.map(isGreedy).slice(0, n),
+        unconditional: sums.slice(n),
+        golds: item.golds,
+      }
+    }
+    case "loglikelihood":
+      return {
+        _tag: "LogLikelihood",
+        logLikelihood: logLikelihood(answers[0]),
+        greedy: isGreedy(answers[0]),
+      }
+    case "loglikelihood_rolling": {
+      const [request] = item.requests
+      const text = request?._tag === "Rolling" ? request.text : ""
+      return { _tag: "Rolling", logLikelihood: logLikelihood(answers[0]), text }
+    }
+    case "generate_until": {
+      const targets = Array.isArray(item.target) ? item.target : [item.target]
+      const references = targets.map((target: number | string) =>
+        typeof target === "number" ? (item.choices[target] ?? String(target)) : target,
+      )
+      return { _tag: "Text", text: String(answers[0] ?? ""), references }
+    }
+  }
+}
+
+const valuesOf = (
+  task: Task,
+  item: Items.Item,
+  answers: ReadonlyArray<Answer>,
+): Readonly<Record<string, Value>> => {
+  const { metrics, processResults } = task
+  if (processResults !== undefined) {
+    return processResults(
+      item.row,
+      answers.map((answer) => ({
+        logLikelihood: logLikelihood(answer),
+        isGreedy: isGreedy(answer),
+        text: typeof answer === "string" ? answer : "",
+      })),
+    )
+  }
+  const answered = answeredOf(task, item, answers)
+  return Object.fromEntries(metrics.map((metric) => [metric.name, metric.measure(answered)]))
+}
+
+/** Scores items by the answers to their requests, filter by filter. */
+export const score = (
+  task: Task,
+  made: ReadonlyArray<Items.Item>,
+  answers: ReadonlyArray<ReadonlyArray<Answer>>,
+  replicates = 100_000,
+): { readonly samples: ReadonlyArray<Sample>; readonly scores: ReadonlyArray<Score> } => {
+  const samples: Array<Sample> = []
+  const scores: Array<Score> = []
+  for (const filter of task.filters) {
+    const own = made.map((item, i): Sample => {
+      const given = answers[i] ?? []
+      const filtered =
+        task.outputType === "generate_until" ? filter.apply(given.map((text) => String(text))) : given
+      return { item, filter: filter.name, answers: given, filtered, values: valuesOf(task, item, filtered) }
+    })
+    samples.push(...own)
+    for (const { aggregation, higherIsBetter, name } of task.metrics) {
+      const values = own.map((sample) => sample.values[name] ?? Number.NaN)
+      scores.push({
+        metric: name,
+        filter: filter.name,
+        value: aggregation.aggregate(values),
+        standardError: StandardError.of(aggregation, values, replicates),
+        higherIsBetter,
+      })
+    }
+  }
+  return { samples, scores }
+}
+
+/** A model's result on a task. */
+export const task = Effect.fn("Evaluation.task")(function* (
+  respondent: Answering.Respondent,
+  task: Task,
+  journal: Journal,
+  options: Options = {},
+  progress?: (state: Answering.Progress) => Effect.Effect<void>,
+) {
+  const { documents, items: made, source } = yield* items(task, options)
+  const answers = yield* Answering.answer(
+    respondent,
+    made.flatMap((item) => item.requests),
+    journal,
+    progress,
+  )
+  let at = 0
+  const perItem = made.map(({ requests }) => answers.slice(at, (at += requests.length)))
+  return {
+    task,
+    source,
+    documents,
+    asked: made.length,
+    ...score(task, made, perItem, options.replicates),
+  } satisfies TaskResult
+})

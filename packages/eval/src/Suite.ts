@@ -1,0 +1,114 @@
+/**
+ * A suite: several tasks on one model, with results on disk as each task finishes.
+ *
+ * In the output directory of the model lie a journal of answers, the results file, and a samples file per task. All
+ * tasks are read, and their data, before the model is asked anything: a mistake in the last of them costs no time. A
+ * suite that is killed goes on where it was when it is started again, since the journal has every finished answer.
+ */
+import { Digest } from "@hila/core"
+import type { CausalModel, Checkpoint } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { join } from "node:path"
+import type { Options } from "./Evaluation.ts"
+import * as Evaluation from "./Evaluation.ts"
+import * as Answering from "./requests/Answering.ts"
+import * as Journal from "./requests/Journal.ts"
+import * as Files from "./results/Files.ts"
+import * as Results from "./results/Results.ts"
+import type * as Catalog from "./tasks/Catalog.ts"
+import * as Task from "./tasks/Task.ts"
+
+export interface SuiteOptions extends Options {
+  /** Where results go, below it a directory of the model's name. */
+  readonly output: string
+  /** Shots per task, in place of the files' own number unless that is 0. */
+  readonly numFewshot?: number
+  /** Most tokens the model reads at once; its own positions unless given. */
+  readonly maxLength?: number
+}
+
+/** What happens in a suite. */
+export type Event =
+  /** What is about to be asked, over all tasks. */
+  | {
+      readonly _tag: "Planned"
+      readonly tasks: ReadonlyArray<{
+        readonly task: string
+        readonly documents: number
+        readonly requests: number
+      }>
+    }
+  | ({ readonly _tag: "Progress"; readonly task: string } & Answering.Progress)
+  | { readonly _tag: "Finished"; readonly result: Evaluation.TaskResult }
+
+/** The digest of everything a model's answers depend on: its weights, its settings, its tokenizer. */
+export const identity = Effect.fn("Suite.identity")(function* (
+  checkpoint: Pick<Checkpoint.Checkpoint, "files">,
+) {
+  const names = Object.keys(checkpoint.files)
+    .filter((name) => /^(config|generation_config|tokenizer)\.json$|\.safetensors$/.test(name))
+    .toSorted()
+  const digests = yield* Effect.forEach(names, (name) =>
+    Effect.map(Digest.ofFile(checkpoint.files[name] ?? ""), (digest) => `${name} ${digest}`),
+  )
+  return Digest.of(digests.join("\n"))
+})
+
+const parametersOf = ({ checkpoint }: CausalModel): number =>
+  [...checkpoint.tensors.values()].reduce(
+    (sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1),
+    0,
+  )
+
+/** A model's results on the tasks of a selection; `name` is what results call the model. */
+export const run = Effect.fn("Suite.run")(function* (
+  model: CausalModel,
+  name: string,
+  selection: Catalog.Selection,
+  options: SuiteOptions,
+  emit: (event: Event) => Effect.Effect<void> = () => Effect.void,
+) {
+  const started = Date.now()
+  const date = new Date(started)
+  const shots = options.numFewshot === undefined ? {} : { numFewshot: options.numFewshot }
+  const tasks = yield* Effect.forEach(selection.tasks, ({ config, file }) => Task.make(file, config, shots))
+  const planned = yield* Effect.forEach(tasks, (task) =>
+    Effect.map(Evaluation.items(task, options), ({ items }) => ({
+      task: task.name,
+      documents: items.length,
+      requests: items.reduce((sum, { requests }) => sum + requests.length, 0),
+    })),
+  )
+  yield* emit({ _tag: "Planned", tasks: planned })
+  const modelDigest = yield* identity(model.checkpoint)
+  const directory = join(options.output, Files.sanitized(name))
+  const journal = yield* Journal.open(join(directory, "journal.jsonl"))
+  const respondent = yield* Answering.respondent(
+    model,
+    modelDigest,
+    options.maxLength === undefined ? {} : { maxLength: options.maxLength },
+  )
+  const finished: Array<Evaluation.TaskResult> = []
+  const resultsOf = () =>
+    Results.make(finished, {
+      model: name,
+      modelDigest,
+      parameters: parametersOf(model),
+      maxLength: respondent.vocabulary.maxLength,
+      options,
+      groups: selection.groups,
+      date: date.toISOString(),
+      seconds: (Date.now() - started) / 1000,
+    })
+  const stamp = Files.stamp(date)
+  for (const task of tasks) {
+    const result = yield* Evaluation.task(respondent, task, journal, options, (state) =>
+      emit({ _tag: "Progress", task: task.name, ...state }),
+    )
+    finished.push(result)
+    yield* Files.writeSamples(directory, stamp, result)
+    yield* Files.writeResults(directory, stamp, resultsOf())
+    yield* emit({ _tag: "Finished", result })
+  }
+  return { results: resultsOf(), path: Files.resultsPath(directory, stamp) }
+})

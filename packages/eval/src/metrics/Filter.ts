@@ -1,0 +1,88 @@
+/**
+ * Filters: what is done to generated texts before they are scored. Each named filter gives metrics of its own.
+ *
+ * A filter is a chain of steps over the responses to one document; the first of what remains is scored.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { TaskError } from "../EvalError.ts"
+import type * as TaskConfig from "../tasks/TaskConfig.ts"
+import * as Template from "../tasks/Template.ts"
+import * as PythonText from "./PythonText.ts"
+
+type Step = (responses: ReadonlyArray<string>) => ReadonlyArray<string>
+
+export interface Filter {
+  readonly name: string
+  readonly apply: Step
+}
+
+type Arguments = Readonly<Record<string, unknown>>
+/** A step from its arguments, or what is wrong with them. */
+type Make = (arguments_: Arguments) => Result.Result<Step, string>
+
+const each =
+  (change: (text: string) => string): Step =>
+  (responses) =>
+    responses.map(change)
+
+const regex: Make = ({ fallback = "[invalid]", group_select: select = 0, regex_pattern: pattern }) => {
+  if (typeof pattern !== "string") return Result.fail("regex needs a regex_pattern")
+  if (typeof select !== "number") return Result.fail("group_select: expected a number")
+  const none = String(fallback)
+  return Result.map(PythonText.regex(pattern), (expression) =>
+    each((text) => {
+      const match = PythonText.findAll(expression, text).at(select)
+      if (match === undefined) return none
+      const group = match.length === 1 ? match[0] : match.find((found) => found !== "")
+      return PythonText.strip(group ?? none)
+    }),
+  )
+}
+
+const takeFirst =
+  (k: number): Step =>
+  (responses) =>
+    responses.slice(0, k)
+
+const majority: Step = (responses) => {
+  const counts = Map.groupBy(responses, (text) => text)
+  const [most] = [...counts.values()].toSorted((a, b) => b.length - a.length)
+  return most?.slice(0, 1) ?? []
+}
+
+const map: Make = ({ default_value: fallback = null, mapping_dict: table }) =>
+  typeof table === "object" && table !== null
+    ? Result.succeed(
+        each((text) => Template.text(Object.hasOwn(table, text) ? (table as Arguments)[text] : fallback)),
+      )
+    : Result.fail("map needs a mapping_dict")
+
+const steps: Readonly<Record<string, Make>> = {
+  regex,
+  map,
+  take_first: () => Result.succeed(takeFirst(1)),
+  take_first_k: ({ k }) =>
+    typeof k === "number" && k >= 1 ? Result.succeed(takeFirst(k)) : Result.fail("take_first_k needs k ≥ 1"),
+  majority_vote: () => Result.succeed(majority),
+  remove_whitespace: () => Result.succeed(each((text) => text.replace(/^\s+/, ""))),
+  lowercase: () => Result.succeed(each((text) => text.toLowerCase())),
+  uppercase: () => Result.succeed(each((text) => text.toUpperCase())),
+}
+
+/** A filter from its entry in a task's file. */
+export const make = Effect.fnUntraced(function* (
+  file: string,
+  entry: TaskConfig.Filter,
+): Effect.fn.Return<Filter, TaskError> {
+  const key = `filter_list.${entry.name}`
+  const chain = yield* Effect.forEach(entry.filter, ({ function: name, ...given }) => {
+    const known = Object.hasOwn(steps, name) ? steps[name] : undefined
+    const step =
+      known === undefined
+        ? Result.fail(`there is no filter ${name}; there are ${Object.keys(steps).join(", ")}`)
+        : known(given)
+    return Effect.mapError(Effect.fromResult(step), (problem) => new TaskError({ file, key, problem }))
+  })
+  return { name: entry.name, apply: (responses) => chain.reduce((texts, step) => step(texts), responses) }
+})

@@ -1,0 +1,207 @@
+/**
+ * Metrics: what a document's responses are worth, by the names and conventions of the reference harness.
+ *
+ * Ties between choices go to the first. `acc_norm` divides by characters (code points) without the delimiter,
+ * `acc_bytes` by UTF-8 bytes. A metric is made once per task; `measure` gives its value for one document.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { TaskError } from "../EvalError.ts"
+import { FunctionName, type MetricEntry, type OutputType } from "../tasks/TaskConfig.ts"
+import * as Aggregation from "./Aggregation.ts"
+import * as ExactMatch from "./ExactMatch.ts"
+import * as NumericMatch from "./NumericMatch.ts"
+import * as PythonText from "./PythonText.ts"
+
+/** A document with the responses to it. */
+export type Answered =
+  | {
+      readonly _tag: "Choices"
+      readonly choices: ReadonlyArray<string>
+      /** Log-likelihood of each choice, in nats. */
+      readonly logLikelihoods: ReadonlyArray<number>
+      readonly greedy: ReadonlyArray<boolean>
+      /** Log-likelihoods without the context, where a metric needs them. */
+      readonly unconditional: ReadonlyArray<number>
+      /** Indices of the right choices, at least one. */
+      readonly golds: ReadonlyArray<number>
+    }
+  | { readonly _tag: "LogLikelihood"; readonly logLikelihood: number; readonly greedy: boolean }
+  | { readonly _tag: "Rolling"; readonly logLikelihood: number; readonly text: string }
+  | { readonly _tag: "Text"; readonly text: string; readonly references: ReadonlyArray<string> }
+
+export interface Metric {
+  readonly name: string
+  readonly aggregation: Aggregation.Aggregation
+  readonly higherIsBetter: boolean
+  readonly measure: (answered: Answered) => Aggregation.Value
+}
+
+type Choices = Extract<Answered, { readonly _tag: "Choices" }>
+type Measure = (answered: Answered) => Aggregation.Value
+
+interface Definition {
+  readonly outputs: ReadonlyArray<OutputType>
+  readonly aggregation: string
+  readonly higherIsBetter: boolean
+  readonly measure: (given: Readonly<Record<string, unknown>>) => Result.Result<Measure, string>
+}
+
+/** Index of the largest value, the first of equals. */
+const argMax = (values: ReadonlyArray<number>): number => values.indexOf(Math.max(...values))
+
+const ofChoices = (measure: (answered: Choices) => Aggregation.Value) => () =>
+  Result.succeed<Measure>((answered) => (answered._tag === "Choices" ? measure(answered) : Number.NaN))
+
+const right = (golds: ReadonlyArray<number>, scores: ReadonlyArray<number>) =>
+  Number(golds.includes(argMax(scores)))
+
+const softmax = (values: ReadonlyArray<number>): ReadonlyArray<number> => {
+  const top = Math.max(...values)
+  const powers = values.map((value) => Math.exp(value - top))
+  const sum = powers.reduce((a, b) => a + b, 0)
+  return powers.map((power) => power / sum)
+}
+
+const goldAndPrediction = ofChoices(({ golds, logLikelihoods }) => [golds[0] ?? 0, argMax(logLikelihoods)])
+
+const acc = (answered: Answered): number => {
+  if (answered._tag === "Choices") return right(answered.golds, answered.logLikelihoods)
+  return answered._tag === "LogLikelihood" ? Number(answered.greedy) : Number.NaN
+}
+
+const normalised = (length: (text: string) => number) =>
+  ofChoices(({ choices, golds, logLikelihoods }) =>
+    right(
+      golds,
+      logLikelihoods.map((sum, i) => sum / length(choices[i] ?? "")),
+    ),
+  )
+
+/** A rolling log-likelihood and what it is divided by. */
+const rolling = (weight: (text: string) => number) => () =>
+  Result.succeed<Measure>((answered) =>
+    answered._tag === "Rolling" ? [answered.logLikelihood, weight(answered.text)] : Number.NaN,
+  )
+
+const compared =
+  (make: typeof ExactMatch.make): Definition["measure"] =>
+  (given) =>
+    Result.map(make(given), (compare): Measure => (answered) => {
+      if (answered._tag === "Text") {
+        return Math.max(...answered.references.map((reference) => compare(answered.text, reference)))
+      }
+      return answered._tag === "Choices"
+        ? Number(answered.golds.some((gold) => answered.greedy[gold] === true))
+        : Number.NaN
+    })
+
+const choice: ReadonlyArray<OutputType> = ["multiple_choice"]
+const rolled: ReadonlyArray<OutputType> = ["loglikelihood_rolling"]
+
+const better = (
+  outputs: ReadonlyArray<OutputType>,
+  measure: Definition["measure"],
+  aggregation = "mean",
+): Definition => ({ outputs, aggregation, higherIsBetter: true, measure })
+const worse = (
+  outputs: ReadonlyArray<OutputType>,
+  measure: Definition["measure"],
+  aggregation: string,
+): Definition => ({ outputs, aggregation, higherIsBetter: false, measure })
+
+const definitions: Readonly<Record<string, Definition>> = {
+  acc: better(["multiple_choice", "loglikelihood"], () => Result.succeed(acc)),
+  acc_norm: better(choice, normalised(PythonText.length)),
+  acc_bytes: better(choice, normalised(PythonText.bytes)),
+  acc_mutual_info: better(
+    choice,
+    ofChoices(({ golds, logLikelihoods, unconditional }) =>
+      right(
+        golds,
+        logLikelihoods.map((sum, i) => sum - (unconditional[i] ?? 0)),
+      ),
+    ),
+  ),
+  // The share of probability on right choices, where several are right.
+  mc2: better(
+    choice,
+    ofChoices(({ golds, logLikelihoods }) => {
+      const probabilities = softmax(logLikelihoods)
+      return golds.reduce((sum, gold) => sum + (probabilities[gold] ?? 0), 0)
+    }),
+  ),
+  f1: better(choice, goldAndPrediction, "f1"),
+  mcc: better(choice, goldAndPrediction, "matthews_corrcoef"),
+  brier_score: worse(
+    choice,
+    ofChoices(({ golds, logLikelihoods }) => [golds[0] ?? 0, softmax(logLikelihoods)]),
+    "brier_score",
+  ),
+  exact_match: better(["generate_until", "multiple_choice"], compared(ExactMatch.make)),
+  numeric_match: better(["generate_until"], compared(NumericMatch.make)),
+  perplexity: worse(
+    ["loglikelihood"],
+    () =>
+      Result.succeed((answered) => (answered._tag === "LogLikelihood" ? answered.logLikelihood : Number.NaN)),
+    "perplexity",
+  ),
+  word_perplexity: worse(
+    rolled,
+    rolling((text) => PythonText.words(text).length),
+    "weighted_perplexity",
+  ),
+  byte_perplexity: worse(rolled, rolling(PythonText.bytes), "weighted_perplexity"),
+  bits_per_byte: worse(rolled, rolling(PythonText.bytes), "bits_per_byte"),
+}
+
+/** How a metric is summed up over documents, unless its task says otherwise. */
+export const aggregationOf = (name: string): Aggregation.Aggregation =>
+  Aggregation.named(definitions[name]?.aggregation ?? "mean") ?? Aggregation.mean
+
+/**
+ * A metric from its entry in a task's file. With `ownResults` the task computes its values itself, so that any name
+ * will do and `measure` is not asked.
+ */
+export const make = Effect.fnUntraced(function* (
+  file: string,
+  outputType: OutputType,
+  entry: MetricEntry,
+  ownResults: boolean,
+): Effect.fn.Return<Metric, TaskError> {
+  const { aggregation: askedAggregation, higher_is_better: higher, metric: name, ...given } = entry
+  const fail = (problem: string, key = "metric_list") => new TaskError({ file, key, problem })
+  for (const part of [name, askedAggregation]) {
+    if (part instanceof FunctionName) {
+      return yield* fail(`!function ${part.function} is a Python function, which Hila does not run`)
+    }
+  }
+  if (typeof name !== "string" || (askedAggregation !== undefined && typeof askedAggregation !== "string")) {
+    return yield* fail("expected names of metrics and aggregations")
+  }
+  const definition = Object.hasOwn(definitions, name) ? definitions[name] : undefined
+  if (!ownResults && definition?.outputs.includes(outputType) !== true) {
+    const fitting = Object.keys(definitions).filter((known) =>
+      definitions[known]?.outputs.includes(outputType),
+    )
+    return yield* fail(`there is no ${name} for ${outputType}; there are ${fitting.join(", ")}`)
+  }
+  const aggregationName = askedAggregation ?? definition?.aggregation ?? "mean"
+  const aggregation = Aggregation.named(aggregationName)
+  if (aggregation === undefined) {
+    return yield* fail(
+      `there is no aggregation ${aggregationName}; there are ${Object.keys(Aggregation.table).join(", ")}`,
+    )
+  }
+  const measure = ownResults
+    ? Result.succeed<Measure>(() => Number.NaN)
+    : (definition?.measure(given) ?? Result.fail("has no measure"))
+  return {
+    name,
+    aggregation,
+    higherIsBetter: higher ?? definition?.higherIsBetter ?? true,
+    measure: yield* Effect.mapError(Effect.fromResult(measure), (problem) =>
+      fail(problem, `metric_list.${name}`),
+    ),
+  }
+})

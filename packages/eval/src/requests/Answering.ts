@@ -1,0 +1,148 @@
+/**
+ * Answering requests: what the journal has is taken from it, equal requests are asked once, and the rest goes through
+ * the model in chunks, longest first, each written to the journal before the next.
+ */
+import type { CausalModel } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { EvalError } from "../EvalError.ts"
+import * as Encoding from "./Encoding.ts"
+import type { Journal } from "./Journal.ts"
+import { type Answer, digest, type Request } from "./Request.ts"
+
+/** A model with what it takes to ask it. */
+export interface Respondent {
+  readonly model: CausalModel
+  /** Stands for weights and settings in digests of requests. */
+  readonly identity: string
+  readonly vocabulary: Encoding.Vocabulary
+}
+
+/** How far answering is; `kept` answers come from an earlier run. */
+export interface Progress {
+  readonly done: number
+  readonly kept: number
+  readonly total: number
+}
+
+/** Requests of one chunk: a killed run loses at most so many. */
+export const chunkSize = 256
+
+/** Opens a model for requests; `maxLength` bounds what it reads at once, below its own positions. */
+export const respondent = Effect.fnUntraced(function* (
+  model: CausalModel,
+  identity: string,
+  options: { readonly maxLength?: number } = {},
+) {
+  const { bosTokenId, eosTokenIds, maxPositions } = model.shape
+  const prefix = bosTokenId ?? eosTokenIds[0]
+  if (prefix === undefined) {
+    return yield* new EvalError({
+      subject: "evaluation",
+      problem: "the model's config.json names neither a beginning-of-sequence nor an end-of-sequence token",
+    })
+  }
+  const maxLength = Math.min(options.maxLength ?? maxPositions, maxPositions)
+  return {
+    model,
+    identity: `${identity}/${maxLength}`,
+    vocabulary: { tokenizer: yield* model.tokenizer, prefix, maxLength },
+  } satisfies Respondent
+})
+
+type Of<Tag extends Request["_tag"]> = Extract<Request, { readonly _tag: Tag }>
+
+const logLikelihoods = Effect.fnUntraced(function* (
+  { model, vocabulary }: Respondent,
+  requests: ReadonlyArray<Of<"LogLikelihood">>,
+) {
+  const rows = requests.map(({ context, continuation }) =>
+    Encoding.continued(vocabulary, context, continuation),
+  )
+  const scored = yield* model.logLikelihoods(rows)
+  return scored.map(({ isGreedy, sum }): Answer => [sum, isGreedy])
+})
+
+const rolling = Effect.fnUntraced(function* (
+  { model, vocabulary }: Respondent,
+  requests: ReadonlyArray<Of<"Rolling">>,
+) {
+  const windows = requests.map(({ text }) => Encoding.windows(vocabulary, text))
+  const scored = yield* model.logLikelihoods(windows.flat())
+  let at = 0
+  return windows.map((own): Answer => {
+    const sums = scored.slice(at, (at += own.length))
+    return sums.reduce((total, { sum }) => total + sum, 0)
+  })
+})
+
+/** A text up to the first of the stop strings. */
+const before = (text: string, until: ReadonlyArray<string>): string =>
+  until.reduce((rest, stop) => rest.split(stop, 1)[0] ?? "", text)
+
+const generate = Effect.fnUntraced(function* (
+  { model, vocabulary }: Respondent,
+  requests: ReadonlyArray<Of<"Generate">>,
+) {
+  const { maxLength, tokenizer } = vocabulary
+  const answers: Array<Answer> = requests.map(() => "")
+  const settings = Map.groupBy(requests.keys(), (i) => JSON.stringify(requests[i]?.generation))
+  for (const indices of settings.values()) {
+    const { generation: { maxTokens, until } = { maxTokens: 1, until: [] } } = requests[indices[0] ?? 0] ?? {}
+    const room = Math.min(maxTokens, maxLength - 1)
+    const eos = model.shape.eosTokenIds.map((token) => tokenizer.decode([token]))
+    const prompts = indices.map((i) => Encoding.prompt(vocabulary, requests[i]?.context ?? "", room))
+    const continuations = yield* model.continue(prompts, { maxTokens: room, stop: until })
+    continuations.forEach(({ tokens }, i) => {
+      const text = tokenizer.decode(tokens, { skipSpecial: true })
+      answers[indices[i] ?? 0] = before(text, [...until, ...eos.filter((stop) => stop !== "")])
+    })
+  }
+  return answers
+})
+
+const ask = (respondent: Respondent, requests: ReadonlyArray<Request>) => {
+  const of = <Tag extends Request["_tag"]>(tag: Tag) =>
+    requests.filter((request): request is Of<Tag> => request._tag === tag)
+  return Effect.gen(function* () {
+    const answers = [
+      yield* logLikelihoods(respondent, of("LogLikelihood")),
+      yield* rolling(respondent, of("Rolling")),
+      yield* generate(respondent, of("Generate")),
+    ].flat()
+    const asked = [...of("LogLikelihood"), ...of("Rolling"), ...of("Generate")]
+    return new Map(asked.map((request, i) => [request, answers[i] ?? ""]))
+  })
+}
+
+const size = (request: Request): number =>
+  request._tag === "Rolling" ? request.text.length : request.context.length
+
+/** The answers to requests, in their order. */
+export const answer = Effect.fn("Answering.answer")(function* (
+  respondent: Respondent,
+  requests: ReadonlyArray<Request>,
+  journal: Journal,
+  progress: (state: Progress) => Effect.Effect<void> = () => Effect.void,
+) {
+  const digests = requests.map((request) => digest(respondent.identity, request))
+  const unique = new Map(requests.map((request, i) => [digests[i] ?? "", request]))
+  // By kind, then longest context first; requests of one context stay together, since they can share a forward pass.
+  // Chunks are cut before the journal is asked, so that a resumed run makes the batches of an undisturbed one.
+  const order = [...unique].toSorted(([, a], [, b]) => a._tag.localeCompare(b._tag) || size(b) - size(a))
+  const missing = order.filter(([name]) => journal.find(name) === undefined).length
+  const [total, kept] = [order.length, order.length - missing]
+  let done = kept
+  yield* progress({ done, kept, total })
+  for (let at = 0; at < order.length; at += chunkSize) {
+    const chunk = order.slice(at, at + chunkSize).filter(([name]) => journal.find(name) === undefined)
+    if (chunk.length === 0) continue
+    const answers = yield* ask(
+      respondent,
+      chunk.map(([, request]) => request),
+    )
+    yield* journal.append(chunk.map(([name, request]) => [name, answers.get(request) ?? ""]))
+    done += chunk.length
+    yield* progress({ done, kept, total })
+  }
+  return digests.map((name): Answer => journal.find(name) ?? "")
+})

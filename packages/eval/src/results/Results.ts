@@ -1,0 +1,196 @@
+/**
+ * Results of a run in the reference harness's form: scores per task and group, versions, shots, numbers of documents,
+ * settings. Made from finished tasks; a run that is not over gives the results of those that are.
+ */
+import { Digest } from "@hila/core"
+import type { Options, Sample, Score, TaskResult } from "../Evaluation.ts"
+import * as StandardError from "../metrics/StandardError.ts"
+import type { Request } from "../requests/Request.ts"
+import type { GroupEntry } from "../tasks/Catalog.ts"
+import * as Template from "../tasks/Template.ts"
+
+/** Scores of one task or group: `name`, `alias`, `sample_len`, and `metric,filter` with `metric_stderr,filter`. */
+export type Entry = Readonly<Record<string, unknown>>
+
+/** The harness's results file. */
+export interface Results {
+  readonly results: Readonly<Record<string, Entry>>
+  readonly groups?: Readonly<Record<string, Entry>>
+  readonly group_subtasks: Readonly<Record<string, ReadonlyArray<string>>>
+  readonly configs: Readonly<Record<string, unknown>>
+  readonly versions: Readonly<Record<string, unknown>>
+  readonly "n-shot": Readonly<Record<string, number>>
+  readonly higher_is_better: Readonly<Record<string, Readonly<Record<string, boolean>>>>
+  readonly "n-samples": Readonly<Record<string, { readonly original: number; readonly effective: number }>>
+  readonly [key: string]: unknown
+}
+
+/** What a run was, beside its tasks. */
+export interface Run {
+  readonly model: string
+  /** Stands for the model's weights. */
+  readonly modelDigest: string
+  readonly parameters: number
+  readonly maxLength: number
+  readonly options: Options
+  readonly groups: ReadonlyArray<GroupEntry>
+  /** ISO date of the run's start. */
+  readonly date: string
+  readonly seconds: number
+}
+
+const alias = (value: string | null | undefined, name: string) => value ?? name
+
+const entryOf = (scores: ReadonlyArray<Score>): Entry =>
+  Object.fromEntries(
+    scores.flatMap(({ filter, metric, standardError, value }) => [
+      [`${metric},${filter}`, value],
+      [`${metric}_stderr,${filter}`, standardError],
+    ]),
+  )
+
+/** Names of the tasks of a group, those of its groups included. */
+const membersOf = (
+  group: GroupEntry,
+  groups: ReadonlyMap<string, GroupEntry>,
+  tasks: ReadonlyMap<string, TaskResult>,
+): ReadonlyArray<string> =>
+  group.config.task.flatMap((name) => {
+    const below = groups.get(name)
+    if (below !== undefined) return membersOf(below, groups, tasks)
+    const tagged = [...tasks.values()].filter(({ task }) => [task.config.tag ?? []].flat().includes(name))
+    return tasks.has(name) ? [name] : tagged.map(({ task }) => task.name)
+  })
+
+/** A group's own scores: the mean of its tasks' under the same metric and filter. */
+const groupEntry = (group: GroupEntry, members: ReadonlyArray<TaskResult>): Entry => {
+  const count: Record<string, number> = {}
+  const scores: Record<string, unknown> = {}
+  for (const { filter_list: asked, metric, weight_by_size: weighted = true } of group.config
+    .aggregate_metric_list ?? []) {
+    const present = new Set(
+      members.flatMap(({ scores: own }) => own.filter((s) => s.metric === metric).map((s) => s.filter)),
+    )
+    const filters = asked === undefined ? [...present] : [asked].flat()
+    for (const filter of filters) {
+      const parts = members.flatMap(({ asked: size, scores: own }) => {
+        const score = own.find((one) => one.metric === metric && one.filter === filter)
+        return score === undefined ? [] : [{ size, ...score }]
+      })
+      if (parts.length === 0) continue
+      const total = parts.reduce((sum, { size }) => sum + size, 0)
+      const mean = weighted
+        ? parts.reduce((sum, { size, value }) => sum + size * value, 0) / total
+        : parts.reduce((sum, { value }) => sum + value, 0) / parts.length
+      scores[`${metric},${filter}`] = mean
+      scores[`${metric}_stderr,${filter}`] = StandardError.pooled(parts)
+      count[`${metric},${filter}`] = total
+    }
+  }
+  return {
+    name: group.name,
+    alias: alias(group.config.group_alias, group.name),
+    sample_len: members.reduce((sum, { asked }) => sum + asked, 0),
+    ...scores,
+    sample_count: count,
+  }
+}
+
+/** The results of the tasks that are finished. */
+export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => {
+  const byName = new Map(finished.map((result) => [result.task.name, result]))
+  const groups = new Map(run.groups.map((group) => [group.name, group]))
+  const members = new Map(
+    run.groups.map((group) => [
+      group.name,
+      membersOf(group, groups, byName).flatMap((name) => byName.get(name) ?? []),
+    ]),
+  )
+  const table = <A>(of: (result: TaskResult) => A) =>
+    Object.fromEntries(finished.map((result) => [result.task.name, of(result)]))
+  const groupTable = Object.fromEntries(
+    run.groups.map((group) => [group.name, groupEntry(group, members.get(group.name) ?? [])]),
+  )
+  const better = (results: ReadonlyArray<TaskResult>) =>
+    Object.fromEntries(results.flatMap(({ scores }) => scores.map((s) => [s.metric, s.higherIsBetter])))
+  return {
+    results: {
+      ...table(({ asked, scores, task }) => ({
+        name: task.name,
+        alias: alias(task.config.task_alias, task.name),
+        sample_len: asked,
+        ...entryOf(scores),
+      })),
+      ...groupTable,
+    },
+    ...(run.groups.length === 0 ? {} : { groups: groupTable }),
+    group_subtasks: Object.fromEntries(run.groups.map((group) => [group.name, group.config.task])),
+    configs: table(({ task }) => task.config),
+    versions: table(({ task }) => task.config.metadata?.["version"] ?? "Yaml"),
+    "n-shot": {
+      ...table(({ task }) => task.numFewshot),
+      ...Object.fromEntries(
+        run.groups.map(({ name }) => [name, members.get(name)?.[0]?.task.numFewshot ?? 0]),
+      ),
+    },
+    higher_is_better: {
+      ...table((result) => better([result])),
+      ...Object.fromEntries(run.groups.map(({ name }) => [name, better(members.get(name) ?? [])])),
+    },
+    "n-samples": table(({ asked, documents }) => ({ original: documents, effective: asked })),
+    config: {
+      model: "hila",
+      model_args: { pretrained: run.model, max_length: run.maxLength },
+      model_num_parameters: run.parameters,
+      model_dtype: "float32",
+      model_sha: run.modelDigest,
+      limit: run.options.limit ?? null,
+      sample: run.options.sample ?? null,
+      sample_seed: run.options.sample === undefined ? null : (run.options.seed ?? 0),
+      sample_ids:
+        run.options.sample === undefined ? null : table(({ samples }) => samples.map(({ item }) => item.id)),
+      bootstrap_iters: run.options.replicates ?? 100_000,
+      fewshot_seed: run.options.fewshotSeed ?? 1234,
+    },
+    sources: table(({ source }) => source),
+    date: run.date,
+    model_name: run.model,
+    max_length: run.maxLength,
+    total_evaluation_time_seconds: run.seconds,
+  }
+}
+
+const hash = (text: string): string => Digest.of(text)
+
+const argumentsOf = (request: Request, settings: unknown): Readonly<Record<string, unknown>> => {
+  switch (request._tag) {
+    case "LogLikelihood":
+      return { arg_0: request.context, arg_1: request.continuation }
+    case "Rolling":
+      return { arg_0: request.text }
+    case "Generate":
+      return { arg_0: request.context, arg_1: settings }
+  }
+}
+
+/** One line of the harness's samples file: a document under one filter. */
+export const sample = ({ answers, filter, filtered, item, values }: Sample, settings: unknown): Entry => {
+  const [first] = item.requests
+  const prompt = first === undefined ? "" : first._tag === "Rolling" ? first.text : first.context
+  return {
+    doc_id: item.id,
+    doc: item.row,
+    target: item.target,
+    arguments: Object.fromEntries(
+      item.requests.map((request, i) => [`gen_args_${i}`, argumentsOf(request, settings)]),
+    ),
+    resps: answers.map((answer) => [answer]),
+    filtered_resps: filtered,
+    filter,
+    metrics: Object.keys(values),
+    doc_hash: hash(JSON.stringify(item.row, undefined, 2)),
+    prompt_hash: hash(prompt),
+    target_hash: hash(Template.text(item.target)),
+    ...values,
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * The tasks there are: those that come with Hila, those of further directories, and single files by their path.
+ *
+ * A name stands for a task, for a group of tasks, or for a tag that several tasks bear. Files are read when a name is
+ * asked for, so that one broken file in a directory does not stop the others.
+ */
+import * as Effect from "effect/Effect"
+import { existsSync } from "node:fs"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { TaskError } from "../EvalError.ts"
+import { nearest } from "../internal/suggestion.ts"
+import * as TaskConfig from "./TaskConfig.ts"
+import * as TaskFile from "./TaskFile.ts"
+
+/** A task's file with its content. */
+export interface TaskEntry {
+  readonly _tag: "Task"
+  readonly name: string
+  readonly file: string
+  readonly config: TaskConfig.TaskConfig
+}
+
+/** A group's file with its content. */
+export interface GroupEntry {
+  readonly _tag: "Group"
+  readonly name: string
+  readonly file: string
+  readonly config: TaskConfig.GroupConfig
+}
+
+export type Entry = TaskEntry | GroupEntry
+
+/** What names were resolved to: every task once, and the groups asked for with everything below them. */
+export interface Selection {
+  readonly tasks: ReadonlyArray<TaskEntry>
+  readonly groups: ReadonlyArray<GroupEntry>
+}
+
+/** Where Hila's own tasks lie, in the sources as in the package. */
+export const builtIn = fileURLToPath(new URL("../../tasks/", import.meta.url))
+
+/** Data sets that are asked for by name and have no public source. */
+const unavailable: Readonly<Record<string, string>> = {
+  "ii-finance":
+    "II-Finance, which HILA's authors used, has no public source that we know of; financeqa, tatqa and financial_tweets are the finance tasks",
+}
+
+/** The entry of one file. */
+export const load = Effect.fn("Catalog.load")(function* (file: string): Effect.fn.Return<Entry, TaskError> {
+  const decoded = yield* TaskConfig.decode(yield* TaskFile.read(file), file)
+  return decoded._tag === "Task"
+    ? { _tag: "Task", name: decoded.config.task, file, config: decoded.config }
+    : { _tag: "Group", name: decoded.config.group, file, config: decoded.config }
+})
+
+/** Every task file below the directories; names that begin with _ are only included by others. */
+const filesBelow = Effect.fnUntraced(function* (directories: ReadonlyArray<string>) {
+  const lists = yield* Effect.forEach(directories, (directory) =>
+    Effect.tryPromise({
+      try: async () =>
+        (await readdir(directory, { recursive: true }))
+          .filter((name) => /(^|\/)[^_/][^/]*\.ya?ml$/.test(name))
+          .toSorted()
+          .map((name) => join(directory, name)),
+      catch: () => new TaskError({ file: directory, problem: "is no directory of task files" }),
+    }),
+  )
+  return lists.flat()
+})
+
+/** All entries of Hila's own tasks and of further directories; a later directory's task takes an earlier one's name. */
+export const all = Effect.fn("Catalog.all")(function* (directories: ReadonlyArray<string> = []) {
+  const files = yield* filesBelow([builtIn, ...directories])
+  return new Map((yield* Effect.forEach(files, load, { concurrency: 8 })).map((entry) => [entry.name, entry]))
+})
+
+const tagsOf = ({ config }: TaskEntry): ReadonlyArray<string> => {
+  const tag = config.tag ?? []
+  return typeof tag === "string" ? [tag] : tag
+}
+
+/** Resolves names of tasks, groups and tags, and paths of task files. */
+export const select = Effect.fn("Catalog.select")(function* (
+  names: ReadonlyArray<string>,
+  directories: ReadonlyArray<string> = [],
+): Effect.fn.Return<Selection, TaskError> {
+  const known = new Map<string, Entry>()
+  const paths = names.filter((name) => /\.ya?ml$/.test(name) && existsSync(name))
+  const loaded = yield* Effect.forEach(paths, load)
+  if (paths.length < names.length || loaded.some(({ _tag }) => _tag === "Group")) {
+    for (const [name, entry] of yield* all(directories)) known.set(name, entry)
+  }
+  for (const entry of loaded) known.set(entry.name, entry)
+  const byPath = new Map(paths.map((path, i) => [path, loaded[i]?.name ?? path]))
+  const tasks = new Map<string, TaskEntry>()
+  const groups = new Map<string, GroupEntry>()
+  const add = Effect.fnUntraced(function* (
+    name: string,
+    asker: string,
+    above: ReadonlyArray<string>,
+  ): Effect.fn.Return<void, TaskError> {
+    const entry = known.get(name)
+    if (entry?._tag === "Task") return void tasks.set(name, entry)
+    if (entry !== undefined) {
+      if (above.includes(name)) {
+        return yield* new TaskError({
+          file: entry.file,
+          key: "task",
+          problem: `goes in a circle through ${name}`,
+        })
+      }
+      groups.set(name, entry)
+      for (const member of entry.config.task) yield* add(member, entry.file, [...above, name])
+      return
+    }
+    const tagged = [...known.values()].filter(
+      (other): other is TaskEntry => other._tag === "Task" && tagsOf(other).includes(name),
+    )
+    for (const task of tagged) tasks.set(task.name, task)
+    if (tagged.length > 0) return
+    const near = nearest(name, [...known.keys()])
+    return yield* new TaskError({
+      file: asker,
+      problem:
+        unavailable[name.toLowerCase().replaceAll("_", "-")] ??
+        `there is no task ${name}${near === undefined ? "; see `hila tasks list`" : `; did you mean ${near}?`}`,
+    })
+  })
+  for (const name of names) yield* add(byPath.get(name) ?? name, "tasks", [])
+  return { tasks: [...tasks.values()], groups: [...groups.values()] }
+})

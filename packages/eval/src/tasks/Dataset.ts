@@ -1,0 +1,131 @@
+/**
+ * Where a task's documents come from: its own files, a local copy of its data set, the Hub, or a function.
+ *
+ * `metadata.local` of a built-in task names files of a copy (per split, `{name}` standing for `dataset_name`), relative to
+ * the data directory; without a copy the Hub is asked. Paths of `data_files` are looked up in the data directory, the
+ * working directory and beside the task's file.
+ */
+import * as Effect from "effect/Effect"
+import { existsSync } from "node:fs"
+import { cwd } from "node:process"
+import { dirname, isAbsolute, join, resolve } from "node:path"
+import { TaskError } from "../EvalError.ts"
+import * as Functions from "./Functions.ts"
+import * as Hub from "./Hub.ts"
+import * as Rows from "./Rows.ts"
+import type { TaskConfig } from "./TaskConfig.ts"
+import type { Row } from "./Template.ts"
+
+/** Formats whose rows lie in `data_files`, by the loader names that task files use. */
+const loaders = ["json", "csv", "parquet", "text"]
+
+type Values = Readonly<Record<string, unknown>>
+const record = (value: unknown): Values =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Values) : {}
+
+const paths = (value: unknown): ReadonlyArray<string> =>
+  typeof value === "string"
+    ? [value]
+    : Array.isArray(value)
+      ? value.filter((path) => typeof path === "string")
+      : []
+
+/** What is read, for errors and for the record of a run. */
+export interface Documents {
+  /** Files, or the data set's name on the Hub. */
+  readonly source: string
+  readonly rows: ReadonlyArray<Row>
+}
+
+const locate = (path: string, roots: ReadonlyArray<string>): string | undefined =>
+  (isAbsolute(path) ? [path] : roots.map((root) => join(root, path))).find((candidate) =>
+    existsSync(candidate),
+  )
+
+const readFiles = (files: ReadonlyArray<string>, options: Rows.Options) =>
+  Effect.map(
+    Effect.forEach(files, (file) => Rows.read(file, options)),
+    (parts) => parts.flat(),
+  )
+
+/** The documents of one split, prepared by the task's `process_docs`. */
+export const read = Effect.fn("Dataset.read")(function* (
+  file: string,
+  config: TaskConfig,
+  split: string,
+  options: { readonly data?: string; readonly end?: number } = {},
+): Effect.fn.Return<Documents, TaskError> {
+  const process =
+    config.process_docs === undefined || config.process_docs === null
+      ? undefined
+      : yield* Functions.find(Functions.processes, file, "process_docs", config.process_docs)
+  const prepared = ({ rows, source }: Documents) =>
+    process === undefined
+      ? Effect.succeed({ rows, source })
+      : Effect.try({
+          try: () => ({ source, rows: process(rows) }),
+          catch: (cause) =>
+            new TaskError({ file, key: "process_docs", problem: `fails on ${source}: ${String(cause)}` }),
+        })
+  if (config.custom_dataset !== undefined) {
+    const make = yield* Functions.find(Functions.datasets, file, "custom_dataset", config.custom_dataset)
+    return yield* prepared({ source: config.custom_dataset.function, rows: yield* make() })
+  }
+  const path = config.dataset_path
+  if (path === undefined || path === null) {
+    return yield* new TaskError({
+      file,
+      key: "dataset_path",
+      problem: "says where the data are, and is missing",
+    })
+  }
+  const kwargs = record(config.dataset_kwargs)
+  const roots = [options.data, cwd(), dirname(file)].flatMap((root) =>
+    root === undefined ? [] : [resolve(root)],
+  )
+  if (loaders.includes(path)) {
+    const given = kwargs["data_files"]
+    const names =
+      typeof given === "string" || Array.isArray(given) ? paths(given) : paths(record(given)[split])
+    if (names.length === 0) {
+      return yield* new TaskError({
+        file,
+        key: "dataset_kwargs.data_files",
+        problem: `names no file for the split ${split}`,
+      })
+    }
+    const found = yield* Effect.forEach(names, (name) => {
+      const at = locate(name, roots)
+      return at === undefined
+        ? Effect.fail(
+            new TaskError({
+              file,
+              key: `dataset_kwargs.data_files.${split}`,
+              problem: `there is no ${name} in ${roots.join(", ")}; give the data's directory by --data`,
+            }),
+          )
+        : Effect.succeed(at)
+    })
+    const field = typeof kwargs["field"] === "string" ? { field: kwargs["field"] } : {}
+    return yield* prepared({ source: found.join(", "), rows: yield* readFiles(found, field) })
+  }
+  const local = record(record(config.metadata)["local"])
+  const names = paths(local[split]).map((name) => name.replace("{name}", config.dataset_name ?? ""))
+  const copies = names.flatMap((name) => locate(name, roots) ?? [])
+  if (names.length > 0 && copies.length === names.length) {
+    const header = paths(local["header"])
+    const rows = yield* readFiles(copies, header.length === 0 ? {} : { header })
+    return yield* prepared({ source: copies.join(", "), rows })
+  }
+  const rows = yield* Hub.read(
+    {
+      path,
+      split,
+      ...(typeof config.dataset_name === "string" ? { name: config.dataset_name } : {}),
+      // A function may drop or join rows, so it gets them all.
+      ...(options.end === undefined || process !== undefined ? {} : { end: options.end }),
+    },
+    file,
+  )
+  return yield* prepared({ source: `${path} of the Hub`, rows })
+})

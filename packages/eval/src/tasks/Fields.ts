@@ -1,0 +1,114 @@
+/**
+ * What a task reads from a document: its text, its target, its choices.
+ *
+ * Each is a column, a template, a constant or a named function. Readings follow the reference harness: a rendered text
+ * of digits is an index where the task has choices, and a rendered list is a list.
+ */
+import * as Effect from "effect/Effect"
+import { TaskError } from "../EvalError.ts"
+import * as Functions from "./Functions.ts"
+import { type Field, FunctionName } from "./TaskConfig.ts"
+import * as Template from "./Template.ts"
+
+/** Reads a value of a document. */
+export type Reader<A> = (row: Template.Row) => Effect.Effect<A, TaskError>
+
+/** What an answer is: an index into the choices, a text, or several that are all right. */
+export type Target = number | string | ReadonlyArray<number | string>
+
+const isDigits = (text: string) => /^\d+$/.test(text)
+
+/** A list in a rendered text, if it is one. */
+const literalList = (text: string): ReadonlyArray<unknown> | undefined => {
+  if (!text.startsWith("[") || !text.endsWith("]")) return undefined
+  try {
+    const list: unknown = JSON.parse(text)
+    return Array.isArray(list) ? list : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads a field as it stands: the column, the template's value, the constant, the function's result. */
+export const reader = Effect.fnUntraced(function* (
+  file: string,
+  key: string,
+  field: Field,
+): Effect.fn.Return<Reader<unknown>, TaskError> {
+  if (field instanceof FunctionName) {
+    const call = yield* Functions.find(Functions.fields, file, key, field)
+    return (row) =>
+      Effect.try({
+        try: () => call(row),
+        catch: (cause) =>
+          new TaskError({ file, key, problem: `${field.function} fails on a document: ${String(cause)}` }),
+      })
+  }
+  if (typeof field !== "string") return () => Effect.succeed(field)
+  const template = yield* Template.make(file, key, field)
+  return (row) => (Object.hasOwn(row, field) ? Effect.succeed(row[field]) : template.value(row))
+})
+
+const mistake = (file: string, key: string, problem: string) =>
+  Effect.fail(new TaskError({ file, key, problem }))
+
+/** Reads `doc_to_text`: a text, or an index where the text says which context is right. */
+export const text = Effect.fnUntraced(function* (
+  file: string,
+  field: Field,
+  hasChoices: boolean,
+): Effect.fn.Return<Reader<string | number>, TaskError> {
+  const read = yield* reader(file, "doc_to_text", field)
+  return (row) =>
+    Effect.map(read(row), (value) => {
+      if (typeof value === "number") return value
+      const rendered = Template.text(value)
+      return hasChoices && typeof field === "string" && field.includes("{") && isDigits(rendered)
+        ? Number(rendered)
+        : rendered
+    })
+})
+
+const targetOf = (value: unknown, hasChoices: boolean): Target => {
+  if (typeof value === "number") return hasChoices ? value : String(value)
+  if (Array.isArray(value)) {
+    return value.map((item: unknown) => (typeof item === "number" ? item : Template.text(item)))
+  }
+  const rendered = Template.text(value)
+  if (hasChoices && isDigits(rendered)) return Number(rendered)
+  const list = literalList(rendered)
+  return list === undefined ? rendered : targetOf(list, hasChoices)
+}
+
+/** Reads `doc_to_target`. */
+export const target = Effect.fnUntraced(function* (
+  file: string,
+  field: Field,
+  hasChoices: boolean,
+): Effect.fn.Return<Reader<Target>, TaskError> {
+  const read = yield* reader(file, "doc_to_target", field)
+  return (row) => Effect.map(read(row), (value) => targetOf(value, hasChoices))
+})
+
+/** Reads `doc_to_choice`: at least one choice, none of them empty. */
+export const choices = Effect.fnUntraced(function* (
+  file: string,
+  field: Field,
+): Effect.fn.Return<Reader<ReadonlyArray<string>>, TaskError> {
+  const key = "doc_to_choice"
+  const read = yield* reader(file, key, field)
+  return Effect.fnUntraced(function* (row) {
+    const value = yield* read(row)
+    const list: unknown = typeof value === "string" ? (literalList(value) ?? value) : value
+    const found = Array.isArray(list)
+      ? list
+      : typeof list === "object" && list !== null
+        ? Object.values(list)
+        : undefined
+    if (found === undefined || found.length === 0) {
+      return yield* mistake(file, key, `expected a list of choices, got ${JSON.stringify(value)}`)
+    }
+    const texts = found.map((item: unknown) => Template.text(item))
+    return texts.includes("") ? yield* mistake(file, key, "a choice is empty; a choice needs text") : texts
+  })
+})

@@ -1,0 +1,62 @@
+/**
+ * Data sets of the Hugging Face Hub, read as parquet by range requests: only the rows that are asked for travel.
+ *
+ * The Hub converts every public data set to parquet; files are listed by its API. `HF_ENDPOINT` names another server,
+ * `HF_TOKEN` gives access to gated sets.
+ */
+import * as Effect from "effect/Effect"
+import { TaskError } from "../EvalError.ts"
+import { plain } from "./Rows.ts"
+import type { Row } from "./Template.ts"
+
+/** Which rows: a configuration and a split of a data set, from the first to `end`. */
+export interface Selection {
+  readonly path: string
+  readonly name?: string
+  readonly split: string
+  readonly end?: number
+}
+
+const messageOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  return cause.cause instanceof Error ? `${cause.message} (${cause.cause.message})` : cause.message
+}
+
+/** Rows of a split, in order. `file` and `key` stand for the task in errors. */
+export const read = Effect.fn("Hub.read")(function* (
+  { end = Number.POSITIVE_INFINITY, name, path, split }: Selection,
+  file: string,
+): Effect.fn.Return<ReadonlyArray<Row>, TaskError> {
+  const endpoint = process.env["HF_ENDPOINT"] ?? "https://huggingface.co"
+  const token = process.env["HF_TOKEN"]
+  const requestInit = token === undefined ? {} : { headers: { Authorization: `Bearer ${token}` } }
+  const fail = (problem: string) =>
+    new TaskError({ file, key: "dataset_path", problem: `${path}: ${problem}` })
+  const attempt = <A>(what: string, call: () => Promise<A>) =>
+    Effect.tryPromise({ try: call, catch: (cause) => fail(`${what}: ${messageOf(cause)}`) })
+  const address = `${endpoint}/api/datasets/${path}/parquet/${name ?? "default"}/${split}`
+  const answer = yield* attempt(`cannot reach ${endpoint}`, () => fetch(address, requestInit))
+  if (!answer.ok) {
+    return yield* fail(
+      `the Hub has no split ${split} of ${name ?? "default"} (status ${answer.status}); ` +
+        "for local data give --data and see `hila tasks show`",
+    )
+  }
+  const listed: unknown = yield* attempt("unexpected answer", () => answer.json())
+  const urls = Array.isArray(listed) ? listed.filter((url) => typeof url === "string") : []
+  const { asyncBufferFromUrl, parquetMetadataAsync, parquetReadObjects } = yield* Effect.promise(
+    () => import("hyparquet"),
+  )
+  const rows: Array<Row> = []
+  for (const url of urls) {
+    if (rows.length >= end) break
+    const read = yield* attempt(`cannot read ${url}`, async () => {
+      const buffer = await asyncBufferFromUrl({ url, requestInit })
+      const metadata = await parquetMetadataAsync(buffer)
+      const rowEnd = Math.min(Number(metadata.num_rows), end - rows.length)
+      return await parquetReadObjects({ file: buffer, metadata, rowStart: 0, rowEnd })
+    })
+    rows.push(...read.map((row) => plain(row) as Row))
+  }
+  return rows
+})

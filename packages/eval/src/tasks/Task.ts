@@ -1,0 +1,150 @@
+/**
+ * A task ready to be used: its file's settings with their defaults, and its templates read.
+ *
+ * Made from a `TaskConfig`; everything that can be wrong with a task before its data are there is found here.
+ */
+import * as Effect from "effect/Effect"
+import { TaskError } from "../EvalError.ts"
+import * as Filter from "../metrics/Filter.ts"
+import * as Metric from "../metrics/Metric.ts"
+import * as Fields from "./Fields.ts"
+import * as Functions from "./Functions.ts"
+import type { OutputType, TaskConfig } from "./TaskConfig.ts"
+
+/** How a text is generated. */
+export interface Generation {
+  /** Strings that end a response, themselves left out. */
+  readonly until: ReadonlyArray<string>
+  readonly maxTokens: number
+}
+
+/** What is read from a document to make a prompt or a shot of it. */
+export interface Readers {
+  readonly text: Fields.Reader<string | number>
+  readonly target: Fields.Reader<Fields.Target>
+  readonly choices: Fields.Reader<ReadonlyArray<string>> | undefined
+  readonly genPrefix: string
+  readonly targetDelimiter: string
+  readonly fewshotDelimiter: string
+}
+
+export interface Task {
+  readonly name: string
+  readonly file: string
+  readonly config: TaskConfig
+  readonly outputType: OutputType
+  readonly readers: Readers
+  /** The same for shots, which may be laid out otherwise. */
+  readonly shots: Readers
+  readonly description: Fields.Reader<unknown>
+  readonly numFewshot: number
+  readonly generation: Generation
+  readonly filters: ReadonlyArray<Filter.Filter>
+  readonly metrics: ReadonlyArray<Metric.Metric>
+  /** Replaces the metrics' own reading of the responses. */
+  readonly processResults: Functions.Results | undefined
+}
+
+const defaultMetrics: Readonly<Record<OutputType, ReadonlyArray<string>>> = {
+  multiple_choice: ["acc", "acc_norm"],
+  loglikelihood: ["perplexity", "acc"],
+  loglikelihood_rolling: ["word_perplexity", "byte_perplexity", "bits_per_byte"],
+  generate_until: ["exact_match"],
+}
+
+const strings = (value: unknown): ReadonlyArray<string> | undefined => {
+  const list = typeof value === "string" ? [value] : value
+  return Array.isArray(list) && list.every((item) => typeof item === "string") ? list : undefined
+}
+
+const generationOf = Effect.fnUntraced(function* (file: string, config: TaskConfig, delimiter: string) {
+  const given = config.generation_kwargs ?? {}
+  const fail = (key: string, problem: string) =>
+    new TaskError({ file, key: `generation_kwargs.${key}`, problem })
+  const until = given["until"] === undefined ? [delimiter] : strings(given["until"])
+  if (until === undefined) return yield* fail("until", "expected a text or a list of texts")
+  const maxTokens = given["max_gen_toks"] ?? 256
+  if (typeof maxTokens !== "number" || !Number.isInteger(maxTokens) || maxTokens < 1) {
+    return yield* fail("max_gen_toks", `expected an integer of at least 1, got ${JSON.stringify(maxTokens)}`)
+  }
+  if (given["do_sample"] === true && given["temperature"] !== 0) {
+    return yield* fail("do_sample", "tasks are generated greedily: set do_sample: false")
+  }
+  return { until: until.filter((stop) => stop !== ""), maxTokens }
+})
+
+/** Reads a task's settings. `numFewshot` takes the place of the file's number, unless the file says 0. */
+export const make = Effect.fn("Task.make")(function* (
+  file: string,
+  config: TaskConfig,
+  options: { readonly numFewshot?: number } = {},
+): Effect.fn.Return<Task, TaskError> {
+  const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
+  const outputType = config.output_type ?? "generate_until"
+  if (config.unsafe_code === true) {
+    return yield* fail("unsafe_code", "scoring this task runs programs a model wrote, which Hila does not do")
+  }
+  const ownResults = config.process_results !== undefined && config.process_results !== null
+  const hasChoices = config.doc_to_choice !== undefined && config.doc_to_choice !== null
+  if (outputType === "multiple_choice" && !hasChoices) {
+    return yield* fail("doc_to_choice", "a multiple_choice task needs its choices")
+  }
+  const readersOf = Effect.fnUntraced(function* (own: {
+    readonly text: TaskConfig["doc_to_text"]
+    readonly target: TaskConfig["doc_to_target"]
+    readonly choice: TaskConfig["doc_to_choice"]
+    readonly genPrefix: string
+    readonly targetDelimiter: string
+    readonly fewshotDelimiter: string
+  }) {
+    const choice = own.choice ?? undefined
+    return {
+      text: yield* Fields.text(file, own.text ?? "", choice !== undefined),
+      target: yield* Fields.target(file, own.target ?? "", choice !== undefined),
+      choices: choice === undefined ? undefined : yield* Fields.choices(file, choice),
+      genPrefix: own.genPrefix,
+      targetDelimiter: own.targetDelimiter,
+      fewshotDelimiter: own.fewshotDelimiter,
+    } satisfies Readers
+  })
+  const targetDelimiter = config.target_delimiter ?? " "
+  const fewshotDelimiter = config.fewshot_delimiter ?? "\n\n"
+  const genPrefix = config.gen_prefix ?? ""
+  const shot = config.fewshot_config ?? {}
+  const filters = yield* Effect.forEach(
+    config.filter_list ?? [{ name: "none", filter: [{ function: "take_first" }] }],
+    (filter) => Filter.make(file, filter),
+  )
+  const metricList = config.metric_list ?? defaultMetrics[outputType].map((metric) => ({ metric }))
+  return {
+    name: config.task,
+    file,
+    config,
+    outputType,
+    readers: yield* readersOf({
+      text: config.doc_to_text,
+      target: config.doc_to_target,
+      choice: config.doc_to_choice,
+      genPrefix,
+      targetDelimiter,
+      fewshotDelimiter,
+    }),
+    shots: yield* readersOf({
+      text: shot.doc_to_text ?? config.doc_to_text,
+      target: shot.doc_to_target ?? config.doc_to_target,
+      choice: shot.doc_to_choice ?? config.doc_to_choice,
+      genPrefix: shot.gen_prefix ?? genPrefix,
+      targetDelimiter: shot.target_delimiter ?? targetDelimiter,
+      fewshotDelimiter: shot.fewshot_delimiter ?? fewshotDelimiter,
+    }),
+    description: yield* Fields.reader(file, "description", config.description ?? ""),
+    numFewshot: config.num_fewshot === 0 ? 0 : (options.numFewshot ?? config.num_fewshot ?? 0),
+    generation: yield* generationOf(file, config, fewshotDelimiter),
+    filters,
+    metrics: yield* Effect.forEach(metricList, (entry) => Metric.make(file, outputType, entry, ownResults)),
+    processResults:
+      config.process_results === undefined || config.process_results === null
+        ? undefined
+        : yield* Functions.find(Functions.results, file, "process_results", config.process_results),
+  }
+})

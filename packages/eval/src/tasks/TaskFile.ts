@@ -1,0 +1,69 @@
+/**
+ * Reading task files: YAML with `include:` and `!function`.
+ *
+ * `include:` names one file or several, relative to the including one; the including file's own keys win. A
+ * `!function` becomes a name; which names there are is known elsewhere.
+ */
+import * as Effect from "effect/Effect"
+import { readFile } from "node:fs/promises"
+import { dirname, resolve } from "node:path"
+import { TaskError } from "../EvalError.ts"
+import { FunctionName } from "./TaskConfig.ts"
+
+const functionTag = {
+  tag: "!function",
+  resolve: (text: string) => new FunctionName({ function: text.trim() }),
+}
+
+/** The content of a YAML file, without its includes. */
+const readYaml = Effect.fnUntraced(function* (file: string) {
+  const text = yield* Effect.tryPromise({
+    try: () => readFile(file, "utf8"),
+    catch: () => new TaskError({ file, problem: "cannot be read: is the path right?" }),
+  })
+  const { LineCounter, parseDocument } = yield* Effect.promise(() => import("yaml"))
+  const lineCounter = new LineCounter()
+  const document = parseDocument(text, { customTags: [functionTag], lineCounter })
+  const problem = document.errors[0] ?? document.warnings[0]
+  if (problem !== undefined) {
+    const { line } = lineCounter.linePos(problem.pos[0])
+    const [message = ""] = problem.message.split("\n")
+    return yield* new TaskError({ file: `${file}:${line}`, problem: message.replace(/ at line.*$/, "") })
+  }
+  const content: unknown = document.toJS()
+  return content
+})
+
+type Content = Readonly<Record<string, unknown>>
+
+/** The content of a task file with everything it includes. */
+export const read = Effect.fnUntraced(function* (
+  file: string,
+  including: ReadonlyArray<string> = [],
+): Effect.fn.Return<Content, TaskError> {
+  if (including.includes(file)) {
+    return yield* new TaskError({
+      file,
+      key: "include",
+      problem: `goes in a circle: ${including.join(" → ")}`,
+    })
+  }
+  const content = yield* readYaml(file)
+  if (typeof content !== "object" || content === null || Array.isArray(content)) {
+    return yield* new TaskError({
+      file,
+      problem: "expected the keys of a task, such as task: and dataset_path:",
+    })
+  }
+  const { include, ...own } = content as Content
+  if (include === undefined) return own
+  const files = Array.isArray(include) ? include : [include]
+  const contents: Array<Content> = []
+  for (const name of files) {
+    if (typeof name !== "string") {
+      return yield* new TaskError({ file, key: "include", problem: "expected a file's name" })
+    }
+    contents.push(yield* read(resolve(dirname(file), name), [...including, file]))
+  }
+  return Object.assign({}, ...contents, own) as Content
+})
