@@ -5,6 +5,7 @@
  * record; units and execution do.
  */
 import * as Effect from "effect/Effect"
+import { bert, distilbert, roberta, xlmRoberta } from "./architectures/Bert.ts"
 import { cohere } from "./architectures/Cohere.ts"
 import { place } from "./architectures/Config.ts"
 import { gemma, gemma2, gemma3 } from "./architectures/Gemma.ts"
@@ -13,6 +14,7 @@ import { gptNeox } from "./architectures/GptNeox.ts"
 import { granite } from "./architectures/Granite.ts"
 import { llama } from "./architectures/Llama.ts"
 import { mistral } from "./architectures/Mistral.ts"
+import { modernbert } from "./architectures/ModernBert.ts"
 import { olmo2 } from "./architectures/Olmo2.ts"
 import { phi3 } from "./architectures/Phi3.ts"
 import { qwen2, qwen3 } from "./architectures/Qwen.ts"
@@ -22,12 +24,12 @@ import { stablelm } from "./architectures/StableLm.ts"
 import { starcoder2 } from "./architectures/Starcoder2.ts"
 import type { ModelConfig } from "./ModelConfig.ts"
 import { ArchitectureError } from "./ModelError.ts"
-import type { ModelShape, Stack } from "./ModelShape.ts"
+import type { EncoderShape, ModelShape, Stack } from "./ModelShape.ts"
 
 export type { LayerTensors, ModelShape, Projection, ProjectionRole } from "./ModelShape.ts"
 
 /** Every decoder with a record. */
-export const decoders: ReadonlyArray<Architecture> = [
+const decoders: ReadonlyArray<Architecture> = [
   llama,
   mistral,
   qwen2,
@@ -44,6 +46,15 @@ export const decoders: ReadonlyArray<Architecture> = [
   cohere,
   gpt2,
   gptNeox,
+]
+
+/** Every encoder with a record. */
+const encoders: ReadonlyArray<Architecture<EncoderShape>> = [
+  bert,
+  roberta,
+  xlmRoberta,
+  distilbert,
+  modernbert,
 ]
 
 const find = <S extends Stack>(
@@ -67,4 +78,16 @@ const find = <S extends Stack>(
 
 /** The shape of the decoder a config.json describes; fails when its type or one of its features is unknown. */
 export const resolve = (config: ModelConfig): Effect.Effect<ModelShape, ArchitectureError> =>
-  find(decoders, "model type", config)
+  encoders.some(({ modelType }) => modelType === config.model_type)
+    ? Effect.fail(
+        new ArchitectureError({
+          modelType: config.model_type,
+          problem:
+            "is an encoder, and this needs a decoder; encoders are opened with LanguageModel.openEncoder",
+        }),
+      )
+    : find(decoders, "model type", config)
+
+/** The shape of the encoder a config.json describes. */
+export const resolveEncoder = (config: ModelConfig): Effect.Effect<EncoderShape, ArchitectureError> =>
+  find(encoders, "encoder", config)

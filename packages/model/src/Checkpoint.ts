@@ -14,6 +14,7 @@ import * as Dtype from "./Dtype.ts"
 import { failure, listFiles } from "./internal/files.ts"
 import * as ModelConfig from "./ModelConfig.ts"
 import { type ArchitectureError, CheckpointError, type SafetensorsError } from "./ModelError.ts"
+import type { EncoderShape, Stack } from "./ModelShape.ts"
 import * as Safetensors from "./Safetensors.ts"
 
 /** A model on disk; no bytes of its tensors are in memory. */
@@ -110,10 +111,21 @@ export const write = <E, R>(
   Effect.andThen(CheckpointWriter.write(directory, options), open(directory))
 
 /** Checks that every tensor the architecture needs is there with its shape; succeeds with that shape. */
-export const validate = Effect.fnUntraced(function* (
+export const validate = (
   checkpoint: Checkpoint,
-): Effect.fn.Return<Architecture.ModelShape, ArchitectureError | CheckpointError> {
-  const model = yield* Architecture.resolve(checkpoint.config)
+): Effect.Effect<Architecture.ModelShape, ArchitectureError | CheckpointError> =>
+  Effect.tap(Architecture.resolve(checkpoint.config), (model) => complete(checkpoint, model))
+
+/** The same for an encoder. */
+export const validateEncoder = (
+  checkpoint: Checkpoint,
+): Effect.Effect<EncoderShape, ArchitectureError | CheckpointError> =>
+  Effect.tap(Architecture.resolveEncoder(checkpoint.config), (model) => complete(checkpoint, model))
+
+const complete = Effect.fnUntraced(function* (
+  checkpoint: Checkpoint,
+  model: Pick<Stack, "expected">,
+): Effect.fn.Return<void, CheckpointError> {
   for (const [tensor, shape] of model.expected) {
     const info = yield* find(checkpoint, tensor, `[${shape.join(", ")}]`)
     if (info.shape.length === shape.length && info.shape.every((size, axis) => size === shape[axis])) continue
@@ -127,7 +139,6 @@ export const validate = Effect.fnUntraced(function* (
       blame: "input",
     })
   }
-  return model
 })
 
 /** Scalars in all tensors; a tied head is no tensor of its own and counts once. */

@@ -18,7 +18,10 @@ import type { Checkpoint } from "./Checkpoint.ts"
 import * as Checkpoints from "./Checkpoint.ts"
 import type { DeltaModel } from "./DeltaModel.ts"
 import * as Delta from "./DeltaModel.ts"
+import type { EncoderModel } from "./EncoderModel.ts"
+import * as Encoder from "./EncoderModel.ts"
 import * as CausalGraph from "./graphs/CausalGraph.ts"
+import { encoder } from "./graphs/Encoder.ts"
 import { ModelError } from "./ModelError.ts"
 import { difference, type ModelShape } from "./ModelShape.ts"
 import { encode } from "./onnx/Encode.ts"
@@ -33,6 +36,8 @@ export class LanguageModel extends Context.Service<
   {
     /** Opens a model; its sessions close with the scope. */
     readonly open: (checkpoint: Checkpoint) => Effect.Effect<CausalModel, ModelError, Scope.Scope>
+    /** Opens an encoder with its classification head. */
+    readonly openEncoder: (checkpoint: Checkpoint) => Effect.Effect<EncoderModel, ModelError, Scope.Scope>
     /** Opens the models between a base and an expert of the same shape. */
     readonly openDelta: (
       base: Checkpoint,
@@ -119,6 +124,13 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       tokenizer: yield* Effect.cached(Tokenizer.open(checkpoint)),
       eosTokenIds: yield* eosTokenIds(checkpoint, shape),
     })
+  }),
+  openEncoder: Effect.fnUntraced(function* (checkpoint) {
+    const name = nameOf(checkpoint)
+    const shape = yield* Effect.mapError(Checkpoints.validateEncoder(checkpoint), asModelError(name))
+    const program = yield* start(pool, name, encoder(shape, checkpoint.tensors))
+    const tokenizer = yield* Effect.cached(Tokenizer.open(checkpoint))
+    return Encoder.make({ name, checkpoint, shape, program, tokenizer })
   }),
   openDelta: Effect.fnUntraced(function* (base, expert) {
     const name = nameOf(expert)

@@ -217,6 +217,22 @@ describe("Architecture", () => {
     }),
   )
 
+  it.effect("tells encoders from decoders, and classifiers from other encoders", () =>
+    Effect.gen(function* () {
+      assert.include(yield* problem({ model_type: "bert" }), "is an encoder, and this needs a decoder")
+      const encoderProblem = (extra: object) =>
+        Effect.map(
+          Effect.flip(Architecture.resolveEncoder({ ...config, ...extra })),
+          ({ message }) => message,
+        )
+      assert.match(yield* encoderProblem({}), /unknown encoder; known: bert, roberta, /)
+      const masked = { model_type: "bert", architectures: ["BertForMaskedLM"] }
+      assert.match(yield* encoderProblem(masked), /the head of 'BertForMaskedLM' is not supported/)
+      const relative = { model_type: "bert", position_embedding_type: "relative_key" }
+      assert.match(yield* encoderProblem(relative), /position_embedding_type 'relative_key'/)
+    }),
+  )
+
   it.effect("a config keeps its unknown keys", () =>
     Effect.gen(function* () {
       const decoded = yield* ModelConfig.parse(
@@ -228,11 +244,13 @@ describe("Architecture", () => {
   )
 
   describe.skipIf(!hasShared)("reference checkpoints (needs ../shared)", () => {
-    for (const [name, path] of architectures.filter(([directory]) => !encoders.has(directory))) {
+    for (const [name, path] of architectures) {
       it.effect(`${name} has the tensors its config asks for and no others`, () =>
         Effect.gen(function* () {
           const checkpoint = yield* Checkpoint.open(path)
-          const shape = yield* Checkpoint.validate(checkpoint)
+          const shape: { readonly expected: ReadonlyMap<string, unknown> } = encoders.has(name)
+            ? yield* Checkpoint.validateEncoder(checkpoint)
+            : yield* Checkpoint.validate(checkpoint)
           assert.deepStrictEqual(
             [...shape.expected.keys()].toSorted(),
             [...checkpoint.tensors.keys()].toSorted(),

@@ -70,4 +70,23 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures", (it)
       }
     }
   })
+  describe.skipIf(!hasShared)("encoders (needs ../shared)", () => {
+    for (const [name, directory] of architectures.filter(([key]) => encoders.has(key))) {
+      for (const [keys, rewrite] of generations) {
+        it.effect(
+          `${name}, with ${keys}: PyTorch's class logits, and hidden states where there is a token`,
+          () =>
+            Effect.gen(function* () {
+              const { hidden, logits, rows } = yield* reference(directory)
+              const service = yield* LanguageModel
+              const model = yield* service.openEncoder(rewrite(yield* Checkpoint.open(directory)))
+              const ours = (yield* model.logits(rows)).flatMap((row) => Array.from(row))
+              assert.isAtMost(relative(ours, logits), 2e-5, "logits")
+              const states = (yield* model.hidden(rows)).flatMap((row) => Array.from(row))
+              assert.isAtMost(relative(states, hidden), 2e-5, "last hidden state")
+            }),
+        )
+      }
+    }
+  })
 })
