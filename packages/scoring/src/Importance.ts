@@ -1,89 +1,99 @@
 /**
- * Importance of a unit: what the expert's change in it is worth on the expert's own golden data.
+ * Importance of units: what each head, key-value group and MLP of an expert's change is worth to the expert.
  *
- * Measured by exact losses, not by gradients, as paired differences per example, in nats per response token:
- *
- *     revert     I = Loss(expert with the unit set back to base) - Loss(expert)
- *     add        I = Loss(base) - Loss(base with the unit moved to the expert)
- *     symmetric  I = (revert + add) / 2
- *
- * Revert and add are the unit's marginal contributions in last and first place, so symmetric is a two-point estimate
- * of its Shapley value. They follow the contribution analysis of Hi-Merging (ACL 2025) with loss in place of task
- * score and heads and MLPs in place of layers. Positive: the unit helps. Ablation, which measures the unit itself and
- * not its change, is another thing.
+ * Every method gives a signed value per unit and golden example; here they become a table of means, standard errors and
+ * normalised importance. Losses are compared pair by pair on the same examples, which takes the examples' own
+ * difficulty out of the error.
  */
-import { DeltaGates, type DeltaModel, type Example, type Unit, type UnitTable } from "@hila/model"
+import {
+  type Checkpoint,
+  DeltaGates,
+  type DeltaModel,
+  type Example,
+  LanguageModel,
+  Unit,
+  type UnitTable,
+} from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import type { Block, Models, Task } from "./importance/Method.ts"
+import * as Methods from "./importance/Methods.ts"
 import * as Normalisation from "./Normalisation.ts"
 import { ScoringError } from "./ScoringError.ts"
 import * as Statistics from "./Statistics.ts"
 
 /** The ways to measure. */
-export const methods = ["revert", "add", "symmetric"] as const
+export const methods = Methods.names
 
 /** One way to measure. */
-export type Method = (typeof methods)[number]
+export type Method = Methods.Name
 
-/** Per-example losses of base and expert, which every unit is compared with. */
-export interface References {
-  readonly base: ReadonlyArray<number> // [examples], nats
-  readonly expert: ReadonlyArray<number> // [examples], nats
+/** How importance is measured. */
+export interface Options {
+  readonly scheme: Unit.UnitScheme
+  readonly method: Method
+  /** Seed of `random`; 0 by default. */
+  readonly seed?: number
 }
 
-/** Losses of base and expert on the golden data, which has to have two examples or more. */
+/** Losses of base and expert on the golden data. */
 export const references = Effect.fn("Importance.references")(function* (
   delta: DeltaModel,
   golden: ReadonlyArray<Example.Example>,
 ) {
-  if (golden.length < 2) {
-    return yield* new ScoringError({
-      subject: "importance",
-      problem: `needs 2 golden examples or more for a standard error, got ${golden.length}; give more questions`,
-    })
-  }
   const base = yield* delta.losses(golden, DeltaGates.filled(delta.shape, 0))
   const expert = yield* delta.losses(golden, DeltaGates.filled(delta.shape, 1))
-  return { base: Array.from(base), expert: Array.from(expert) } satisfies References
+  return { base: Array.from(base), expert: Array.from(expert) }
 })
 
-/** Importance of one unit on each example: [examples], signed, nats. */
-export const ofUnit = Effect.fn("Importance.ofUnit")(function* (
-  delta: DeltaModel,
+/** The models of a task, opened when first asked for and closed with the scope. */
+export const models = Effect.fn("Importance.models")(function* (
+  base: Checkpoint.Checkpoint,
+  expert: Checkpoint.Checkpoint,
   golden: ReadonlyArray<Example.Example>,
-  { base, expert }: References,
-  unit: Unit.Unit,
-  method: Method,
 ) {
-  const { shape } = delta
-  const lossesWith = (others: number, own: number) =>
-    delta.losses(golden, DeltaGates.with(DeltaGates.filled(shape, others), shape, unit, own))
-  const revert = Effect.map(lossesWith(1, 0), (reverted) => subtract(reverted, expert))
-  const add = Effect.map(lossesWith(0, 1), (added) => subtract(base, added))
-  if (method === "revert") return yield* revert
-  if (method === "add") return yield* add
-  const [last, first] = [yield* revert, yield* add]
-  return last.map((value, k) => (value + (first[k] ?? 0)) / 2)
+  const service = yield* LanguageModel
+  const scope = yield* Effect.scope
+  const inScope = Effect.provideService(Scope.Scope, scope)
+  const delta = yield* Effect.cached(inScope(service.openDelta(base, expert)))
+  return {
+    delta,
+    expert: yield* Effect.cached(inScope(service.open(expert))),
+    references: yield* Effect.cached(Effect.flatMap(delta, (model) => references(model, golden))),
+  } satisfies Models
 })
 
-const subtract = (left: ArrayLike<number>, right: ArrayLike<number>): ReadonlyArray<number> =>
-  Array.from(left, (value, k) => value - (right[k] ?? 0))
+/** The blocks that measure a task by a method; golden data has to have two examples or more. */
+export const blocks = Effect.fnUntraced(function* (
+  task: Task,
+  opened: Models,
+  method: Method,
+): Effect.fn.Return<ReadonlyArray<Block>, ScoringError> {
+  if (task.golden.length < 2) {
+    return yield* new ScoringError({
+      subject: "importance",
+      problem: `needs 2 golden examples or more for a standard error, got ${task.golden.length}; give more questions`,
+    })
+  }
+  return Methods.byName[method].blocks(task, opened)
+})
 
 /**
- * The table of scores from each unit's per-example differences: `score` is their mean as it is, `standardError` that
- * of the mean, `relative` the normalised importance, for which insignificant scores count as 0.
+ * The table of scores from each unit's values: `score` is their mean as it is, `standardError` that of the mean (0 for
+ * methods without data), `relative` the normalised importance, for which insignificant scores count as 0.
  */
 export const table = (
   units: ReadonlyArray<Unit.Unit>,
-  differences: ReadonlyArray<ReadonlyArray<number>>, // [units][examples]
-  { method, scheme }: { readonly scheme: Unit.UnitScheme; readonly method: Method },
+  values: ReadonlyArray<ReadonlyArray<number>>, // [units][examples]
+  { method, scheme }: Options,
 ): UnitTable.UnitTable => {
   const scored = units.map((unit, index) => {
-    const values = differences[index] ?? []
+    const own = values[index] ?? []
     return {
       unit,
       kind: unit.kind,
-      score: Statistics.mean(values),
-      standardError: Statistics.standardError(values),
+      score: Statistics.mean(own),
+      standardError: Statistics.standardError(own),
     }
   })
   const relative = Normalisation.relative(scored)
@@ -103,16 +113,19 @@ export const table = (
   }
 }
 
+/** Measures every unit of a task: [units][examples], signed, nats. */
+export const values = Effect.fn("Importance.values")(function* (task: Task, method: Method) {
+  const opened = yield* models(task.base, task.expert, task.golden)
+  const work = yield* blocks(task, opened, method)
+  return (yield* Effect.forEach(work, ({ measure }) => measure)).flat()
+}, Effect.scoped)
+
 /** Scores every unit of an expert on its golden data. */
 export const measure = Effect.fn("Importance.measure")(function* (
-  delta: DeltaModel,
-  golden: ReadonlyArray<Example.Example>,
-  units: ReadonlyArray<Unit.Unit>,
-  options: { readonly scheme: Unit.UnitScheme; readonly method: Method },
+  input: Omit<Task, "units" | "seed">,
+  options: Options,
 ) {
-  const losses = yield* references(delta, golden)
-  const differences = yield* Effect.forEach(units, (unit) =>
-    ofUnit(delta, golden, losses, unit, options.method),
-  )
-  return table(units, differences, options)
+  const { units } = yield* Unit.partition(input.expert, options.scheme)
+  const found = yield* values({ ...input, units, seed: options.seed ?? 0 }, options.method)
+  return table(units, found, options)
 })

@@ -47,9 +47,9 @@ export const golden = Stage.make({
 // Few short examples fill one worker; units side by side fill the others.
 const concurrency = 4
 
-const Losses = Schema.Array(Schema.Finite)
+const Values = Artifact.json("values", Schema.Array(Schema.Array(Schema.Finite)))
 
-/** The importance of an expert's units on its golden data. Checkpointed unit by unit. */
+/** The importance of an expert's units on its golden data. Checkpointed block by block. */
 export const importance = Stage.make({
   name: "importance",
   version: 1,
@@ -57,22 +57,18 @@ export const importance = Stage.make({
   params: {
     scheme: Schema.Literals(["kvGroup", "queryHead"]),
     method: Schema.Literals(Importance.methods),
+    seed: Schema.optionalKey(Schema.Int),
   },
   output: UnitTable.artifact,
   run: Effect.fn(function* ({ base, expert, golden: examples }, options) {
-    const service = yield* LanguageModel
-    const delta = yield* service.openDelta(base, expert)
     const { units } = yield* Unit.partition(expert, options.scheme)
-    const references = yield* Stage.part(
-      "references",
-      Artifact.json("references", Schema.Struct({ base: Losses, expert: Losses })),
-      Importance.references(delta, examples),
-    )
-    const differences = yield* Stage.forEach(
-      units,
-      (unit) => Importance.ofUnit(delta, examples, references, unit, options.method),
-      { part: (unit) => unit.id, output: Artifact.json("differences", Losses), concurrency },
-    )
-    return Importance.table(units, differences, options)
+    const task = { base, expert, golden: examples, units, seed: options.seed ?? 0 }
+    const models = yield* Importance.models(base, expert, examples)
+    const blocks = yield* Importance.blocks(task, models, options.method)
+    const values = yield* Stage.forEach(blocks, ({ measure }) => measure, {
+      part: ({ id }) => id,
+      output: Values,
+    })
+    return Importance.table(units, values.flat(), options)
   }, Effect.scoped),
 })

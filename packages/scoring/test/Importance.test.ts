@@ -6,16 +6,16 @@ import * as Layer from "effect/Layer"
 import * as Importance from "../src/Importance.ts"
 import * as Stages from "../src/stages.ts"
 import * as Statistics from "../src/Statistics.ts"
-import { checkpointPath, examples, hasShared, oracle } from "./fixtures.ts"
+import { checkpointPath, examples, hasShared, type Oracle, oracle } from "./fixtures.ts"
 
 const Live = Layer.mergeAll(LanguageModel.layer, Stage.layerDetached)
 
-/** Base and expert of the micro family, ready to be moved between. */
-const open = Effect.fn(function* (expertName: string) {
+/** A task on the reference samples of one expert of the micro family. */
+const taskOf = Effect.fn(function* (expertName: string, reference: Oracle, scheme: Unit.UnitScheme) {
   const base = yield* Checkpoint.open(checkpointPath("base"))
   const expert = yield* Checkpoint.open(checkpointPath(expertName))
-  const delta = yield* Effect.flatMap(LanguageModel, (service) => service.openDelta(base, expert))
-  return { base, expert, delta }
+  const { units } = yield* Unit.partition(expert, scheme)
+  return { base, expert, golden: examples(reference), units, seed: 0 }
 })
 
 const closeTo = (
@@ -33,35 +33,34 @@ const closeTo = (
 describe.skipIf(!hasShared)("importance against the reference scores (needs ../shared)", () => {
   layer(Live)((it) => {
     it.effect.each(["math", "code", "lang"])(
-      "agrees for %s: losses, and revert and add of every unit",
+      "agrees for %s: losses, and revert, add and ablate of every unit",
       (name) =>
         Effect.gen(function* () {
           const reference = oracle(name)
-          const golden = examples(reference)
-          const { delta, expert } = yield* open(name)
-          const losses = yield* Importance.references(delta, golden)
-          closeTo(losses.base, reference.lossBase, 1e-5, "loss of the base")
-          closeTo(losses.expert, reference.lossExpert, 1e-5, "loss of the expert")
-          const compared = new Set<string>()
           for (const scheme of ["kvGroup", "queryHead"] as const) {
-            const { units } = yield* Unit.partition(expert, scheme)
-            for (const unit of units) {
-              const expected = reference.units.find(
-                ({ index, kind, layer }) =>
-                  kind === unit.kind && layer === unit.layer && index === unit.index,
-              )
-              assert.isDefined(expected, unit.id)
-              if (compared.has(unit.id)) continue
-              compared.add(unit.id)
-              for (const method of ["revert", "add"] as const) {
-                const got = yield* Importance.ofUnit(delta, golden, losses, unit, method)
-                closeTo(got, expected?.[method] ?? [], 1e-4, `${method} of ${unit.id}`)
+            const task = yield* taskOf(name, reference, scheme)
+            const models = yield* Importance.models(task.base, task.expert, task.golden)
+            const losses = yield* models.references
+            closeTo(losses.base, reference.lossBase, 1e-5, "loss of the base")
+            closeTo(losses.expert, reference.lossExpert, 1e-5, "loss of the expert")
+            for (const method of ["revert", "add", "ablate"] as const) {
+              const blocks = yield* Importance.blocks(task, models, method)
+              assert.strictEqual(blocks.length, task.units.length)
+              for (const [index, unit] of task.units.entries()) {
+                const expected = reference.units.find(
+                  (other) =>
+                    other.kind === unit.kind && other.layer === unit.layer && other.index === unit.index,
+                )?.[method]
+                // A key-value head has no output of its own to take away.
+                if (method === "ablate" && unit.kind === "kvHead") continue
+                assert.isDefined(expected, unit.id)
+                const [got] = yield* blocks[index]!.measure
+                closeTo(got ?? [], expected ?? [], 1e-4, `${method} of ${unit.id}`)
               }
             }
           }
-          // 4 layers of 4 groups, 8 query heads, 4 key-value heads and an MLP.
-          assert.strictEqual(compared.size, 4 * (4 + 8 + 4 + 1))
         }).pipe(Effect.scoped),
+      60_000,
     )
 
     it.effect("sums a stage's table up from the same differences", () =>
@@ -129,6 +128,55 @@ layer(Live)("importance", (it) => {
         )
         assert.strictEqual(error.blame, "input")
       }
+    }),
+  )
+
+  it.effect("measures magnitude as the length of each unit's change", () =>
+    Effect.gen(function* () {
+      const [base, expert] = [
+        yield* Checkpoint.open(checkpointPath("base")),
+        yield* Checkpoint.open(checkpointPath("math")),
+      ]
+      const { units } = yield* Unit.partition(expert, "kvGroup")
+      const golden = [sample(20), sample(21)]
+      const got = yield* Importance.values({ base, expert, golden, units, seed: 0 }, "magnitude")
+      // The same, scalar by scalar over whole tensors.
+      for (const [index, unit] of units.entries()) {
+        let sum = 0
+        for (const { axis, end, start, tensor } of unit.slices) {
+          const [before, after] = [
+            yield* Checkpoint.readFloat32(base, tensor),
+            yield* Checkpoint.readFloat32(expert, tensor),
+          ]
+          const columns = base.tensors.get(tensor)!.shape[1] ?? 1
+          before.forEach((value, at) => {
+            const place = axis === 0 ? Math.floor(at / columns) : at % columns
+            if (place >= start && place < end) sum += (after[at]! - value) ** 2
+          })
+        }
+        assert.closeTo(got[index]![0]!, Math.sqrt(sum), 1e-9 * Math.sqrt(sum), unit.id)
+      }
+    }),
+  )
+
+  it.effect("draws random importance by seed and unit alone, and ranks layers by depth", () =>
+    Effect.gen(function* () {
+      const base = yield* Checkpoint.open(checkpointPath("base"))
+      const { units } = yield* Unit.partition(base, "kvGroup")
+      const input = { base, expert: base, golden: [sample(20), sample(21)] }
+      const of = (few: typeof units, seed: number) =>
+        Importance.values({ ...input, units: few, seed }, "random")
+      const [all, again, other] = [yield* of(units, 1), yield* of(units.slice(3), 1), yield* of(units, 2)]
+      assert.deepStrictEqual(all.slice(3), again)
+      assert.notDeepEqual(all, other)
+      const draws = [all, other].flat(2)
+      assert.isTrue(draws.every((value) => value >= 0 && value < 1))
+      assert.strictEqual(new Set(draws).size, draws.length)
+      const depth = yield* Importance.values({ ...input, units, seed: 0 }, "layer")
+      assert.deepStrictEqual(
+        depth.flat(),
+        units.map(({ layer }) => (layer + 1) / 4),
+      )
     }),
   )
 })

@@ -24,6 +24,7 @@ export interface Oracle {
     readonly index: number
     readonly revert: ReadonlyArray<number>
     readonly add: ReadonlyArray<number>
+    readonly ablate: ReadonlyArray<number>
   }>
 }
 

@@ -1,0 +1,28 @@
+/**
+ * Ablate: what the expert loses without the output of a unit.
+ *
+ *     I = Loss(expert with the unit's output set to zero) − Loss(expert)
+ *
+ * It measures the head or MLP itself and not what fine-tuning changed in it: a head the expert shares with its base can
+ * score high. For interpretability and for decisions to keep, not alone for weights of a change. A key-value head has no
+ * output of its own and scores 0. One forward pass per unit and example.
+ */
+import { Gates } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { subtract, unitByUnit } from "./Blocks.ts"
+import type { Method } from "./Method.ts"
+
+export const method: Method = {
+  name: "ablate",
+  cost: (units) => ({ forward: units, backward: 0 }),
+  blocks: (task, models) =>
+    unitByUnit(
+      task,
+      Effect.fnUntraced(function* (unit) {
+        const model = yield* models.expert
+        const { expert } = yield* models.references
+        const gates = Gates.with(Gates.filled(model.shape, 1), model.shape, unit, 0)
+        return subtract(yield* model.losses(task.golden, { gates }), expert)
+      }),
+    ),
+}

@@ -1,0 +1,53 @@
+/**
+ * Magnitude: how large the expert's change in a unit is, ‖δ_u‖₂. No data, no model run; a null to compare with.
+ *
+ * The length of the unit's task vector, not in nats. It is what merging methods without data go by.
+ */
+import { Checkpoint, type Unit } from "@hila/model"
+import * as Effect from "effect/Effect"
+import type { Method, Task } from "./Method.ts"
+
+/** Sum of squares of expert − base over a slice of a tensor of shape [rows, columns]; a vector is one column. */
+const squares = (
+  base: Float32Array, // [rows, columns]
+  expert: Float32Array, // [rows, columns]
+  columns: number,
+  { axis, end, start }: Unit.Slice,
+): number => {
+  const rows = base.length / columns
+  const [firstRow, lastRow] = axis === 0 ? [start, end] : [0, rows]
+  const [firstColumn, lastColumn] = axis === 1 ? [start, end] : [0, columns]
+  let sum = 0
+  for (let row = firstRow; row < lastRow; row++) {
+    for (let at = row * columns + firstColumn; at < row * columns + lastColumn; at++) {
+      sum += ((expert[at] ?? 0) - (base[at] ?? 0)) ** 2
+    }
+  }
+  return sum
+}
+
+/** ‖δ_u‖₂ of every unit, tensor by tensor: one tensor of both models is in memory at a time. */
+const norms = Effect.fnUntraced(function* ({ base, expert, units }: Task) {
+  const sums = new Float64Array(units.length)
+  const tensors = new Set(units.flatMap(({ slices }) => slices.map(({ tensor }) => tensor)))
+  for (const tensor of tensors) {
+    const [before, after] = [
+      yield* Checkpoint.readFloat32(base, tensor),
+      yield* Checkpoint.readFloat32(expert, tensor),
+    ]
+    const shape = base.tensors.get(tensor)?.shape ?? []
+    const columns = shape.length > 1 ? (shape.at(-1) ?? 1) : 1
+    for (const [u, { slices }] of units.entries()) {
+      for (const slice of slices) {
+        if (slice.tensor === tensor) sums[u] = (sums[u] ?? 0) + squares(before, after, columns, slice)
+      }
+    }
+  }
+  return Array.from(sums, (sum) => [Math.sqrt(sum)])
+})
+
+export const method: Method = {
+  name: "magnitude",
+  cost: () => ({ forward: 0, backward: 0 }),
+  blocks: (task) => [{ id: "all", measure: norms(task) }],
+}
