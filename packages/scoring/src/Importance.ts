@@ -1,24 +1,17 @@
 /**
  * Importance of units: what each head, key-value group and MLP of an expert's change is worth to the expert.
  *
- * Every method gives a signed value per unit and golden example; here they become a table of means, standard errors and
+ * Every method gives a signed value per unit and golden example; here they become scores: means, standard errors and
  * normalised importance. Losses are compared pair by pair on the same examples, which takes the examples' own
  * difficulty out of the error.
  */
-import {
-  type Checkpoint,
-  DeltaGates,
-  type DeltaModel,
-  type Example,
-  LanguageModel,
-  Unit,
-  type UnitTable,
-} from "@hila/model"
+import { type Checkpoint, DeltaGates, type DeltaModel, type Example, LanguageModel, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { Block, Models, Task } from "./importance/Method.ts"
 import * as Methods from "./importance/Methods.ts"
 import * as Normalisation from "./Normalisation.ts"
+import type * as Scores from "./Scores.ts"
 import { ScoringError } from "./ScoringError.ts"
 import * as Statistics from "./Statistics.ts"
 
@@ -79,36 +72,33 @@ export const blocks = Effect.fnUntraced(function* (
 })
 
 /**
- * The table of scores from each unit's values: `score` is their mean as it is, `standardError` that of the mean (0 for
- * methods without data), `relative` the normalised importance, for which insignificant scores count as 0.
+ * Scores from each unit's values: `score` is their mean as it is, `standardError` that of the mean (0 for methods
+ * without data), `relative` the normalised importance, for which insignificant scores count as 0.
  */
-export const table = (
-  units: ReadonlyArray<Unit.Unit>,
+export const scores = (
+  { golden, units }: Pick<Task, "golden" | "units">,
   values: ReadonlyArray<ReadonlyArray<number>>, // [units][examples]
   { method, scheme }: Options,
-): UnitTable.UnitTable => {
-  const scored = units.map((unit, index) => {
+): Scores.Scores => {
+  const scored = units.map(({ kind }, index) => {
     const own = values[index] ?? []
-    return {
-      unit,
-      kind: unit.kind,
-      score: Statistics.mean(own),
-      standardError: Statistics.standardError(own),
-    }
+    return { kind, score: Statistics.mean(own), standardError: Statistics.standardError(own) }
   })
   const relative = Normalisation.relative(scored)
   return {
     scheme,
     method,
-    rows: scored.map(({ kind, score, standardError, unit }, index) => ({
-      unit: unit.id,
+    examples: golden.length,
+    rows: units.map(({ id, index, kind, layer, size }, u) => ({
+      unit: id,
       kind,
-      layer: unit.layer,
-      index: unit.index,
-      size: unit.size,
-      score,
-      standardError,
-      relative: relative[index] ?? 1,
+      layer,
+      index,
+      size,
+      score: scored[u]?.score ?? 0,
+      standardError: scored[u]?.standardError ?? 0,
+      relative: relative[u] ?? 1,
+      values: values[u] ?? [],
     })),
   }
 }
@@ -127,5 +117,5 @@ export const measure = Effect.fn("Importance.measure")(function* (
 ) {
   const { units } = yield* Unit.partition(input.expert, options.scheme)
   const found = yield* values({ ...input, units, seed: options.seed ?? 0 }, options.method)
-  return table(units, found, options)
+  return scores({ golden: input.golden, units }, found, options)
 })

@@ -2,11 +2,12 @@
  * Scoring as pipeline stages: thin wrappers that open models and checkpoint batches and units.
  */
 import { Artifact, Stage } from "@hila/core"
-import { Checkpoint, Example, LanguageModel, Question, Unit, UnitTable } from "@hila/model"
+import { Checkpoint, Example, LanguageModel, Question, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Golden from "./Golden.ts"
 import * as Importance from "./Importance.ts"
+import * as Scores from "./Scores.ts"
 
 const Positive = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
@@ -52,14 +53,14 @@ const Values = Artifact.json("values", Schema.Array(Schema.Array(Schema.Finite))
 /** The importance of an expert's units on its golden data. Checkpointed block by block. */
 export const importance = Stage.make({
   name: "importance",
-  version: 1,
+  version: 2,
   inputs: { base: Checkpoint.artifact, expert: Checkpoint.artifact, golden: Example.artifact },
   params: {
     scheme: Schema.Literals(["kvGroup", "queryHead"]),
     method: Schema.Literals(Importance.methods),
     seed: Schema.optionalKey(Schema.Int),
   },
-  output: UnitTable.artifact,
+  output: Scores.artifact,
   run: Effect.fn(function* ({ base, expert, golden: examples }, options) {
     const { units } = yield* Unit.partition(expert, options.scheme)
     const task = { base, expert, golden: examples, units, seed: options.seed ?? 0 }
@@ -69,6 +70,6 @@ export const importance = Stage.make({
       part: ({ id }) => id,
       output: Values,
     })
-    return Importance.table(units, values.flat(), options)
+    return Importance.scores(task, values.flat(), options)
   }, Effect.scoped),
 })
