@@ -72,16 +72,10 @@ const gateFeeds = (shape: ModelShape, gates: Gates): Tensors => ({
 /** The model over an open program. */
 export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer }: Parts): CausalModel => {
   const noGates = GateValues.filled(shape, 1)
-  const checkGates = (gates: Gates) =>
-    gates.heads.length === shape.layers * shape.heads && gates.mlp.length === shape.layers
-      ? Effect.succeed(gates)
-      : Effect.fail(
-          input(
-            name,
-            `gates: expected ${shape.layers} × ${shape.heads} heads and ${shape.layers} MLPs, got ` +
-              `${gates.heads.length} and ${gates.mlp.length}`,
-          ),
-        )
+  const checkGates = (gates: Gates) => {
+    const problem = GateValues.misfit(gates, shape)
+    return problem === undefined ? Effect.void : Effect.fail(input(name, problem))
+  }
 
   const perPosition = (output: string, width: number): CausalModel["logits"] =>
     Effect.fnUntraced(function* (rows, { gates = noGates } = {}) {

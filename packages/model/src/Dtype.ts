@@ -61,26 +61,33 @@ export const byteLength = (dtype: Dtype, count: number): number => {
 
 /** The values of `bytes` as float32 in new memory; exact but for F64, which is rounded to nearest even. */
 export const toFloat32 = (bytes: Uint8Array, dtype: FloatDtype): Float32Array => {
-  const aligned = bytes.slice().buffer // typed arrays need aligned memory; a view into a file's bytes is not always
+  const out = new Float32Array((bytes.length / widths[dtype]) * 8)
+  decode(bytes.slice(), dtype, out) // typed arrays need aligned memory; a view into a file's bytes is not always
+  return out
+}
+
+/** As `toFloat32`, into memory that is there; `bytes` start at a multiple of 8 in their buffer and fill `out`. */
+export const decode = (bytes: Uint8Array, dtype: FloatDtype, out: Float32Array): void => {
+  const { buffer, byteOffset } = bytes
+  const bits = () => new Uint32Array(out.buffer, out.byteOffset, out.length)
   switch (dtype) {
     case "F32":
-      return new Float32Array(aligned)
+      return out.set(new Float32Array(buffer, byteOffset, out.length))
     case "F64":
-      return Float32Array.from(new Float64Array(aligned))
-    case "BF16": {
-      const source = new Uint16Array(aligned)
-      const out = new Uint32Array(source.length)
-      for (let i = 0; i < source.length; i++) out[i] = source[i]! << 16
-      return new Float32Array(out.buffer)
-    }
-    case "F16": {
-      const source = new Uint16Array(aligned)
-      const out = new Uint32Array(source.length)
-      const floats = new Float32Array(out.buffer)
-      for (let i = 0; i < source.length; i++) decodeHalf(source[i]!, i, out, floats)
-      return floats
-    }
+      return out.set(new Float64Array(buffer, byteOffset, out.length))
+    case "BF16":
+      return decodeBfloats(new Uint16Array(buffer, byteOffset, out.length), bits())
+    case "F16":
+      return decodeHalves(new Uint16Array(buffer, byteOffset, out.length), bits(), out)
   }
+}
+
+const decodeBfloats = (source: Uint16Array, bits: Uint32Array): void => {
+  for (let i = 0; i < bits.length; i++) bits[i] = source[i]! << 16
+}
+
+const decodeHalves = (source: Uint16Array, bits: Uint32Array, floats: Float32Array): void => {
+  for (let i = 0; i < floats.length; i++) decodeHalf(source[i]!, i, bits, floats)
 }
 
 /** Float32 values as the bytes of another dtype, rounded once to nearest even; NaN stays NaN, overflow is infinite. */

@@ -18,6 +18,13 @@ export const filled = (shape: ModelShape, value: number): Gates => ({
   mlp: new Float32Array(shape.layers).fill(value),
 })
 
+/** What is wrong with gates that are not one per query head and MLP of the model; undefined where nothing is. */
+export const misfit = ({ heads, mlp }: Gates, shape: ModelShape): string | undefined =>
+  heads.length === shape.layers * shape.heads && mlp.length === shape.layers
+    ? undefined
+    : `gates: expected ${shape.layers} × ${shape.heads} heads and ${shape.layers} MLPs, got ` +
+      `${heads.length} and ${mlp.length}`
+
 /**
  * The gates with one unit set to `value`. A key-value group stands for its query heads. A key-value head alone has no
  * output of its own, so its unit leaves the gates unchanged.

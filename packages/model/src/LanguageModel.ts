@@ -12,6 +12,9 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { readFile } from "node:fs/promises"
 import { dirname } from "node:path"
+import type { BlockModel } from "./blocks/BlockModel.ts"
+import * as Blocks from "./blocks/BlockModel.ts"
+import * as Pieces from "./blocks/Pieces.ts"
 import type { CausalModel } from "./CausalModel.ts"
 import * as Causal from "./CausalModel.ts"
 import type { Checkpoint } from "./Checkpoint.ts"
@@ -43,6 +46,14 @@ export class LanguageModel extends Context.Service<
       base: Checkpoint,
       expert: Checkpoint,
     ) => Effect.Effect<DeltaModel, ModelError, Scope.Scope>
+    /**
+     * Opens a model that runs piece by piece in a process of at most about `memory` bytes, whatever its size; fails
+     * with the bytes it needs where one block does not fit.
+     */
+    readonly openBlocks: (
+      checkpoint: Checkpoint,
+      options: { readonly memory: number },
+    ) => Effect.Effect<BlockModel, ModelError, Scope.Scope>
   }
 >()("@hila/model/LanguageModel") {
   /** Runs models with a worker per CPU (at most four). */
@@ -146,5 +157,11 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     }
     const program = yield* start(pool, name, CausalGraph.delta(shape, base.tensors, expert.tensors))
     return Delta.make(name, shape, program)
+  }),
+  openBlocks: Effect.fnUntraced(function* (checkpoint, { memory }) {
+    const name = nameOf(checkpoint)
+    const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
+    const pieces = yield* Pieces.make(name, checkpoint, shape, memory)
+    return Blocks.make({ name, checkpoint, shape, pieces, runner: yield* pool.blocks(name) })
   }),
 })

@@ -142,4 +142,37 @@ describe("WorkerPool", () => {
       assert.strictEqual((yield* pool.open("large", encoded, 2 ** 30)).width, 1)
     }),
   )
+
+  it.effect("shares sessions between those who open the same model, until the last one leaves", () =>
+    Effect.gen(function* () {
+      const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
+      const checkpoint = yield* Checkpoint.open(fixture("base"))
+      const model = yield* fromPool(pool).open(checkpoint)
+      const [expected] = yield* model.losses(rows)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const again = yield* fromPool(pool).open(checkpoint)
+          assert.strictEqual((yield* again.losses(rows))[0], expected)
+        }),
+      )
+      assert.strictEqual((yield* model.losses(rows))[0], expected)
+      const other = yield* fromPool(pool).open(yield* Checkpoint.open(fixture("math")))
+      assert.notStrictEqual((yield* other.losses(rows))[0], expected)
+    }),
+  )
+
+  it.effect("refuses an execution provider that is not built and tested", () =>
+    Effect.gen(function* () {
+      const pool = yield* WorkerPool.make({ executionProvider: "cuda" })
+      const checkpoint = yield* Checkpoint.open(fixture("base"))
+      const error = yield* Effect.flip(fromPool(pool).open(checkpoint))
+      assert.strictEqual(error.blame, "input")
+      assert.match(
+        error.message,
+        /execution provider "cuda": only "cpu" is built and tested; leave the option out$/,
+      )
+      const blocks = yield* Effect.flip(fromPool(pool).openBlocks(checkpoint, { memory: 2 ** 30 }))
+      assert.strictEqual(blocks.message, error.message)
+    }),
+  )
 })

@@ -33,8 +33,12 @@ export interface Extent {
   readonly rows: number
 }
 
-/** Indices of the sequences in batches, longest first. */
-export const plan = (shape: Stack, extents: ReadonlyArray<Extent>): ReadonlyArray<ReadonlyArray<number>> => {
+/** Indices of the sequences in batches of at most `limit` bytes, longest first. */
+export const plan = (
+  shape: Stack,
+  extents: ReadonlyArray<Extent>,
+  limit: number = maxBytes,
+): ReadonlyArray<ReadonlyArray<number>> => {
   const order = extents.map((extent, index) => ({ extent, index }))
   order.sort(
     (a, b) => b.extent.total - a.extent.total || b.extent.length - a.extent.length || a.index - b.index,
@@ -44,8 +48,7 @@ export const plan = (shape: Stack, extents: ReadonlyArray<Extent>): ReadonlyArra
   let [length, total, rows] = [0, 0, 0]
   for (const { extent, index } of order) {
     const next = [Math.max(length, extent.length), Math.max(total, extent.total), rows + extent.rows] as const
-    const full =
-      current.length >= maxSequences || activationBytes(shape, current.length + 1, ...next) > maxBytes
+    const full = current.length >= maxSequences || activationBytes(shape, current.length + 1, ...next) > limit
     if (current.length === 0 || full) {
       current = []
       batches.push(current)
@@ -84,7 +87,7 @@ export const feeds = (
   sequences: ReadonlyArray<ReadonlyArray<number>>,
   rows: ReadonlyArray<Row>,
   side: "left" | "right",
-): Tensors => {
+) => {
   const batch = sequences.length
   const width = Math.max(...sequences.map((s) => s.length))
   const tokens = new Int32Array(batch * width) // [batch, width]

@@ -36,14 +36,12 @@ export const checkTokens = (
     : refuse(`expected tokens in 0…${shape.vocabSize - 1}, got ${wrong}; is it another model's tokenizer?`)
 }
 
-/** The losses of examples, in nats; `extra` gives the inputs beyond the decoder's own for a batch of that size. */
-export const losses = Effect.fnUntraced(function* (
+/** Checks that every example has tokens of the model, a prompt and a response. */
+export const checkExamples = Effect.fnUntraced(function* (
   model: string,
-  shape: ModelShape,
-  program: OpenProgram,
+  shape: Stack,
   examples: ReadonlyArray<Example>,
-  extra: (batch: number) => Tensors,
-): Effect.fn.Return<Float64Array, ModelError> {
+): Effect.fn.Return<void, ModelError> {
   for (const [i, { promptLength, tokens }] of examples.entries()) {
     yield* checkTokens(model, shape, `example ${i}`, tokens)
     if (!Number.isInteger(promptLength) || promptLength < 1 || promptLength >= tokens.length) {
@@ -54,6 +52,31 @@ export const losses = Effect.fnUntraced(function* (
       })
     }
   }
+})
+
+/** Checks that every loss is a number. */
+export const checkFinite = (model: string, losses: Float64Array): Effect.Effect<void, ModelError> => {
+  const wrong = losses.findIndex((loss) => !Number.isFinite(loss))
+  return wrong < 0
+    ? Effect.void
+    : Effect.fail(
+        new ModelError({
+          model,
+          problem: `the loss of example ${wrong} is ${losses[wrong]}: the weights hold NaN or infinite values, or overflow in float32`,
+          blame: "input",
+        }),
+      )
+}
+
+/** The losses of examples, in nats; `extra` gives the inputs beyond the decoder's own for a batch of that size. */
+export const losses = Effect.fnUntraced(function* (
+  model: string,
+  shape: ModelShape,
+  program: OpenProgram,
+  examples: ReadonlyArray<Example>,
+  extra: (batch: number) => Tensors,
+): Effect.fn.Return<Float64Array, ModelError> {
+  yield* checkExamples(model, shape, examples)
   const results = new Float64Array(examples.length)
   const extents = examples.map(({ promptLength, tokens }) => ({
     length: tokens.length - 1,
@@ -79,13 +102,6 @@ export const losses = Effect.fnUntraced(function* (
     }
   })
   yield* Effect.forEach(Batches.plan(shape, extents), run, { concurrency: program.width, discard: true })
-  const wrong = results.findIndex((loss) => !Number.isFinite(loss))
-  if (wrong >= 0) {
-    return yield* new ModelError({
-      model,
-      problem: `the loss of example ${wrong} is ${results[wrong]}: the weights hold NaN or infinite values, or overflow in float32`,
-      blame: "input",
-    })
-  }
+  yield* checkFinite(model, results)
   return results
 })

@@ -5,6 +5,8 @@
  * the worker answers each with exactly one reply, in the order of the requests.
  */
 
+import type { FloatDtype } from "../Dtype.ts"
+
 /** A tensor on its way: row-major data and its sizes. Its buffer is transferred, not copied. */
 export type Tensor =
   | { readonly type: "float32"; readonly dims: ReadonlyArray<number>; readonly data: Float32Array }
@@ -24,6 +26,19 @@ export interface SessionSpec {
   readonly threads: number
   /** `link` falls back to `memory` where the weights lie on another device. */
   readonly access: WeightAccess
+  /** Whether memory is laid out ahead for every shape that is run: faster where shapes repeat, at the price of memory. */
+  readonly planMemory: boolean
+}
+
+/** A weight, or rows of one, that is fed to a graph as f32: row-major, decoded from bytes of a file. */
+export interface FedWeight {
+  /** The input of the graph. */
+  readonly input: string
+  readonly dtype: FloatDtype
+  readonly dims: ReadonlyArray<number>
+  readonly file: string
+  readonly offset: number
+  readonly byteLength: number
 }
 
 /** Outputs that stay in the worker, fed to the next run of the same cache under other names. */
@@ -43,6 +58,15 @@ export type Request =
       readonly feeds: Tensors
       readonly fetches: ReadonlyArray<string>
       readonly cache?: CacheUse
+      /** The slab whose weights are inputs as well. */
+      readonly slab?: number
+    }
+  /** Decodes weights into a slab of `capacity` bytes, in place of what was in it. */
+  | {
+      readonly _tag: "Load"
+      readonly slab: number
+      readonly capacity: number
+      readonly weights: ReadonlyArray<FedWeight>
     }
   | { readonly _tag: "Forget"; readonly cache: number }
   | { readonly _tag: "Close"; readonly session: number }

@@ -1,8 +1,8 @@
 /**
  * The worker thread: owns ONNX Runtime sessions, since `session.run` blocks the thread it is called on.
  *
- * The only module that imports onnxruntime-node, and the entry of a thread, so it imports nothing of the package but
- * types. Weight files are hard-linked into a private directory beside the graph, because ONNX Runtime refuses external
+ * The only module that imports onnxruntime-node, and the entry of a thread, so what it imports of the package needs
+ * neither import conditions nor other packages. Weight files are hard-linked into a private directory beside the graph, because ONNX Runtime refuses external
  * data whose resolved path leaves the graph's directory (symbolic links included). The directory is removed as soon as
  * the session exists: mapped files stay readable. A thread that is terminated inside ONNX Runtime takes the process
  * down with it, hence the `stop` message.
@@ -22,6 +22,7 @@ import type {
   Tensors,
   WeightAccess,
 } from "./Protocol.ts"
+import * as Slabs from "./Slabs.ts"
 
 const sessions = new Map<number, ort.InferenceSession>()
 /** Kept outputs by cache, under the input names of the next run. */
@@ -73,6 +74,7 @@ const open = async (session: number, spec: SessionSpec): Promise<WeightAccess> =
   const options: ort.InferenceSession.SessionOptions = {
     executionProviders: ["cpu"],
     executionMode: "sequential",
+    enableMemPattern: spec.planMemory,
     graphOptimizationLevel: "all",
     intraOpNumThreads: spec.threads,
     interOpNumThreads: 1,
@@ -121,6 +123,11 @@ const run = async (request: Extract<Request, { _tag: "Run" }>): Promise<Tensors>
     feeds[name] = new ort.Tensor(type, data, dims)
   }
   Object.assign(feeds, cached(request.cache))
+  if (request.slab !== undefined) {
+    for (const { data, dims, input } of Slabs.weights(request.slab)) {
+      feeds[input] = new ort.Tensor("float32", data, dims)
+    }
+  }
   const keep = request.cache?.keep ?? {}
   const results = await session.run(feeds, [...request.fetches, ...Object.keys(keep)])
   const kept: Record<string, ort.Tensor> = {}
@@ -145,6 +152,10 @@ const handle = async (request: Request): Promise<Reply> => {
       return { _tag: "Done", outputs: {}, access: await open(request.session, request.spec) }
     case "Run":
       return { _tag: "Done", outputs: await run(request) }
+    case "Load": {
+      const problem = Slabs.load(request.slab, request.capacity, request.weights)
+      return problem === undefined ? { _tag: "Done", outputs: {} } : { _tag: "Failed", problem }
+    }
     case "Forget":
       caches.delete(request.cache)
       return { _tag: "Done", outputs: {} }

@@ -11,8 +11,12 @@ import * as Semaphore from "effect/Semaphore"
 import { availableParallelism } from "node:os"
 import { ModelError } from "../ModelError.ts"
 import type { EncodedModel } from "../onnx/Encode.ts"
+import type { BlockRunner } from "./BlockRunner.ts"
+import * as Runner from "./BlockRunner.ts"
+import { digest } from "./Digest.ts"
+import * as Failure from "./Failure.ts"
 import type { CacheUse, Tensors, WeightAccess } from "./Protocol.ts"
-import type { RequestFailure, WorkerThread } from "./WorkerThread.ts"
+import type { WorkerThread } from "./WorkerThread.ts"
 import * as Thread from "./WorkerThread.ts"
 
 export interface PoolOptions {
@@ -24,6 +28,8 @@ export interface PoolOptions {
   readonly memory?: number
   /** Whether workers link weight files (falling back to memory) or always read them into memory. Default: link. */
   readonly weightAccess?: WeightAccess
+  /** What computes, by ONNX Runtime's name. Default, and the only one that is not refused: `cpu`. */
+  readonly executionProvider?: string
 }
 
 /** A session in one worker, held by one caller at a time. */
@@ -37,12 +43,17 @@ export interface Lease {
 }
 
 export interface WorkerPool {
-  /** Registers a program; its sessions close with the scope. `weightBytes` is the size of its weights as f32. */
+  /**
+   * Registers a program; its sessions close with the scope of the last who opened it. `weightBytes` is the size of its
+   * weights as f32.
+   */
   readonly open: (
     model: string,
     encoded: EncodedModel,
     weightBytes: number,
-  ) => Effect.Effect<OpenProgram, never, Scope.Scope>
+  ) => Effect.Effect<OpenProgram, ModelError, Scope.Scope>
+  /** A thread of its own for a model that runs piece by piece; ends with the scope. */
+  readonly blocks: (model: string) => Effect.Effect<BlockRunner, ModelError, Scope.Scope>
   /** The threads, for tests that stop one. */
   readonly threads: ReadonlyArray<WorkerThread>
 }
@@ -67,6 +78,30 @@ interface Slot {
   load: number
 }
 
+/** A graph over its weights; everyone who opens the same one shares its sessions. */
+interface Program {
+  readonly session: number
+  readonly allowed: ReadonlyArray<Slot>
+  /** Where a session is open: slot → the thread's generation at that time. */
+  readonly opened: Map<Slot, number>
+  users: number
+}
+
+/** Refuses an execution provider that nobody has tested. */
+const provider = (
+  model: string,
+  { executionProvider = "cpu" }: PoolOptions,
+): Effect.Effect<void, ModelError> =>
+  executionProvider === "cpu"
+    ? Effect.void
+    : Effect.fail(
+        new ModelError({
+          model,
+          problem: `execution provider ${JSON.stringify(executionProvider)}: only "cpu" is built and tested; leave the option out`,
+          blame: "input",
+        }),
+      )
+
 /**
  * A pool whose threads end with the scope. No thread starts before the first session is needed. `entry` is the module
  * the threads run, by default this package's worker.
@@ -86,31 +121,33 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     Effect.forEach(slots, ({ thread }) => thread.stop, { concurrency: "unbounded", discard: true }),
   )
+  const programs = new Map<string, Program>()
   let nextSession = 0
   let nextCache = 0
 
   const open: WorkerPool["open"] = Effect.fnUntraced(function* (model, encoded, weightBytes) {
-    const session = nextSession++
+    yield* provider(model, options)
+    const key = digest(encoded)
     const copies = Math.min(workers, Math.max(1, Math.floor(memory / Math.max(weightBytes, 1))))
-    const allowed = slots.toSorted((a, b) => a.load - b.load).slice(0, copies)
+    const program: Program = programs.get(key) ?? {
+      session: nextSession++,
+      allowed: slots.toSorted((a, b) => a.load - b.load).slice(0, copies),
+      opened: new Map(),
+      users: 0,
+    }
+    programs.set(key, program)
+    program.users += 1
+    const { allowed, opened, session } = program
     const spec = {
       model: encoded.bytes,
       weights: encoded.weights,
       threads: Math.max(1, Math.floor(threads / copies)),
       access: options.weightAccess ?? "link",
+      planMemory: true,
     }
-    /** Where a session is open: slot → the thread's generation at that time. */
-    const opened = new Map<Slot, number>()
     let access: WeightAccess = spec.access
 
-    const failed = ({ died, problem }: RequestFailure) =>
-      new ModelError({
-        model,
-        problem: died
-          ? `${problem}; run it again, the pool starts a new one`
-          : `ONNX Runtime: ${oneLine(problem)}`,
-        blame: "system",
-      })
+    const failed = Failure.of(model)
     const ensureOpen = Effect.fnUntraced(function* (slot: Slot) {
       if (opened.get(slot) === slot.thread.generation()) return
       const reply = yield* Effect.mapError(slot.thread.request({ _tag: "Open", session, spec }), failed)
@@ -188,13 +225,16 @@ export const make = Effect.fnUntraced(function* (
       }
     })
 
-    yield* Effect.addFinalizer(() =>
-      Effect.forEach(
+    yield* Effect.addFinalizer(() => {
+      program.users -= 1
+      if (program.users > 0) return Effect.void
+      programs.delete(key)
+      return Effect.forEach(
         [...opened].filter(([slot, generation]) => slot.thread.generation() === generation),
         ([slot]) => Effect.ignore(slot.thread.request({ _tag: "Close", session })),
         { concurrency: "unbounded", discard: true },
-      ),
-    )
+      )
+    })
     return {
       warm: Effect.map(
         lease(() => Effect.void),
@@ -206,7 +246,8 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  return { open, threads: slots.map(({ thread }) => thread) }
-})
+  const blocks: WorkerPool["blocks"] = (model) =>
+    Effect.andThen(provider(model, options), Runner.make(model, threads, entry))
 
-const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim()
+  return { open, blocks, threads: slots.map(({ thread }) => thread) }
+})

@@ -62,7 +62,7 @@ export const make = (entry: URL = defaultEntry): WorkerThread => {
     const flags = new Int32Array(new SharedArrayBuffer(8))
     if (running.size === 0) process.on("exit", waitUntilIdle)
     running.add(flags)
-    // The entry imports nothing of the package at run time, so it needs none of the parent's conditions or loaders.
+    // What the entry imports of the package needs none of the parent's conditions or loaders.
     const worker = new Worker(entry, {
       workerData: flags,
       execArgv: ["--disable-warning=ExperimentalWarning"],

@@ -1,0 +1,85 @@
+/**
+ * The backward pass of a model that runs piece by piece: losses of examples and their derivatives with respect to the
+ * gates.
+ *
+ * Hidden states between layers are kept from the forward pass; each layer is computed again where its derivative is
+ * taken, so memory is one layer's. An example is a run of its own, since a derivative is asked for each.
+ */
+import * as Effect from "effect/Effect"
+import type { Example } from "../Example.ts"
+import * as Gates from "../Gates.ts"
+import type { ModelError } from "../ModelError.ts"
+import * as Batches from "../runtime/Batches.ts"
+import * as Losses from "../runtime/Losses.ts"
+import type { Forward, Parts } from "./Forward.ts"
+import { gateFeeds } from "./Forward.ts"
+import type { Head } from "./Head.ts"
+import * as Predictions from "./Predictions.ts"
+import type { Residual } from "./Residual.ts"
+import * as Residuals from "./Residual.ts"
+
+/** A loss and its derivative with respect to every gate. */
+export interface GateGradient {
+  /** Mean negative log-likelihood of the response, in nats per token. */
+  readonly loss: number
+  /** ∂ loss / ∂ gate, laid out as the gates are. */
+  readonly gates: Gates.Gates
+}
+
+/** The losses of examples and their gradients at `gates`; the examples are checked. */
+export const gradients = Effect.fnUntraced(function* (
+  { name, pieces, runner, shape }: Parts,
+  forward: Forward,
+  head: Head,
+  examples: ReadonlyArray<Example>,
+  gates: Gates.Gates,
+): Effect.fn.Return<ReadonlyArray<GateGradient>, ModelError> {
+  const { heads, hiddenSize, layers } = shape
+  const rows = examples.map(({ tokens }) => tokens.slice(0, -1))
+  const results: Array<GateGradient> = []
+
+  /** Takes the derivatives of one batch through layer `l`, from those of what comes out of it to those of what goes in. */
+  const group = Effect.fnUntraced(function* (batches: ReadonlyArray<ReadonlyArray<number>>) {
+    const streams: Array<Residual> = [yield* forward.embed(rows, batches)]
+    for (let l = 0; l < layers; l++) {
+      streams.push(...(yield* forward.advance([{ residual: streams[l]!, gates }], l + 1)))
+    }
+    const last = streams.at(-1)!.batches
+    const questions = Predictions.of(last, examples, hiddenSize)
+    const { logLikelihood, logSumExp } = yield* head.logLikelihoods(questions)
+    const losses = Predictions.losses(questions, logLikelihood, examples)
+    yield* Losses.checkFinite(name, losses)
+    const ofTargets = yield* head.gradient(questions, logSumExp)
+    const adjoints = [...Predictions.adjoints(questions, ofTargets, last, hiddenSize)]
+    const found = batches.map(() => Gates.filled(shape, 0))
+    for (const [l, { backward, piece }] of [...pieces.layers.entries()].toReversed()) {
+      yield* runner.use(piece, (run) =>
+        Effect.forEach(
+          streams[l]!.batches,
+          Effect.fnUntraced(function* (batch, i) {
+            const feeds = Residuals.feeds(shape, batch)
+            const adjoint = Batches.float32(adjoints[i]!, feeds["hidden"]!.dims)
+            // Nothing asks for the derivative with respect to the embedded tokens.
+            const wanted = l === 0 ? ["d.heads", "d.mlp"] : ["d.heads", "d.mlp", "d.hidden"]
+            const outputs = yield* run(
+              backward.encoded,
+              { ...feeds, ...gateFeeds(shape, gates, l), adjoint },
+              wanted,
+            )
+            adjoints[i] = Losses.float32(outputs["d.hidden"])
+            found[i]?.heads.set(Losses.float32(outputs["d.heads"]), l * heads)
+            found[i]?.mlp.set(Losses.float32(outputs["d.mlp"]), l)
+          }),
+          { discard: true },
+        ),
+      )
+      streams.length = l
+    }
+    for (const [i, [row = 0]] of batches.entries()) results[row] = { loss: losses[row]!, gates: found[i]! }
+  })
+
+  const alone = rows.map((_, row) => [row])
+  const kept = { states: layers + 3, limit: pieces.budget.streams }
+  yield* Effect.forEach(Residuals.groups(rows, alone, kept, shape), group, { discard: true })
+  return results
+})
