@@ -10,7 +10,9 @@ import * as Flag from "effect/cli/Flag"
 import { chosen, debug, jobs, json, open, pipeline, planOf, set, store, strict } from "./Arguments.ts"
 import { StageError, UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
+import * as EvalCommands from "./EvalCommands.ts"
 import * as Outputs from "./Outputs.ts"
+import * as ScoreCommands from "./ScoreCommands.ts"
 import * as Stores from "./Stores.ts"
 
 const display = (asJson: boolean): Display.Display => {
@@ -147,7 +149,16 @@ const graph = Command.make(
 /** The whole command. */
 export const hila = Command.make("hila").pipe(
   Command.withDescription("Merges language models by pipelines in which only what changed is computed."),
-  Command.withSubcommands([run, plan, explain, graph]),
+  Command.withSubcommands([
+    run,
+    plan,
+    explain,
+    graph,
+    EvalCommands.evaluate,
+    EvalCommands.tasks,
+    ScoreCommands.score,
+    ScoreCommands.scores,
+  ]),
   Command.withExamples([
     { command: "hila run pipelines/hila.ts", description: "Run a pipeline" },
     { command: "hila plan pipelines/hila.ts --set density=0.3", description: "See what a change would cost" },

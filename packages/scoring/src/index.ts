@@ -1,4 +1,5 @@
 export * as Golden from "./Golden.ts"
+export * as GoldenFile from "./GoldenFile.ts"
 export * as HeatMap from "./HeatMap.ts"
 export * as Importance from "./Importance.ts"
 export * as Normalisation from "./Normalisation.ts"

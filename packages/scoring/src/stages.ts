@@ -2,10 +2,11 @@
  * Scoring as pipeline stages: thin wrappers that open models and checkpoint batches and units.
  */
 import { Artifact, Stage } from "@hila/core"
-import { Checkpoint, Example, LanguageModel, Question, Unit } from "@hila/model"
+import { Checkpoint, Example, LanguageModel, Question, Tokenizer, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Golden from "./Golden.ts"
+import * as GoldenFile from "./GoldenFile.ts"
 import * as Importance from "./Importance.ts"
 import * as Scores from "./Scores.ts"
 
@@ -47,6 +48,15 @@ export const golden = Stage.make({
 
 // Few short examples fill one worker; units side by side fill the others.
 const concurrency = 4
+
+/** The examples of a file, tokenised by the expert's tokenizer where the file has texts alone. */
+export const examples = Stage.make({
+  name: "examples",
+  version: 1,
+  inputs: { expert: Checkpoint.artifact, lines: GoldenFile.artifact },
+  output: Example.artifact,
+  run: ({ expert, lines }) => GoldenFile.examples(lines, Tokenizer.open(expert)),
+})
 
 const Values = Artifact.json("values", Schema.Array(Schema.Array(Schema.Finite)))
 

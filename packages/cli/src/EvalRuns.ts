@@ -1,0 +1,182 @@
+/** What `hila eval` and `hila tasks` do; loaded when one of them is called. */
+import { Catalog, Compare, Evaluation, Report, Suite, Table, Task } from "@hila/eval"
+import { Checkpoint, LanguageModel } from "@hila/model"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import { UsageError } from "./CliError.ts"
+
+/** A property under its name, unless it is undefined. */
+const given = <K extends string, A>(key: K, value: A | undefined): { readonly [k in K]?: A } =>
+  (value === undefined ? {} : { [key]: value }) as { readonly [k in K]?: A }
+
+interface EvaluateFlags {
+  readonly model: string
+  readonly tasks: string
+  readonly include: ReadonlyArray<string>
+  readonly data: string | undefined
+  readonly limit: number | undefined
+  readonly sample: number | undefined
+  readonly seed: number | undefined
+  readonly numFewshot: number | undefined
+  readonly maxLength: number | undefined
+  readonly bootstrap: number | undefined
+  readonly output: string
+  readonly format: Report.Format
+  readonly json: boolean
+}
+
+/** Events as lines; on a terminal, progress in a line of its own that is written over. */
+const display = (json: boolean) => {
+  const { stdout } = process
+  const clear = stdout.isTTY ? "\r\u001B[K" : ""
+  return (event: Suite.Event) =>
+    Effect.sync(() => {
+      if (json) {
+        const { result, ...rest } = event._tag === "Finished" ? event : { ...event, result: undefined }
+        stdout.write(
+          `${JSON.stringify(result === undefined ? rest : { ...rest, task: result.task.name, scores: result.scores })}\n`,
+        )
+        return
+      }
+      if (event._tag === "Planned") {
+        const sum = (of: "documents" | "requests") => event.tasks.reduce((total, task) => total + task[of], 0)
+        stdout.write(
+          `${event.tasks.length} ${event.tasks.length === 1 ? "task" : "tasks"}, ${sum("documents")} documents, ${sum("requests")} requests\n`,
+        )
+      }
+      if (event._tag === "Progress") {
+        const kept = event.kept === 0 ? "" : `, ${event.kept} kept from an earlier run`
+        if (stdout.isTTY) stdout.write(`${clear}  ${event.task}  ${event.done}/${event.total}${kept}`)
+        else if (event.done === event.kept && event.kept > 0)
+          stdout.write(`  ${event.task}  ${event.kept} of ${event.total} requests kept from an earlier run\n`)
+      }
+      if (event._tag === "Finished") {
+        const { asked, scores, source, task } = event.result
+        const [first] = scores
+        const score = first === undefined ? "" : `, ${first.metric} ${first.value.toFixed(4)}`
+        stdout.write(`${clear}  ${task.name}: ${asked} documents of ${source}${score}\n`)
+      }
+    })
+}
+
+const names = (list: string): ReadonlyArray<string> =>
+  list
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "")
+
+/** `hila eval`. */
+export const evaluate = Effect.fnUntraced(
+  function* (flags: EvaluateFlags) {
+    if (names(flags.tasks).length === 0)
+      return yield* new UsageError({ problem: "--tasks: name at least one task" })
+    const selection = yield* Catalog.select(names(flags.tasks), flags.include)
+    const checkpoint = yield* Checkpoint.open(flags.model)
+    const model = yield* (yield* LanguageModel).open(checkpoint)
+    const { path, results } = yield* Suite.run(
+      model,
+      flags.model,
+      selection,
+      {
+        output: flags.output,
+        ...given("data", flags.data),
+        ...given("limit", flags.limit),
+        ...given("sample", flags.sample),
+        ...given("seed", flags.seed),
+        ...given("numFewshot", flags.numFewshot),
+        ...given("maxLength", flags.maxLength),
+        ...given("replicates", flags.bootstrap),
+      },
+      display(flags.json),
+    )
+    yield* Console.log(
+      flags.json
+        ? JSON.stringify({ _tag: "Results", path, ...results })
+        : `\n${Report.render(results, flags.format)}\n\n${path}`,
+    )
+  },
+  Effect.scoped,
+  Effect.provide(LanguageModel.layer),
+)
+
+/** `hila eval compare`. */
+export const compare = Effect.fnUntraced(function* (flags: {
+  readonly first: string
+  readonly second: string
+  readonly format: Report.Format
+  readonly json: boolean
+}) {
+  const compared = yield* Compare.files(flags.first, flags.second)
+  yield* Console.log(flags.json ? JSON.stringify(compared) : Compare.render(compared, flags.format))
+})
+
+const noteOf = ({ config }: Catalog.Entry): string => {
+  const note = config.metadata?.["note"]
+  return typeof note === "string" ? note : ""
+}
+
+const kindOf = (entry: Catalog.Entry): string => {
+  if (entry._tag === "Group") return "group"
+  return entry.config.unsafe_code === true ? "runs code" : (entry.config.output_type ?? "generate_until")
+}
+
+/** `hila tasks list`. */
+export const listTasks = Effect.fnUntraced(function* (flags: {
+  readonly include: ReadonlyArray<string>
+  readonly json: boolean
+}) {
+  const entries = [...(yield* Catalog.all(flags.include)).values()].toSorted((a, b) =>
+    a.name.localeCompare(b.name),
+  )
+  if (flags.json) {
+    const lines = entries.map((entry) => ({
+      name: entry.name,
+      kind: kindOf(entry),
+      file: entry.file,
+      note: noteOf(entry),
+    }))
+    return yield* Console.log(JSON.stringify(lines))
+  }
+  const rows = entries.map((entry) => [entry.name, kindOf(entry).padEnd(21), noteOf(entry)])
+  yield* Console.log(
+    rows
+      .map(([name = "", kind = "", note = ""]) => `${name.padEnd(40)} ${kind} ${note}`.trimEnd())
+      .join("\n"),
+  )
+})
+
+/** `hila tasks show`. */
+export const showTask = Effect.fnUntraced(function* (flags: {
+  readonly task: string
+  readonly include: ReadonlyArray<string>
+  readonly data: string | undefined
+  readonly json: boolean
+}) {
+  const { groups, tasks } = yield* Catalog.select([flags.task], flags.include)
+  const entries: ReadonlyArray<Catalog.Entry> = groups.length > 0 ? groups : tasks
+  const first = tasks[0]
+  const settings = entries.map(({ config, file }) => ({ file, config }))
+  if (flags.json) return yield* Console.log(JSON.stringify(settings))
+  for (const { config, file } of settings) {
+    const shown = Object.entries(config).map(([key, value]) => [
+      key,
+      typeof value === "string" ? JSON.stringify(value).slice(1, -1) : JSON.stringify(value),
+    ])
+    yield* Console.log(
+      `${file}\n${shown.map(([key = "", value = ""]) => `  ${key.padEnd(20)} ${value}`).join("\n")}`,
+    )
+  }
+  if (first === undefined || flags.data === undefined) return
+  const task = yield* Task.make(first.file, first.config)
+  const { documents, items, source } = yield* Evaluation.items(task, { data: flags.data, limit: 1 })
+  yield* Console.log(`\n${first.name}: ${source}, ${documents} documents; the first is asked as`)
+  for (const request of items[0]?.requests ?? []) {
+    const [context, continuation] =
+      request._tag === "LogLikelihood"
+        ? [request.context, request.continuation]
+        : [request._tag === "Rolling" ? request.text : request.context, ""]
+    yield* Console.log(
+      Table.render([["context", "continuation"]], [[JSON.stringify(context), JSON.stringify(continuation)]]),
+    )
+  }
+})

@@ -1,0 +1,106 @@
+/**
+ * `hila score` and `hila scores`: their arguments, flags and help.
+ *
+ * What they do lies in `ScoreRuns`, which is loaded when one of them is called.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { debug, json, store } from "./Arguments.ts"
+
+const runs = Effect.promise(() => import("./ScoreRuns.ts"))
+
+const file = (name: string, description: string) =>
+  Argument.String(name).pipe(Argument.withDescription(description))
+
+const output = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar("file"), Flag.withDescription(description), Flag.optional)
+
+/** `hila score`. */
+export const score = Command.make(
+  "score",
+  {
+    base: file("base", "Directory of the base checkpoint"),
+    expert: file("expert", "Directory of a checkpoint fine-tuned from it"),
+    golden: Flag.String("golden").pipe(
+      Flag.withMetavar("file.jsonl"),
+      Flag.withDescription(
+        "The expert's answers: one JSON line each with prompt and response, tokens optional",
+      ),
+    ),
+    method: Flag.Literals("method", [
+      "revert",
+      "add",
+      "symmetric",
+      "ablate",
+      "magnitude",
+      "random",
+      "layer",
+    ]).pipe(Flag.withDescription("How importance is measured"), Flag.withDefault("revert")),
+    scheme: Flag.Literals("scheme", ["kvGroup", "queryHead"]).pipe(
+      Flag.withDescription("How attention is divided into units"),
+      Flag.withDefault("kvGroup"),
+    ),
+    seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of the method random"), Flag.withDefault(0)),
+    out: output("out", "Writes the scores with every value as JSON"),
+    svg: output("svg", "Writes the heat map as SVG"),
+    store,
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ score: run }) => run(given)),
+).pipe(
+  Command.withDescription("Scores what every head and MLP of an expert's change is worth to its own answers"),
+  Command.withExamples([
+    {
+      command: "hila score models/base models/med --golden med.jsonl --out med.scores.json",
+      description: "One loss per unit and example; killed and started again, it goes on where it was",
+    },
+    {
+      command: "hila score base expert --golden g.jsonl --method ablate --scheme queryHead --svg heads.svg",
+      description: "Which heads the expert needs, as a picture",
+    },
+  ]),
+)
+
+const show = Command.make(
+  "show",
+  {
+    scores: file("scores.json", "A file that `hila score --out` wrote"),
+    svg: output("svg", "Writes the heat map as SVG"),
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ show: run }) => run(given)),
+).pipe(Command.withDescription("Prints scores as a table and a heat map"))
+
+const compare = Command.make(
+  "compare",
+  {
+    first: file("a.json", "A file of scores"),
+    second: file("b.json", "Another, of the same units"),
+    top: Flag.Int("top").pipe(
+      Flag.withMetavar("k"),
+      Flag.withDescription("How many of the most important units are compared; a quarter of them by default"),
+      Flag.withSchema(Schema.Int.check(Schema.isGreaterThan(0))),
+      Flag.optional,
+    ),
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ compare: run }) => run(given)),
+).pipe(
+  Command.withDescription("Compares the ranks of two files of scores: Spearman, Kendall, overlap of the top"),
+)
+
+/** `hila scores`. */
+export const scores = Command.make("scores").pipe(
+  Command.withDescription("Shows and compares scores"),
+  Command.withSubcommands([show, compare]),
+  Command.withExamples([
+    { command: "hila scores show med.scores.json", description: "Table and heat map" },
+    { command: "hila scores compare revert.json ablate.json", description: "Do two methods agree?" },
+  ]),
+)

@@ -1,0 +1,162 @@
+/** What `hila score` and `hila scores` do. */
+import { Digest, Events, Run, Source } from "@hila/core"
+import { Checkpoint, LanguageModel } from "@hila/model"
+import { GoldenFile, HeatMap, Importance, Ranking, Scores, Stages } from "@hila/scoring"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { readFile, writeFile } from "node:fs/promises"
+import { UsageError } from "./CliError.ts"
+import * as Display from "./Display.ts"
+import * as Failure from "./Failure.ts"
+import * as Stores from "./Stores.ts"
+
+/** A file of scores: what was measured, on which models and data, and every value. */
+const File = Schema.Struct({
+  format: Schema.Literal("hila/scores 1"),
+  /** Digests: of the checkpoints' files and of the golden file. */
+  base: Schema.String,
+  expert: Schema.String,
+  golden: Schema.String,
+  seed: Schema.Int,
+  scores: Scores.Scores,
+})
+
+const digestOf = (checkpoint: Checkpoint.Checkpoint) =>
+  Effect.map(
+    Effect.forEach(
+      Object.entries(checkpoint.files).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+      ([name, path]) => Effect.map(Digest.ofFile(path), (digest) => `${name} ${digest}`),
+    ),
+    (lines) => Digest.of(lines.join("\n")),
+  )
+
+const write = (path: string, text: string) =>
+  Effect.tryPromise({
+    try: () => writeFile(path, text),
+    catch: (cause) =>
+      new UsageError({ problem: `${path}: cannot be written: ${Failure.oneLine(String(cause))}` }),
+  })
+
+const picture = (scores: Scores.Scores) =>
+  `${Scores.artifact.show(scores)}\n\n${HeatMap.text(scores, { plain: !process.stdout.isTTY })}`
+
+const display = (asJson: boolean) =>
+  asJson
+    ? { emit: () => undefined, close: () => undefined }
+    : Display.plain((text) => void process.stdout.write(text))
+
+/** `hila score`: a pipeline of one stage, so that it is cached and resumes. */
+export const score = Effect.fnUntraced(function* (given: {
+  readonly base: string
+  readonly expert: string
+  readonly golden: string
+  readonly method: Importance.Method
+  readonly scheme: "kvGroup" | "queryHead"
+  readonly seed: number
+  readonly out: Option.Option<string>
+  readonly svg: Option.Option<string>
+  readonly store: string
+  readonly json: boolean
+}) {
+  const [base, expert] = [Checkpoint.source(given.base), Checkpoint.source(given.expert)]
+  const lines = Source.file(given.golden, GoldenFile.artifact)
+  const golden = Stages.examples({ expert, lines })
+  const { method, scheme, seed } = given
+  const importance = Stages.importance({ base, expert, golden }, { method, scheme, seed })
+  const screen = display(given.json)
+  const { scores } = yield* Run.outputs({ scores: importance }, { pipeline: "score" }).pipe(
+    Effect.provideService(Events, { emit: (event) => Effect.sync(() => screen.emit(event)) }),
+    Effect.provide(Layer.mergeAll(LanguageModel.layer, Stores.layer(given))),
+  )
+  yield* Effect.sync(screen.close)
+  const file = {
+    format: "hila/scores 1" as const,
+    base: yield* Effect.flatMap(Checkpoint.open(given.base), digestOf),
+    expert: yield* Effect.flatMap(Checkpoint.open(given.expert), digestOf),
+    golden: yield* Digest.ofFile(given.golden),
+    seed,
+    scores,
+  }
+  const text = `${JSON.stringify(yield* Schema.encodeEffect(File)(file))}\n`
+  if (Option.isSome(given.out)) yield* write(given.out.value, text)
+  if (Option.isSome(given.svg)) yield* write(given.svg.value, HeatMap.svg(scores))
+  yield* Console.log(given.json ? text.trimEnd() : picture(scores))
+})
+
+const read = (path: string) =>
+  Effect.tryPromise({
+    try: () => readFile(path, "utf8"),
+    catch: () => new UsageError({ problem: `${path}: no such file of scores` }),
+  }).pipe(
+    Effect.flatMap((text) =>
+      Effect.mapError(
+        Schema.decodeUnknownEffect(Schema.fromJsonString(File))(text),
+        (cause) =>
+          new UsageError({ problem: `${path}: not a file of scores: ${Failure.oneLine(cause.message)}` }),
+      ),
+    ),
+  )
+
+/** `hila scores show`. */
+export const show = Effect.fnUntraced(function* (given: {
+  readonly scores: string
+  readonly svg: Option.Option<string>
+  readonly json: boolean
+}) {
+  const { scores } = yield* read(given.scores)
+  if (Option.isSome(given.svg)) yield* write(given.svg.value, HeatMap.svg(scores))
+  yield* Console.log(given.json ? JSON.stringify(scores) : picture(scores))
+})
+
+/** `hila scores compare`: ranks of the same units in two files, heads and MLPs together and apart. */
+export const compare = Effect.fnUntraced(function* (given: {
+  readonly first: string
+  readonly second: string
+  readonly top: Option.Option<number>
+  readonly json: boolean
+}) {
+  const [a, b] = [yield* read(given.first), yield* read(given.second)]
+  const other = new Map(b.scores.rows.map((row) => [row.unit, row.score]))
+  const pairs = a.scores.rows.flatMap((row) => {
+    const score = other.get(row.unit)
+    return score === undefined ? [] : [{ kind: row.kind, first: row.score, second: score }]
+  })
+  if (pairs.length !== a.scores.rows.length || pairs.length !== other.size) {
+    return yield* new UsageError({
+      problem: `${given.first} has ${a.scores.rows.length} units and ${given.second} ${other.size}, of which ${pairs.length} are the same; compare scores of one scheme and model`,
+    })
+  }
+  const measured = (
+    [
+      ["all units", () => true],
+      ["heads", (kind: string) => kind !== "mlp"],
+      ["MLPs", (kind: string) => kind === "mlp"],
+    ] as const
+  ).map(([name, wanted]) => {
+    const own = pairs.filter(({ kind }) => wanted(kind))
+    const [first, second] = [own.map((pair) => pair.first), own.map((pair) => pair.second)]
+    const k = Option.getOrElse(given.top, () => Math.max(1, Math.round(own.length / 4)))
+    return {
+      name,
+      units: own.length,
+      spearman: Ranking.spearman(first, second),
+      kendall: Ranking.kendall(first, second),
+      top: Math.min(k, own.length),
+      overlap: Ranking.topOverlap(first, second, k),
+    }
+  })
+  yield* Console.log(
+    given.json
+      ? JSON.stringify(measured)
+      : [
+          `${a.scores.method} and ${b.scores.method}`,
+          ...measured.map(
+            ({ kendall, name, overlap, spearman, top, units }) =>
+              `  ${name.padEnd(9)} ${String(units).padStart(4)} units  Spearman ${spearman.toFixed(3)}  Kendall ${kendall.toFixed(3)}  top ${top}: ${(overlap * 100).toFixed(0)} % shared`,
+          ),
+        ].join("\n"),
+  )
+})

@@ -1,0 +1,102 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { existsSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { workbench } from "./workbench.ts"
+
+const micro = (member: string) => fileURLToPath(new URL(`../../../fixtures/micro/${member}`, import.meta.url))
+
+/** Three sums as the math expert answers them. */
+const golden = [
+  ["87+45", "132"],
+  ["39+83", "122"],
+  ["94-11", "83"],
+]
+  .map(([question, answer]) => JSON.stringify({ prompt: `Q: ${question}\nA:`, response: ` ${answer}\n` }))
+  .join("\n")
+
+describe("hila score", () => {
+  it.effect(
+    "scores, keeps the result, writes files, and compares them",
+    () =>
+      Effect.gen(function* () {
+        const { hila, path, write } = yield* workbench
+        write("golden.jsonl", golden)
+        const score = (method: string) =>
+          hila(
+            ...["score", micro("base"), micro("math"), "--golden", path("golden.jsonl"), "--method", method],
+            ...["--out", path(`${method}.json`), "--svg", path(`${method}.svg`), "--store", path("store")],
+          )
+        const first = yield* score("revert")
+        assert.strictEqual(first.err, "")
+        assert.match(first.out, /20 units by revert/)
+        assert.match(first.out, /layer +g0 +g1 +g2 +g3 +mlp\n/)
+        assert.include(readFileSync(path("revert.svg"), "utf8"), "<svg")
+        const file: { scores: { examples: number; rows: ReadonlyArray<{ values: ReadonlyArray<number> }> } } =
+          JSON.parse(readFileSync(path("revert.json"), "utf8"))
+        assert.strictEqual(file.scores.examples, 3)
+        assert.isTrue(file.scores.rows.every(({ values }) => values.length === 3))
+
+        const again = yield* score("revert")
+        assert.include(again.out, "2 hits, 0 runs")
+        yield* score("magnitude")
+        const compared = yield* hila(
+          "scores",
+          "compare",
+          path("revert.json"),
+          path("magnitude.json"),
+          "--json",
+        )
+        const measured: ReadonlyArray<{ name: string; units: number; spearman: number }> = JSON.parse(
+          compared.out,
+        )
+        assert.deepStrictEqual(
+          measured.map(({ name, units }) => [name, units]),
+          [
+            ["all units", 20],
+            ["heads", 16],
+            ["MLPs", 4],
+          ],
+        )
+        assert.isTrue(measured.every(({ spearman }) => spearman >= -1 && spearman <= 1))
+        const shown = yield* hila("scores", "show", path("magnitude.json"))
+        assert.match(shown.out, /20 units by magnitude/)
+      }).pipe(Effect.scoped),
+    120_000,
+  )
+
+  it.effect.each([
+    ["no golden data", "", /importance: needs 2 golden examples or more/],
+    ["a prompt without an answer", '{"prompt":"Q: 1+1\\nA:"}\n', /golden\.jsonl:1: .*response/],
+    ["a line that is no JSON", "not json\n", /golden\.jsonl:1: /],
+  ] as const)("answers %s with one line and exit 2", ([, text, says]) =>
+    Effect.gen(function* () {
+      const { hila, path, write } = yield* workbench
+      write("golden.jsonl", text)
+      const outcome = yield* hila(
+        ...["score", micro("base"), micro("math"), "--golden", path("golden.jsonl")],
+        ...["--out", path("scores.json"), "--store", path("store")],
+      )
+      assert.strictEqual(outcome.code, 2, outcome.err)
+      assert.match(outcome.err, says)
+      assert.match(outcome.err, /^hila: [^\n]+\n$/)
+      assert.isFalse(existsSync(path("scores.json")))
+    }).pipe(Effect.scoped),
+  )
+
+  it.effect("refuses to compare scores of different units", () =>
+    Effect.gen(function* () {
+      const { hila, path, write } = yield* workbench
+      write("golden.jsonl", golden)
+      for (const scheme of ["kvGroup", "queryHead"]) {
+        yield* hila(
+          ...["score", micro("base"), micro("math"), "--golden", path("golden.jsonl"), "--method", "layer"],
+          ...["--scheme", scheme, "--out", path(`${scheme}.json`), "--store", path("store")],
+        )
+      }
+      const outcome = yield* hila("scores", "compare", path("kvGroup.json"), path("queryHead.json"))
+      assert.strictEqual(outcome.code, 2)
+      assert.match(outcome.err, /20 units and .*queryHead\.json 52, of which 4 are the same/)
+    }).pipe(Effect.scoped),
+  )
+})
