@@ -1,5 +1,6 @@
 /** Merges fine-tuned checkpoints by arithmetic on their weights. */
 export * as Density from "./Density.ts"
+export * as Engine from "./engine/Engine.ts"
 export * as Mask from "./Mask.ts"
 export * as UnitWeights from "./UnitWeights.ts"
 export * as Stages from "./stages.ts"

@@ -62,8 +62,8 @@ export const write = Effect.fnUntraced(function* <E, R>(
   )
 })
 
-/** The header's bytes, with the length before them, and where each tensor will lie. */
-const layout = Effect.fnUntraced(function* (
+/** The bytes a file begins with, its length and header, and where each tensor lies, in the order of the data. */
+export const layout = Effect.fnUntraced(function* (
   file: string,
   { metadata, tensors }: Pick<Options<never, never>, "metadata" | "tensors">,
 ) {

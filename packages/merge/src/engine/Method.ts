@@ -29,7 +29,7 @@ export interface Task<P = unknown> {
   readonly units?: ReadonlyArray<UnitSpan>
 }
 
-/** Rows (axis 0) or columns (axis 1) `[start, end)` of the tensor, with a coefficient for each model. */
+/** Rows (axis 0) or columns (axis 1) `[start, end)` with a coefficient for each model; of a vector, elements. */
 export interface UnitSpan {
   readonly axis: 0 | 1
   readonly start: number
@@ -55,12 +55,14 @@ export interface Block {
   readonly models: ReadonlyArray<Float32Array> // [rows, columns] each
   /** Further tensors of the same shape that the task names (statistics). */
   readonly extras: ReadonlyArray<Float32Array> // [rows, columns] each
-  /** A bit mask per model, where the task has one; else empty. Whole rows. */
+  /** A bit mask per model, where the task has one; one byte per element for a vector. See `TaskVector`. */
   readonly masks: ReadonlyArray<Uint8Array | undefined> // [rows, ceil(columns / 8)] each
   /** Where `combine` writes its result; all zero at first. */
   readonly out: Float32Array // [rows, columns]
   /** Memory for `length` f32 values of any content (default: the block's size), until the block is done. */
   readonly temporary: (length?: number) => Float32Array
+  /** Memory for values of the block's size, all zero. */
+  readonly zeros: () => Float32Array
 }
 
 /** What the blocks of a pass add to. */

@@ -11,8 +11,12 @@ export const of = (kernels: Kernels, block: Block, task: Task, model: number): F
   const delta = block.models[model]!
   kernels.subtract(delta, delta, block.base)
   const mask = block.masks[model]
-  if (mask !== undefined) kernels.keepBits(delta, mask, block.columns)
-  for (const span of task.units ?? []) scaleSpan(kernels, block, delta, span, span.weights[model]!)
+  // A vector's mask has one byte for each element.
+  if (mask !== undefined) kernels.keepBits(delta, mask, mask.length === delta.length ? 1 : block.columns)
+  for (const span of task.units ?? []) {
+    const columns = span.axis === 1 || task.shape.length < 2
+    scaleSpan(kernels, block, delta, { ...span, axis: columns ? 1 : 0 }, span.weights[model]!)
+  }
   return delta
 }
 

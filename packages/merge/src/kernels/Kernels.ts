@@ -49,6 +49,9 @@ export interface Kernels {
    */
   readonly dropLargest: (values: Float32Array, threshold: number, ties: number) => number
 
+  /** Sets to 0 every value where `kept` is 0. */
+  readonly keepWhere: (values: Float32Array, kept: Float32Array) => void
+
   /**
    * Sign election, after the votes are summed. Where `values` has the sign of `votes` (a vote of 0 is positive; a value
    * of 0 agrees with none): `sum += factor · values` and `divisor += weight`.

@@ -42,3 +42,16 @@ export const bits24 = (k: number, l: number, low: number): number => {
   y = Math.imul((y + l) | 0, 0x846ca68b)
   return (y ^ (y >>> 16)) >>> 8
 }
+
+/** Elements from `start` in runs whose indices have one upper half: places `first…` of the run, lower halves `low…`. */
+export const runs = (start: number, length: number) => {
+  const found: Array<{ first: number; length: number; high: number; low: number }> = []
+  for (let first = 0; first < length;) {
+    const high = Math.floor((start + first) / 2 ** 32)
+    const low = start + first - high * 2 ** 32
+    const part = Math.min(length - first, 2 ** 32 - low)
+    found.push({ first, length: part, high, low })
+    first += part
+  }
+  return found
+}

@@ -116,6 +116,10 @@ const keepLargest: Kernels["keepLargest"] = (values, threshold, ties) => select(
 const dropLargest: Kernels["dropLargest"] = (values, threshold, ties) =>
   select(values, threshold, ties, false)
 
+const keepWhere: Kernels["keepWhere"] = (values, kept) => {
+  for (let i = 0; i < values.length; i++) if (kept[i] === 0) values[i] = 0
+}
+
 const addAgreeing: Kernels["addAgreeing"] = (sum, divisor, values, votes, factor, weight) => {
   const [f, w] = [round(factor), round(weight)]
   for (let i = 0; i < sum.length; i++) {
@@ -145,15 +149,11 @@ const keepRandomEach: Kernels["keepRandomEach"] = (values, probabilities, key, s
 }
 
 const drop = (values: Float32Array, key: number, start: number, least: (index: number) => number) => {
-  let high = -1
-  let [k, l] = [0, 0]
-  for (let i = 0; i < values.length; i++) {
-    const upper = Math.floor((start + i) / 2 ** 32)
-    if (upper !== high) {
-      high = upper
-      ;[k, l] = Random.lanes(key, high)
+  for (const { first, high, length, low } of Random.runs(start, values.length)) {
+    const [k, l] = Random.lanes(key, high)
+    for (let i = 0; i < length; i++) {
+      if (!(Random.bits24(k, l, low + i) < least(first + i))) values[first + i] = 0
     }
-    if (!(Random.bits24(k, l, start + i - high * 2 ** 32) < least(i))) values[i] = 0
   }
 }
 
@@ -206,6 +206,7 @@ export const kernels: Kernels = {
   countLow,
   keepLargest,
   dropLargest,
+  keepWhere,
   addAgreeing,
   divideNonzero,
   divideFloored,

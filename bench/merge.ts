@@ -1,0 +1,150 @@
+/**
+ * How fast merging is, against copying: `npm run bench:merge -- [--params 1.24B] [--dir <scratch>] [--only ties,linear]`.
+ *
+ * Makes a base and three checkpoints of the Llama shape in a scratch directory, merges them by each method in a process
+ * of its own, and prints seconds, the bytes read and written per second, peak resident memory, and the ratio to plain
+ * copying: every input read once, one output written and synced, no reflink. The inputs were written just before, so
+ * they are in the page cache as far as memory goes. Everything is removed at the end.
+ */
+import { fork } from "node:child_process"
+import { mkdir, mkdtemp, open, rm, statfs } from "node:fs/promises"
+import { availableParallelism, freemem, tmpdir, totalmem } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { type Shape, shapeOf, writeModels } from "./merge/models.ts"
+
+const { values: args } = parseArgs({
+  options: {
+    params: { type: "string", default: "1.24B" },
+    dir: { type: "string", default: tmpdir() },
+    only: { type: "string" },
+    threads: { type: "string" },
+    keep: { type: "boolean", default: false },
+  },
+})
+
+const methods = ["linear", "task_arithmetic", "ties", "dare_ties", "della", "sce", "slerp"]
+const GB = 1e9
+
+interface Report {
+  readonly seconds: number
+  readonly bytes: number
+  readonly peak: number
+}
+
+/** A merge in a process of its own: the time from its start to its end, and the most memory it had. */
+const measure = (method: string, directory: string) =>
+  new Promise<Report>((resolve, reject) => {
+    const begin = performance.now()
+    const child = fork(fileURLToPath(new URL("merge/once.ts", import.meta.url)), [
+      method,
+      directory,
+      args.threads ?? "",
+    ])
+    let told: Pick<Report, "bytes" | "peak"> | undefined
+    child.on("message", (message) => {
+      told = message as Pick<Report, "bytes" | "peak">
+    })
+    child.on("exit", (code) => {
+      const seconds = (performance.now() - begin) / 1000
+      if (code === 0 && told !== undefined) resolve({ seconds, ...told })
+      else reject(new Error(`${method} ended with ${code}`))
+    })
+  })
+
+/** Reads every input and writes one of them again, in pieces of 8 MiB; the next piece is read while one is written. */
+const copy = async (inputs: ReadonlyArray<string>, output: string): Promise<Report> => {
+  const begin = performance.now()
+  const out = await open(output, "wx")
+  let bytes = 0
+  let writing: Promise<unknown> = Promise.resolve()
+  const buffers = [Buffer.alloc(8 << 20), Buffer.alloc(8 << 20)]
+  for (const [index, input] of inputs.entries()) {
+    const file = await open(input, "r")
+    for (let turn = 0; ; turn++) {
+      const buffer = buffers[turn % 2]!
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, null)
+      if (bytesRead === 0) break
+      bytes += bytesRead
+      if (index > 0) continue
+      await writing
+      writing = out.write(buffer, 0, bytesRead)
+      bytes += bytesRead
+    }
+    await writing
+    await file.close()
+  }
+  await out.sync()
+  await out.close()
+  return { seconds: (performance.now() - begin) / 1000, bytes, peak: 0 }
+}
+
+const row = (name: string, { bytes, peak, seconds }: Report, copying: number) => {
+  const rate = bytes / GB / seconds
+  const memory = peak === 0 ? "" : `${(peak / 2 ** 20).toFixed(0)} MiB`
+  const cells = [seconds.toFixed(1), rate.toFixed(2), memory, (seconds / copying).toFixed(2)]
+  process.stdout.write(`${name.padEnd(22)}${cells.map((cell) => cell.padStart(11)).join("")}\n`)
+}
+
+const gigabytes = (bytes: number) => `${(bytes / GB).toFixed(1)} GB`
+
+/** Merges of one shape by some methods. */
+const series = async (directory: string, shape: Shape, wanted: ReadonlyArray<string>, suffix = "") => {
+  const begin = performance.now()
+  const models = await writeModels(directory, shape)
+  const seconds = ((performance.now() - begin) / 1000).toFixed(0)
+  process.stdout.write(
+    `base + 3 checkpoints of ${(shape.parameters / 1e9).toFixed(2)} B parameters, bf16, made in ${seconds} s\n`,
+  )
+  process.stdout.write(
+    `${"".padEnd(22)}${["seconds", "GB/s", "peak RSS", "× copying"].map((cell) => cell.padStart(11)).join("")}\n`,
+  )
+  const copied = join(directory, "copy.bin")
+  const files = models.map((model) => join(model, "model.safetensors"))
+  await copy(files, copied) // the first time brings everything into the page cache
+  await rm(copied)
+  const copying = await copy(files, copied)
+  await rm(copied)
+  row(`copying${suffix}`, copying, copying.seconds)
+  for (const method of wanted) {
+    row(`${method}${suffix}`, await measure(method, directory), copying.seconds)
+    await rm(join(directory, "merged"), { recursive: true })
+  }
+}
+
+const main = async () => {
+  const shape = shapeOf(args.params)
+  const wanted = args.only?.split(",") ?? methods
+  await mkdir(args.dir, { recursive: true })
+  const directory = await mkdtemp(join(args.dir, "hila-bench-merge-"))
+  process.once("SIGINT", () => void rm(directory, { recursive: true }).then(() => process.exit(130)))
+  try {
+    const { bavail, bsize } = await statfs(directory)
+    const free = bavail * bsize
+    process.stdout.write(
+      `${availableParallelism()} processors, ${gigabytes(totalmem())} of memory (${gigabytes(freemem())} free), ${gigabytes(free)} of disk free\n`,
+    )
+    const need = 5.5 * 2 * shape.parameters
+    if (free < need) {
+      process.stdout.write(
+        `skipped: needs ${gigabytes(need)} of free disk in ${directory}; choose another --dir\n`,
+      )
+      return
+    }
+    await series(join(directory, "one"), shape, wanted)
+    await rm(join(directory, "one"), { recursive: true })
+    if (args.only !== undefined) return
+    const deep = shapeOf(args.params, 4)
+    if (free < 60 * GB || free < 5.5 * 2 * deep.parameters) {
+      process.stdout.write("four times the depth: skipped, needs 60 GB of free disk\n")
+      return
+    }
+    process.stdout.write("\nfour times the depth:\n")
+    await series(join(directory, "four"), deep, ["linear", "ties"], " (4 × deep)")
+  } finally {
+    if (!args.keep) await rm(directory, { recursive: true, force: true })
+  }
+}
+
+await main()

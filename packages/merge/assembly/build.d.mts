@@ -1,0 +1,2 @@
+/** Compiles assembly/kernels.as. */
+export declare const compile: () => Promise<Uint8Array>

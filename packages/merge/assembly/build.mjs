@@ -1,0 +1,48 @@
+/**
+ * Compiles assembly/kernels.as to WebAssembly and writes it, as text in base64, to src/kernels/wasmBytes.ts.
+ *
+ * The result is committed, so that nothing stands between `npm ci` and the first run; a test compares it with a fresh
+ * compile. Run `node packages/merge/assembly/build.mjs` after a change.
+ */
+import { readFile, writeFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
+import { main } from "assemblyscript/asc"
+
+const source = new URL("kernels.as", import.meta.url)
+const target = new URL("../src/kernels/wasmBytes.ts", import.meta.url)
+
+const flags = [
+  "--optimizeLevel=3",
+  "--shrinkLevel=0",
+  "--converge",
+  "--noAssert",
+  "--runtime=stub",
+  "--enable=simd,threads",
+  "--importMemory",
+  "--sharedMemory",
+  "--initialMemory=1",
+  "--maximumMemory=65536",
+  "--use=abort=",
+]
+
+/** The compiled module. */
+export const compile = async () => {
+  const text = await readFile(source, "utf8")
+  let bytes
+  const { error } = await main(["kernels.ts", "--outFile=kernels.wasm", ...flags], {
+    readFile: (name) => (name === "kernels.ts" ? text : null),
+    writeFile: (_name, contents) => {
+      bytes = contents
+    },
+    listFiles: () => [],
+  })
+  if (error !== null || bytes === undefined) throw new Error("kernels.as does not compile; run asc on it to see why", { cause: error })
+  return bytes
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const bytes = await compile()
+  const header = "/** assembly/kernels.as, compiled by assembly/build.mjs: WebAssembly in base64. */\n"
+  await writeFile(target, `${header}export const base64 =\n  "${Buffer.from(bytes).toString("base64")}"\n`)
+  process.stdout.write(`${fileURLToPath(target)}: ${bytes.length} bytes of WebAssembly\n`)
+}
