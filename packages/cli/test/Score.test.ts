@@ -24,8 +24,19 @@ describe("hila score", () => {
         write("golden.jsonl", golden)
         const score = (method: string) =>
           hila(
-            ...["score", micro("base"), micro("math"), "--golden", path("golden.jsonl"), "--method", method],
-            ...["--out", path(`${method}.json`), "--svg", path(`${method}.svg`), "--store", path("store")],
+            "score",
+            micro("base"),
+            micro("math"),
+            "--golden",
+            path("golden.jsonl"),
+            "--method",
+            method,
+            "--out",
+            path(`${method}.json`),
+            "--svg",
+            path(`${method}.svg`),
+            "--store",
+            path("store"),
           )
         const first = yield* score("revert")
         assert.strictEqual(first.err, "")
@@ -74,8 +85,15 @@ describe("hila score", () => {
       const { hila, path, write } = yield* workbench
       write("golden.jsonl", text)
       const outcome = yield* hila(
-        ...["score", micro("base"), micro("math"), "--golden", path("golden.jsonl")],
-        ...["--out", path("scores.json"), "--store", path("store")],
+        "score",
+        micro("base"),
+        micro("math"),
+        "--golden",
+        path("golden.jsonl"),
+        "--out",
+        path("scores.json"),
+        "--store",
+        path("store"),
       )
       assert.strictEqual(outcome.code, 2, outcome.err)
       assert.match(outcome.err, says)
@@ -90,8 +108,19 @@ describe("hila score", () => {
       write("golden.jsonl", golden)
       for (const scheme of ["kvGroup", "queryHead"]) {
         yield* hila(
-          ...["score", micro("base"), micro("math"), "--golden", path("golden.jsonl"), "--method", "layer"],
-          ...["--scheme", scheme, "--out", path(`${scheme}.json`), "--store", path("store")],
+          "score",
+          micro("base"),
+          micro("math"),
+          "--golden",
+          path("golden.jsonl"),
+          "--method",
+          "layer",
+          "--scheme",
+          scheme,
+          "--out",
+          path(`${scheme}.json`),
+          "--store",
+          path("store"),
         )
       }
       const outcome = yield* hila("scores", "compare", path("kvGroup.json"), path("queryHead.json"))
