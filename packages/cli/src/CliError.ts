@@ -25,6 +25,17 @@ export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
   }
 }
 
+/** A checkpoint with something odd about it, where nothing may be. */
+export class OddError extends Schema.TaggedError<OddError>()("OddError", {
+  model: Schema.String,
+  problem: Schema.String,
+}) {
+  readonly blame = "input"
+  override get message() {
+    return `${this.model}: ${this.problem}`
+  }
+}
+
 /** A stage's own error, with the title of the stage in front. */
 export class StageError extends Schema.TaggedError<StageError>()("StageError", {
   node: Schema.String,

@@ -11,6 +11,7 @@ import { chosen, debug, jobs, json, open, pipeline, planOf, set, store, strict }
 import { StageError, UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
 import * as EvalCommands from "./EvalCommands.ts"
+import * as MergeCommands from "./MergeCommands.ts"
 import * as Outputs from "./Outputs.ts"
 import * as ScoreCommands from "./ScoreCommands.ts"
 import * as Stores from "./Stores.ts"
@@ -154,6 +155,11 @@ export const hila = Command.make("hila").pipe(
     plan,
     explain,
     graph,
+    MergeCommands.merge,
+    MergeCommands.planMerge,
+    MergeCommands.inspect,
+    MergeCommands.compare,
+    MergeCommands.extractLora,
     EvalCommands.evaluate,
     EvalCommands.tasks,
     ScoreCommands.score,

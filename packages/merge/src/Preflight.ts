@@ -98,7 +98,7 @@ const embeddings: ReadonlyArray<string> = [
 ]
 
 /** A checkpoint's tensor names without a stored head that is the embedding by the model's own config. */
-const tensorNames = ({ config, tensors }: Checkpoint.Checkpoint): ReadonlyArray<string> => {
+export const tensorNames = ({ config, tensors }: Checkpoint.Checkpoint): ReadonlyArray<string> => {
   const names = [...tensors.keys()]
   const tied =
     config["tie_word_embeddings"] === true &&

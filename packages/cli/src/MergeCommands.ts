@@ -1,0 +1,130 @@
+/**
+ * `hila merge`, `plan-merge`, `inspect`, `compare` and `extract-lora`: their arguments, flags and help.
+ *
+ * What they do lies in `MergeRuns`, which is loaded when one of them is called: a pipeline's start-up does not pay for it.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { debug, json } from "./Arguments.ts"
+
+const runs = Effect.promise(() => import("./MergeRuns.ts"))
+
+const recipe = Argument.String("recipe.yml").pipe(
+  Argument.withDescription(
+    "A recipe; its paths start from its own directory, else from the working directory",
+  ),
+)
+const checkpoint = (name: string, description: string) =>
+  Argument.String(name).pipe(Argument.withDescription(description))
+
+const threads = Flag.Int("threads").pipe(
+  Flag.withMetavar("n"),
+  Flag.withDescription("Threads that compute; by default one per processor, none for small models"),
+  Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+  Flag.optional,
+)
+
+/** `hila merge`. */
+export const merge = Command.make(
+  "merge",
+  {
+    recipe: Argument.optional(recipe),
+    directory: Argument.String("output").pipe(
+      Argument.withDescription("A new or empty directory for the merged checkpoint"),
+      Argument.optional,
+    ),
+    threads,
+    shard: Flag.String("shard-size").pipe(
+      Flag.withMetavar("5GB"),
+      Flag.withDescription("Bytes of weights per file (kB, MB, GB); one file by default"),
+      Flag.optional,
+    ),
+    skipDigests: Flag.Boolean("skip-digests").pipe(
+      Flag.withDescription(
+        "Leaves the sha256 of the inputs out of the card, and with it one reading of them",
+      ),
+      Flag.withDefault(false),
+    ),
+    schema: Flag.Boolean("schema").pipe(
+      Flag.withDescription("Prints the JSON Schema of recipes, for editors"),
+      Flag.withDefault(false),
+    ),
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ merge }) => merge(given)),
+).pipe(
+  Command.withDescription(
+    "Merges models by a recipe: checks everything first, streams, checks what it wrote",
+  ),
+  Command.withExamples([
+    { command: "hila merge recipe.yml merged", description: "Merge into the directory merged" },
+    { command: "hila merge --schema > recipe.schema.json", description: "For completion in an editor" },
+  ]),
+)
+
+/** `hila plan-merge`. */
+export const planMerge = Command.make("plan-merge", { recipe, threads, json, debug }, (given) =>
+  Effect.flatMap(runs, ({ planMerge }) => planMerge(given)),
+).pipe(
+  Command.withDescription(
+    "Says what a merge would do, need and depart from; reads no weight and writes nothing",
+  ),
+  Command.withExamples([{ command: "hila plan-merge recipe.yml", description: "The pre-flight table" }]),
+)
+
+/** `hila inspect`. */
+export const inspect = Command.make(
+  "inspect",
+  {
+    model: checkpoint("model", "A checkpoint's directory"),
+    strict: Flag.Boolean("strict").pipe(
+      Flag.withDescription("Looks at every weight, and fails if anything is odd"),
+      Flag.withDefault(false),
+    ),
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ inspect }) => inspect(given)),
+).pipe(
+  Command.withDescription(
+    "Says what a checkpoint is: tensors, dtypes, parameters by part, vocabulary, oddities",
+  ),
+)
+
+/** `hila compare`. */
+export const compare = Command.make(
+  "compare",
+  {
+    first: checkpoint("a", "A checkpoint's directory"),
+    second: checkpoint("b", "Another with the same tensors"),
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ compare }) => compare(given)),
+).pipe(Command.withDescription("Says how far two checkpoints are apart: per tensor, by layer and by unit"))
+
+/** `hila extract-lora`. */
+export const extractLora = Command.make(
+  "extract-lora",
+  {
+    base: checkpoint("base", "The base model's directory"),
+    model: checkpoint("model", "The fine-tuned model's directory"),
+    directory: Argument.String("output").pipe(Argument.withDescription("A new directory for the adapter")),
+    rank: Flag.Int("rank").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("Greatest rank of each layer's difference; 16 by default"),
+      Flag.withDefault(16),
+    ),
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ extractLora }) => extractLora(given)),
+).pipe(
+  Command.withDescription(
+    "Writes the difference of a model to its base as a LoRA adapter, and says what it loses",
+  ),
+)

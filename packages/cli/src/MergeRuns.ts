@@ -1,0 +1,118 @@
+/** What `hila merge`, `plan-merge`, `inspect`, `compare` and `extract-lora` do. */
+import * as Recipe from "@hila/merge/Recipe"
+import * as Tools from "@hila/merge/Tools"
+import { Checkpoint } from "@hila/model"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { OddError, UsageError } from "./CliError.ts"
+
+const units: Readonly<Record<string, number>> = { "": 1, K: 1e3, M: 1e6, G: 1e9 }
+
+/** A number of bytes such as 5GB. */
+const bytesOf = (text: string) => {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([kKmMgG]?)[bB]?$/.exec(text) ?? []
+  const bytes = Math.floor(Number(number) * (units[(unit ?? "").toUpperCase()] ?? 1))
+  return bytes > 0
+    ? Effect.succeed(bytes)
+    : Effect.fail(new UsageError({ problem: `--shard-size ${text}: expected a number of bytes such as 5GB` }))
+}
+
+const print = (asJson: boolean, value: unknown, text: () => string) =>
+  Console.log(asJson ? JSON.stringify(value) : text())
+
+/** Merges, or prints the schema. */
+export const merge = Effect.fnUntraced(function* (given: {
+  readonly recipe: Option.Option<string>
+  readonly directory: Option.Option<string>
+  readonly threads: Option.Option<number>
+  readonly shard: Option.Option<string>
+  readonly skipDigests: boolean
+  readonly schema: boolean
+  readonly json: boolean
+}) {
+  if (given.schema) return yield* Console.log(JSON.stringify(Recipe.jsonSchema(), null, 2))
+  if (Option.isNone(given.recipe))
+    return yield* new UsageError({ problem: "name a recipe: hila merge recipe.yml output" })
+  if (Option.isNone(given.directory)) {
+    return yield* new UsageError({
+      problem: `name a directory for the result: hila merge ${given.recipe.value} output`,
+    })
+  }
+  const shardBytes = Option.isNone(given.shard) ? undefined : yield* bytesOf(given.shard.value)
+  const started = Date.now()
+  const directory = given.directory.value
+  const merged = yield* Recipe.mergeRecipe(given.recipe.value, directory, {
+    threads: Option.getOrUndefined(given.threads),
+    shardBytes,
+    digests: !given.skipDigests,
+    onReport: (report) => {
+      if (!given.json) process.stdout.write(`${Recipe.Report.render(report)}\n`)
+    },
+  })
+  const seconds = (Date.now() - started) / 1000
+  yield* print(
+    given.json,
+    { directory, tensors: merged.tensors.size, parameters: Checkpoint.parameterCount(merged), seconds },
+    () => `wrote ${directory}: ${merged.tensors.size} tensors in ${seconds.toFixed(1)} s`,
+  )
+})
+
+/** Pre-flight only. */
+export const planMerge = Effect.fnUntraced(function* (given: {
+  readonly recipe: string
+  readonly threads: Option.Option<number>
+  readonly json: boolean
+}) {
+  const prepared = yield* Recipe.Prepared.fromFile(given.recipe)
+  const report = Recipe.reportOf(prepared, { threads: Option.getOrUndefined(given.threads) })
+  yield* print(given.json, report, () => Recipe.Report.render(report))
+})
+
+/** Inspects a checkpoint. */
+export const inspect = Effect.fnUntraced(function* (given: {
+  readonly model: string
+  readonly strict: boolean
+  readonly json: boolean
+}) {
+  const found = yield* Tools.Inspect.inspect(yield* Checkpoint.open(given.model), { values: given.strict })
+  yield* print(given.json, found, () => Tools.Inspect.render(found))
+  const [first] = found.oddities
+  if (given.strict && first !== undefined) {
+    const more = found.oddities.length === 1 ? "" : ` (and ${found.oddities.length - 1} more)`
+    return yield* new OddError({ model: given.model, problem: `${first}${more}` })
+  }
+})
+
+/** Compares two checkpoints. */
+export const compare = Effect.fnUntraced(function* (given: {
+  readonly first: string
+  readonly second: string
+  readonly json: boolean
+}) {
+  const [a, b] = [yield* Checkpoint.open(given.first), yield* Checkpoint.open(given.second)]
+  const comparison = yield* Tools.Compare.compare(a, b)
+  yield* print(given.json, comparison, () => Tools.Compare.render(comparison))
+})
+
+/** Extracts an adapter. */
+export const extractLora = Effect.fnUntraced(function* (given: {
+  readonly base: string
+  readonly model: string
+  readonly directory: string
+  readonly rank: number
+  readonly json: boolean
+}) {
+  const [base, model] = [yield* Checkpoint.open(given.base), yield* Checkpoint.open(given.model)]
+  const { layers, leftOut } = yield* Tools.extractLora(base, model, given.rank, given.directory)
+  yield* print(given.json, { layers, leftOut }, () =>
+    [
+      Recipe.Report.table([
+        ["layer", "rank", "error"],
+        ...layers.map(({ error, rank, tensor }) => [tensor, String(rank), error.toFixed(4)]),
+      ]),
+      ...(leftOut.length === 0 ? [] : [`left out, though they differ: ${leftOut.join(", ")}`]),
+      `wrote ${given.directory}; error is what the rank loses of each difference, 0 to 1`,
+    ].join("\n"),
+  )
+})

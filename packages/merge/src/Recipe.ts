@@ -1,0 +1,9 @@
+/**
+ * Merging by recipe, the YAML of the existing merge tool and more: `@hila/merge/Recipe`.
+ *
+ * Apart from the index because it loads every method and a YAML reader, which pipelines need not.
+ */
+export * as Prepared from "./preflight/Prepared.ts"
+export * as Report from "./preflight/Report.ts"
+export { mergePrepared, mergeRecipe, type Options, type RecipeMergeError, reportOf } from "./recipe/Merge.ts"
+export { jsonSchema } from "./recipe/RecipeSchema.ts"

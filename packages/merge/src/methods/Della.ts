@@ -1,0 +1,21 @@
+/**
+ * DELLA: drop elements at random by rank (see `RankedDrop`), elect a sign in each position, average what agrees.
+ *
+ * Source: Deep et al. 2024 (arXiv 2406.11617), sections 3.1–3.3. Defaults: density 1, epsilon 0.15, normalize true, λ 1,
+ * rescale on.
+ */
+import { type Definition, untyped } from "./Definition.ts"
+import * as RankedDrop from "./RankedDrop.ts"
+import * as Sum from "./Sum.ts"
+
+export const method = RankedDrop.make("della", import.meta.url, Sum.elected)
+
+export const definition: Definition = {
+  parameters: RankedDrop.parameters(true),
+  base: "required",
+  models: [1, Infinity],
+  taskVectors: true,
+  random: true,
+  method: () => untyped(method),
+  refuse: RankedDrop.refuse,
+}

@@ -1,0 +1,44 @@
+/**
+ * NearSwap: takes over the other model's weights where they are near the base's.
+ *
+ *     w = clamp(t / max(|W_0 − W_1|, 1e-6), 0, 1),   W = w W_1 + (1 − w) W_0
+ *
+ * Source: the existing tool's method of that name. `t` has no default.
+ */
+import { elementwise } from "../engine/Method.ts"
+import { type Definition, untyped } from "./Definition.ts"
+
+interface Params {
+  readonly t: number
+}
+
+export const method = elementwise<Params>({
+  name: "nearswap",
+  module: import.meta.url,
+  combine: (_, { base, models, out }, { params }) => {
+    const other = models[0]!
+    const t = Math.fround(params.t)
+    const least = Math.fround(1e-6)
+    for (let i = 0; i < out.length; i++) {
+      const distance = Math.abs(Math.fround(base[i]! - other[i]!))
+      // A distance that is no number stays one: the result is refused, not hidden.
+      const share = Math.fround(t / (distance < least ? least : distance))
+      const w = share > 1 ? 1 : share < 0 ? 0 : share
+      out[i] = Math.fround(w * other[i]!) + Math.fround(Math.fround(1 - w) * base[i]!)
+    }
+  },
+})
+
+export const definition: Definition = {
+  parameters: {
+    t: {
+      level: "merge",
+      kind: "number",
+      description: "distance up to which the other model's weight is taken",
+    },
+  },
+  base: "required",
+  models: [1, 1],
+  taskVectors: false,
+  method: () => untyped(method),
+}

@@ -1,0 +1,43 @@
+/**
+ * RAM: elements that one model changed are taken over, those that several changed are averaged.
+ *
+ *     a_t = [|δ_t| > ε],   W = W_0 + Σ_t a_t δ_t / max(Σ_t a_t, 1)
+ *
+ * Source: arXiv 2601.13572. Default: epsilon 1e-5, an absolute difference.
+ */
+import { elementwise } from "../engine/Method.ts"
+import * as TaskVector from "../engine/TaskVector.ts"
+import { type Definition, untyped } from "./Definition.ts"
+import { epsilon, isActive } from "./Active.ts"
+
+interface Params {
+  readonly epsilon: number
+}
+
+export const method = elementwise<Params>({
+  name: "ram",
+  module: import.meta.url,
+  combine: (kernels, block, task) => {
+    const deltas = TaskVector.all(kernels, block, task)
+    const { base, out } = block
+    const least = Math.fround(task.params.epsilon)
+    for (let i = 0; i < out.length; i++) {
+      let [sum, active] = [0, 0]
+      for (const delta of deltas) {
+        if (!isActive(delta[i]!, least)) continue
+        sum = Math.fround(sum + delta[i]!)
+        active += 1
+      }
+      out[i] = active > 1 ? sum / active : sum
+    }
+    kernels.applyTo(out, base, 1)
+  },
+})
+
+export const definition: Definition = {
+  parameters: { epsilon },
+  base: "required",
+  models: [1, Infinity],
+  taskVectors: true,
+  method: () => untyped(method),
+}

@@ -1,0 +1,83 @@
+/**
+ * RAM+ (tensor level): as RAM, but what a model alone changed is scaled up by how much of its change is shared.
+ *
+ *     λ_t = 1 + r · min(shared_t / unique_t, α),  counted in each tensor;   δ_t counts λ_t-fold where only t changed
+ *
+ * Source: arXiv 2601.13572. Defaults: r 0.1, alpha 0.2, epsilon 1e-5. A model that changed nothing alone has λ_t = 1 + r α
+ * where it shares something and 1 where it does not.
+ */
+import type { Method } from "../engine/Method.ts"
+import * as TaskVector from "../engine/TaskVector.ts"
+import { type Definition, untyped } from "./Definition.ts"
+import { epsilon, isActive } from "./Active.ts"
+
+interface Params {
+  readonly r: number
+  readonly alpha: number
+  readonly epsilon: number
+}
+
+export const method: Method<Params, ReadonlyArray<number>> = {
+  name: "ramplus_tl",
+  module: import.meta.url,
+  start: () => [],
+  passes: ({ models, params }) => [
+    {
+      counts: 2 * models,
+      reduce: (kernels, block, task, _, { counts }) => {
+        const deltas = TaskVector.all(kernels, block, task)
+        const least = Math.fround(params.epsilon)
+        for (let i = 0; i < block.out.length; i++) {
+          let active = 0
+          for (const delta of deltas) if (isActive(delta[i]!, least)) active += 1
+          for (const [model, delta] of deltas.entries()) {
+            if (!isActive(delta[i]!, least)) continue
+            const at = 2 * model + (active > 1 ? 0 : 1)
+            counts[at] = counts[at]! + 1
+          }
+        }
+      },
+      close: (_, { counts }) =>
+        Array.from({ length: models }, (__, model) => {
+          const [common, alone] = [counts[2 * model]!, counts[2 * model + 1]!]
+          const ratio = common === 0 ? 0 : common / alone
+          return Math.fround(1 + params.r * Math.min(Math.max(ratio, 0), params.alpha))
+        }),
+    },
+  ],
+  carry: () => undefined,
+  combine: (kernels, block, task, factors) => {
+    const deltas = TaskVector.all(kernels, block, task)
+    const { base, out } = block
+    const least = Math.fround(task.params.epsilon)
+    for (let i = 0; i < out.length; i++) {
+      let [sum, active, alone] = [0, 0, 0]
+      for (const [model, delta] of deltas.entries()) {
+        if (!isActive(delta[i]!, least)) continue
+        sum = Math.fround(sum + delta[i]!)
+        alone = factors[model]!
+        active += 1
+      }
+      out[i] = active > 1 ? sum / active : alone * sum
+    }
+    kernels.applyTo(out, base, 1)
+  },
+}
+
+export const definition: Definition = {
+  parameters: {
+    r: { level: "merge", kind: "number", default: 0.1, description: "strength of the scaling" },
+    alpha: {
+      level: "merge",
+      kind: "number",
+      default: 0.2,
+      range: [0, Infinity],
+      description: "greatest ratio of shared to unique changes that counts",
+    },
+    epsilon,
+  },
+  base: "required",
+  models: [1, Infinity],
+  taskVectors: true,
+  method: () => untyped(method),
+}

@@ -1,0 +1,72 @@
+/**
+ * What DARE's two forms share: dropping elements at random with one probability per model, and scaling up the rest.
+ *
+ * Element i of model t is kept where a random number keyed by (seed, t, tensor, i) is below the density, so the result
+ * depends on no order of work. A density of 1 drops nothing and draws nothing.
+ */
+import type { Block, Method, Task } from "../engine/Method.ts"
+import * as TaskVector from "../engine/TaskVector.ts"
+import type { Kernels } from "../kernels/Kernels.ts"
+import * as Random from "../kernels/Random.ts"
+import type { Parameter } from "./Definition.ts"
+import * as shared from "./parameters.ts"
+import * as Rescale from "./Rescale.ts"
+import type * as Sum from "./Sum.ts"
+
+export interface Params extends Sum.ElectParams {
+  readonly density: ReadonlyArray<number>
+  readonly rescale: "none" | "l1" | "probability"
+  readonly seed: number
+}
+
+export type State = Rescale.State
+
+const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32Array, model: number) => {
+  const { density, seed } = task.params
+  const keep = density[model]!
+  if (keep < 1) kernels.keepRandom(delta, Random.key(seed, model, task.tensor), block.start, keep)
+}
+
+const factorOf = ({ density, rescale }: Params, { factors }: State, model: number): number => {
+  if (rescale === "l1") return factors[model] ?? 1
+  const keep = density[model]!
+  return rescale === "probability" && keep > 0 ? 1 / keep : 1
+}
+
+/** A method that drops, scales and sums. */
+export const make = (
+  name: string,
+  module: string,
+  sum: (kernels: Kernels, block: Block, deltas: ReadonlyArray<Float32Array>, params: Params) => void,
+): Method<Params, State> => ({
+  name,
+  module,
+  start: () => ({ factors: [] }),
+  passes: ({ models, params }) =>
+    params.rescale === "l1" && params.density.some((keep) => keep < 1) ? [Rescale.l1(models, thin)] : [],
+  carry: () => undefined,
+  combine: (kernels, block, task, state) => {
+    const deltas = TaskVector.all(kernels, block, task)
+    for (const [model, delta] of deltas.entries()) {
+      thin(kernels, block, task, delta, model)
+      const factor = factorOf(task.params, state, model)
+      if (factor !== 1) kernels.scale(delta, factor)
+    }
+    sum(kernels, block, deltas, task.params)
+  },
+})
+
+/** Their parameters, with or without sign election. */
+export const parameters = (elects: boolean): Readonly<Record<string, Parameter>> => ({
+  weight: shared.weight,
+  density: shared.density,
+  normalize: shared.normalize(false),
+  rescale: shared.rescale({ tool: "l1", paper: "probability" }, { tool: "l1", paper: "probability" }, [
+    "none",
+    "l1",
+    "probability",
+  ]),
+  lambda: shared.lambda,
+  ...(elects ? { elect: shared.elect } : {}),
+  int8_mask: shared.int8Mask,
+})

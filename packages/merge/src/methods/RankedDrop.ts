@@ -1,0 +1,96 @@
+/**
+ * What both forms of DELLA share: elements are dropped at random, small ones of a row more often than large ones.
+ *
+ *     u = rank of |δ| in its row, ascending, / (columns − 1)   (0.5 in a row of one)
+ *     p = density − ε + 2 ε u,   δ̂ = δ ⊙ Bernoulli(p) · r
+ *
+ * The existing tool chooses r so that the L1 norm of the tensor stays (`rescale: l1`); the paper divides each element
+ * by its own p (`rescale: probability`). A density of 1 drops nothing.
+ */
+import type { Block, Method, Task } from "../engine/Method.ts"
+import * as TaskVector from "../engine/TaskVector.ts"
+import type { Kernels } from "../kernels/Kernels.ts"
+import * as Random from "../kernels/Random.ts"
+import { type Definition, numbers, type Values } from "./Definition.ts"
+import * as shared from "./parameters.ts"
+import * as Rescale from "./Rescale.ts"
+import type * as Sum from "./Sum.ts"
+
+export interface Params extends Sum.ElectParams {
+  readonly density: ReadonlyArray<number>
+  readonly epsilon: ReadonlyArray<number>
+  readonly rescale: "none" | "l1" | "probability"
+  readonly seed: number
+}
+
+export type State = Rescale.State
+
+const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32Array, model: number) => {
+  const { density, epsilon, rescale, seed } = task.params
+  const [keep, spread] = [density[model]!, epsilon[model]!]
+  if (keep >= 1) return
+  const { columns, start } = block
+  const probabilities = block.temporary()
+  if (columns > 1) {
+    kernels.rankRows(probabilities, delta, columns, block.temporary(4 * columns + 6144))
+    kernels.affine(probabilities, (2 * spread) / (columns - 1), keep - spread)
+  } else probabilities.fill(keep)
+  kernels.keepRandomEach(delta, probabilities, Random.key(seed, model, task.tensor), start)
+  if (rescale === "probability") kernels.divideNonzero(delta, probabilities)
+}
+
+export const make = (
+  name: string,
+  module: string,
+  sum: (kernels: Kernels, block: Block, deltas: ReadonlyArray<Float32Array>, params: Params) => void,
+): Method<Params, State> => ({
+  name,
+  module,
+  block: "rows",
+  start: () => ({ factors: [] }),
+  passes: ({ models, params }) =>
+    params.rescale === "l1" && params.density.some((keep) => keep < 1) ? [Rescale.l1(models, thin)] : [],
+  carry: () => undefined,
+  combine: (kernels, block, task, state) => {
+    const deltas = TaskVector.all(kernels, block, task)
+    for (const [model, delta] of deltas.entries()) {
+      thin(kernels, block, task, delta, model)
+      const factor = state.factors[model] ?? 1
+      if (factor !== 1) kernels.scale(delta, factor)
+    }
+    sum(kernels, block, deltas, task.params)
+  },
+})
+
+/** Their parameters. */
+export const parameters = (elects: boolean): Definition["parameters"] => ({
+  weight: shared.weight,
+  density: shared.density,
+  epsilon: {
+    level: "model",
+    kind: "number",
+    default: 0.15,
+    range: [0, 1],
+    description: "half the difference between the probabilities of the largest and the smallest element",
+  },
+  normalize: shared.normalize(elects),
+  rescale: shared.rescale({ tool: "l1", paper: "probability" }, { tool: "l1", paper: "probability" }, [
+    "none",
+    "l1",
+    "probability",
+  ]),
+  lambda: shared.lambda,
+  ...(elects ? { elect: shared.elect } : {}),
+  int8_mask: shared.int8Mask,
+})
+
+/** Probabilities must be probabilities. */
+export const refuse = (values: Values): string | undefined => {
+  const epsilons = numbers(values, "epsilon")
+  const at = numbers(values, "density").findIndex(
+    (density, model) => density < 1 && !(density - epsilons[model]! > 0 && density + epsilons[model]! < 1),
+  )
+  return at === -1
+    ? undefined
+    : `density ${numbers(values, "density")[at]} ± epsilon ${epsilons[at]} of model ${at + 1} leaves the range of probabilities (0, 1); make epsilon smaller`
+}

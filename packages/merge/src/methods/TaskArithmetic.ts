@@ -1,0 +1,37 @@
+/**
+ * Task arithmetic: the base plus a multiple of the weighted sum of task vectors.
+ *
+ *     W = W_0 + λ Σ_t w_t (W_t − W_0)  (the sum divided by Σ_t w_t with `normalize`)
+ *
+ * Source: Ilharco et al. 2023 (arXiv 2212.04089), section 2. Defaults: λ 1, normalize false.
+ */
+import { elementwise } from "../engine/Method.ts"
+import * as TaskVector from "../engine/TaskVector.ts"
+import { type Definition, untyped } from "./Definition.ts"
+import * as shared from "./parameters.ts"
+import * as Sum from "./Sum.ts"
+
+export const method = elementwise<Sum.SumParams>({
+  name: "task_arithmetic",
+  module: import.meta.url,
+  combine: (kernels, block, task) =>
+    Sum.weighted(kernels, block, TaskVector.all(kernels, block, task), task.params),
+})
+
+export const definition: Definition = {
+  parameters: {
+    weight: shared.weight,
+    normalize: shared.normalize(false),
+    lambda: shared.lambda,
+    density: shared.unused(shared.density, "task arithmetic keeps every element; ties, dare or della do not"),
+    rescale: shared.unused(
+      shared.rescale("none", "l1", ["none", "l1", "probability"]),
+      "task arithmetic drops nothing that scaling could make up for",
+    ),
+    int8_mask: shared.int8Mask,
+  },
+  base: "required",
+  models: [1, Infinity],
+  taskVectors: true,
+  method: () => untyped(method),
+}

@@ -1,0 +1,103 @@
+/**
+ * What both forms of breadcrumbs share: of each task vector, the largest and the smallest elements are dropped.
+ *
+ *     kept: those of rank top + 1 … top + ⌊density · n⌋ by falling magnitude, top = min(⌊γ · n⌋, n − ⌊density · n⌋)
+ *
+ * Where ⌊γ · n⌋ is 0 the existing tool drops the whole task vector, which is a defect; here the window is as intended.
+ * As in the tool, a density of 1 keeps everything, whatever γ is.
+ */
+import type { Block, Method } from "../engine/Method.ts"
+import * as TaskVector from "../engine/TaskVector.ts"
+import type { Kernels } from "../kernels/Kernels.ts"
+import { elementsOf, numbers, type Definition, type Values } from "./Definition.ts"
+import * as Largest from "./Largest.ts"
+import * as shared from "./parameters.ts"
+import * as Rescale from "./Rescale.ts"
+import type * as Sum from "./Sum.ts"
+
+export interface Params extends Sum.ElectParams {
+  readonly density: ReadonlyArray<number>
+  readonly gamma: ReadonlyArray<number>
+  readonly rescale: "none" | "l1"
+}
+
+export interface State extends Largest.State, Rescale.State {}
+
+/** How many of `elements` lie above the window, and how many above its lower end. */
+const windowOf = (elements: number, density: number, gamma: number): readonly [number, number] => {
+  if (density >= 1) return [0, elements]
+  const kept = Math.floor(density * elements)
+  const top = Math.min(Math.floor(gamma * elements), elements - kept)
+  return [top, top + kept]
+}
+
+const thin = (kernels: Kernels, delta: Float32Array, model: number, state: State, carry: Largest.Carry) => {
+  Largest.dropLast(kernels, delta, state, carry, model, 0)
+  Largest.keepLast(kernels, delta, state, carry, model, 1)
+}
+
+export const make = (
+  name: string,
+  module: string,
+  sum: (kernels: Kernels, block: Block, deltas: ReadonlyArray<Float32Array>, params: Params) => void,
+): Method<Params, State, Largest.Carry> => ({
+  name,
+  module,
+  start: () => ({ ...Largest.start, factors: [] }),
+  passes: ({ models, params }) => [
+    ...Largest.passes<Params, State>({
+      streams: models,
+      each: 2,
+      values: TaskVector.all,
+      keep: ({ elements }) =>
+        params.density.map((share, model) => [...windowOf(elements, share, params.gamma[model]!)]),
+      ties: "last",
+    }),
+    ...(params.rescale === "l1"
+      ? [
+          Rescale.l1<Params, State, Largest.Carry>(models, (kernels, _, __, delta, model, state, carry) =>
+            thin(kernels, delta, model, state, carry),
+          ),
+        ]
+      : []),
+  ],
+  carry: Largest.carry,
+  combine: (kernels, block, task, state, carry) => {
+    const deltas = TaskVector.all(kernels, block, task)
+    for (const [model, delta] of deltas.entries()) {
+      thin(kernels, delta, model, state, carry)
+      const factor = state.factors[model] ?? 1
+      if (factor !== 1) kernels.scale(delta, factor)
+    }
+    sum(kernels, block, deltas, task.params)
+  },
+})
+
+/** Their parameters, with or without sign election. */
+export const parameters = (elects: boolean): Definition["parameters"] => ({
+  weight: shared.weight,
+  density: shared.density,
+  gamma: {
+    level: "model",
+    kind: "number",
+    default: 0.01,
+    range: [0, 1],
+    description: "share of the elements, the largest, that is dropped",
+  },
+  normalize: shared.normalize(false),
+  rescale: shared.rescale("none", "l1", ["none", "l1"]),
+  lambda: shared.lambda,
+  ...(elects ? { elect: shared.elect } : {}),
+  int8_mask: shared.int8Mask,
+})
+
+/** Where the existing tool resets a tensor to the base. */
+export const departure = (values: Values, shape: ReadonlyArray<number>): string | undefined => {
+  const elements = elementsOf(shape)
+  const densities = numbers(values, "density")
+  return numbers(values, "gamma").some(
+    (gamma, model) => (densities[model] ?? 1) < 1 && Math.floor(gamma * elements) === 0,
+  )
+    ? "gamma selects no element here, and the existing tool would reset the tensor to the base; the intended window is kept"
+    : undefined
+}

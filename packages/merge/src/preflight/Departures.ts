@@ -1,0 +1,84 @@
+/**
+ * Where a run departs from the existing merge tool, or from what a reader of the recipe may expect, in one line each.
+ */
+import { definitions } from "../methods/registry.ts"
+import { elementsOf, numbers } from "../methods/Definition.ts"
+import * as Value from "../recipe/Value.ts"
+import * as Overrides from "./Overrides.ts"
+import type { OutputTensor } from "./Plan.ts"
+import type { Prepared } from "./Prepared.ts"
+
+/** The lines for a run. */
+export const of = (prepared: Prepared): ReadonlyArray<string> => {
+  const { located, notes, sliced, tensors } = prepared
+  const { recipe } = located
+  const methods = Overrides.methodsOf(located)
+  const lines = [...notes]
+  if (recipe.profile === "paper")
+    lines.push("profile paper: the defaults are the papers', not the existing tool's")
+  if (recipe.dtype === "bfloat16" || recipe.dtype === "float16") {
+    lines.push(
+      `dtype ${recipe.dtype}: arithmetic is in f32 all the same, with one rounding at the end; the existing tool computes in ${recipe.dtype}`,
+    )
+  }
+  if (methods.some((name) => definitions[name].random)) {
+    lines.push(
+      "random numbers are keyed by seed, model, tensor and element, so they are not the existing tool's; the statistics are",
+    )
+  }
+  const base = definitions[recipe.merge_method].base
+  if (base === "none" && sliced.base !== undefined && recipe.models != null && methods.length === 1) {
+    const counted = sliced.slices.some(({ sources }) => sources.length > (recipe.models?.length ?? 0))
+    if (counted)
+      lines.push(
+        `${recipe.merge_method} has no base: base_model takes part as one more model, as in the existing tool`,
+      )
+  }
+  return [...lines, ...byTensor(tensors), ...outsideLayers(prepared)]
+}
+
+/** One line per kind of departure, with how many tensors it concerns. */
+const byTensor = (tensors: ReadonlyArray<OutputTensor>): ReadonlyArray<string> => {
+  const found = new Map<string, Array<string>>()
+  for (const tensor of tensors) {
+    for (const line of linesOf(tensor)) found.set(line, [...(found.get(line) ?? []), tensor.name])
+  }
+  return [...found].map(
+    ([line, names]) =>
+      `${names.length} of ${tensors.length} tensors (${names[0]}${names.length > 1 ? ", …" : ""}): ${line}`,
+  )
+}
+
+const linesOf = ({ base, method, models, shape, values }: OutputTensor): ReadonlyArray<string> => {
+  const first = base ?? models[0]!
+  if (method === undefined) return [`${first.dtype} holds integers: copied from the first model`]
+  const definition = definitions[method]
+  const lines: Array<string> = []
+  const departure = definition.departure?.(values, shape)
+  if (departure !== undefined) lines.push(departure)
+  const trims = method === "ties" && values["scope"] === "tensor"
+  if (trims && numbers(values, "density").some((density) => Math.floor(density * elementsOf(shape)) === 0)) {
+    lines.push(
+      "the density keeps no element of a model here, and the existing tool would stop with an assertion; nothing is kept",
+    )
+  }
+  return lines
+}
+
+/** A gradient has a value for each layer; embeddings, final norm and head get its first one, which surprises. */
+const outsideLayers = ({ located, sliced, tensors }: Prepared): ReadonlyArray<string> => {
+  const gradients = Overrides.scopesOf(located, sliced).flatMap(({ parameters, path }) =>
+    Object.entries(parameters).flatMap(([key, value]) => (Value.hasGradient(value) ? [{ key, path }] : [])),
+  )
+  const keys = [...new Set(gradients.map(({ key }) => key))]
+  return tensors.flatMap(({ name, subject, values }) => {
+    if (subject.layer !== undefined) return []
+    const shown = keys.flatMap((key) => {
+      const value = values[key]
+      return value === undefined ? [] : [`${key} ${Array.isArray(value) ? value.join(", ") : String(value)}`]
+    })
+    return shown.length === 0
+      ? []
+      : [`${name} is in no layer and gets each gradient's first value: ${shown.join("; ")}`]
+  })
+}

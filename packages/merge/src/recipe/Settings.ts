@@ -1,0 +1,147 @@
+/**
+ * The parameters of a method for one tensor: found by precedence, checked, and filled up with defaults.
+ *
+ * Nearest wins: an entry of `methods`, the source, the slice, the module, the recipe.
+ */
+import * as Effect from "effect/Effect"
+import type { RecipeError } from "../MergeError.ts"
+import type { Default, Definition, Parameter, Profile, Scalar, Values } from "../methods/Definition.ts"
+import { names, type Name } from "../methods/names.ts"
+import { definitions } from "../methods/registry.ts"
+import type { Located, Path } from "./RecipeFile.ts"
+import * as Reference from "./Reference.ts"
+import type { Scope, Slice, Source } from "./Slices.ts"
+import { hint } from "./Suggest.ts"
+import * as Value from "./Value.ts"
+
+/** Where parameters are looked for, besides the sources themselves. */
+export interface Surroundings {
+  readonly name: Name
+  readonly located: Located
+  /** Nearest of all. */
+  readonly override: Scope | undefined
+  readonly slice: Slice
+}
+
+/** All values of a tensor's method. */
+export const of = Effect.fnUntraced(function* (
+  { located, name, override, slice }: Surroundings,
+  subject: Value.Subject,
+): Effect.fn.Return<Values, RecipeError> {
+  const definition = definitions[name]
+  const profile = located.recipe.profile ?? "tool"
+  const values: Record<string, Scalar | ReadonlyArray<Scalar>> = { seed: located.recipe.seed ?? 0 }
+  const near = override === undefined ? [] : [override]
+  for (const [key, parameter] of Object.entries(definition.parameters)) {
+    if (parameter.level === "merge") {
+      const found = lookUp([...near, ...slice.scopes], key, subject)
+      values[key] = yield* checked(located, name, key, parameter, found, profile, undefined)
+      continue
+    }
+    const each: Array<Scalar> = []
+    for (const source of slice.sources) {
+      const scopes = [...near, ...(source.scope === undefined ? [] : [source.scope]), ...slice.scopes]
+      each.push(yield* checked(located, name, key, parameter, lookUp(scopes, key, subject), profile, source))
+    }
+    values[key] = each
+  }
+  const refusal = definition.refuse?.(values)
+  if (refusal !== undefined) {
+    return yield* located.error(
+      override?.path ?? ["merge_method"],
+      `${name}: ${refusal} (tensor ${subject.tensor})`,
+    )
+  }
+  return values
+})
+
+const lookUp = (
+  scopes: ReadonlyArray<Scope>,
+  key: string,
+  subject: Value.Subject,
+): Value.Found | undefined => {
+  for (const { parameters, path } of scopes) {
+    const value = Object.hasOwn(parameters, key) ? parameters[key] : undefined
+    if (value === undefined) continue
+    const found = Value.at(value, subject, [...path, key])
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+const chosen = (value: Default, profile: Profile): Scalar | undefined =>
+  typeof value === "object" ? value[profile] : value
+
+/** A value as its parameter wants it, or the default. */
+const checked = (
+  { error }: Located,
+  method: Name,
+  key: string,
+  parameter: Parameter,
+  found: Value.Found | undefined,
+  profile: Profile,
+  source: Source | undefined,
+): Effect.Effect<Scalar, RecipeError> => {
+  if (found === undefined) {
+    const standard = chosen(parameter.default, profile)
+    if (standard !== undefined) return Effect.succeed(standard)
+    const whose = source === undefined ? "" : ` for ${Reference.text(source.reference)}`
+    const where =
+      source === undefined ? "the recipe's parameters" : "the model's parameters, or once in the recipe's"
+    return Effect.fail(
+      error(
+        source?.path ?? ["merge_method"],
+        `${method} needs the parameter ${key}${whose}: add it to ${where}`,
+      ),
+    )
+  }
+  const { kind, range } = parameter
+  const { path, value } = found
+  const wrong = (expected: string) =>
+    Effect.fail(error(path, `${key}: expected ${expected}, got ${JSON.stringify(value)}`))
+  if (kind === "number") {
+    if (typeof value !== "number") return wrong("a number")
+    const [least, greatest] = range ?? [-Infinity, Infinity]
+    return value >= least && value <= greatest
+      ? Effect.succeed(value)
+      : wrong(
+          greatest === Infinity ? `a number of at least ${least}` : `a number from ${least} to ${greatest}`,
+        )
+  }
+  if (kind === "boolean") return typeof value === "boolean" ? Effect.succeed(value) : wrong("true or false")
+  const word =
+    typeof value === "boolean" ? chosen(parameter.flags?.[value ? "true" : "false"], profile) : value
+  return typeof word === "string" && kind.includes(word)
+    ? Effect.succeed(word)
+    : wrong([...(parameter.flags === undefined ? [] : ["true", "false"]), ...kind].join(", "))
+}
+
+/** A list of notes on parameters without effect; fails at a name that no method knows. */
+export const checkNames = Effect.fnUntraced(function* (
+  { error }: Located,
+  scopes: ReadonlyArray<Scope>,
+  used: ReadonlyArray<Name>,
+): Effect.fn.Return<ReadonlyArray<string>, RecipeError> {
+  const notes = new Set<string>()
+  const own = used.map((name) => [name, definitions[name]] as const)
+  const known = [...new Set(own.flatMap(([, { parameters }]) => Object.keys(parameters)))]
+  for (const { parameters, path } of scopes) {
+    for (const key of Object.keys(parameters)) {
+      const place: Path = [...path, key]
+      const found = own.filter(([, definition]) => Object.hasOwn(definition.parameters, key))
+      if (found.length === 0) {
+        if (!names.some((name) => Object.hasOwn(definitions[name].parameters, key))) {
+          return yield* error(place, `unknown parameter "${key}" for ${used.join(", ")}${hint(key, known)}`)
+        }
+        notes.add(`${key} is no parameter of ${used.join(", ")} and has no effect, as in the existing tool`)
+      }
+      for (const reason of ignoredReasons(found, key)) notes.add(`${key} has no effect: ${reason}`)
+    }
+  }
+  return [...notes]
+})
+
+const ignoredReasons = (
+  found: ReadonlyArray<readonly [Name, Definition]>,
+  key: string,
+): ReadonlyArray<string> => found.flatMap(([, { parameters }]) => parameters[key]?.ignored ?? [])

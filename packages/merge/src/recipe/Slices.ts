@@ -1,0 +1,195 @@
+/**
+ * Recipes in one form: slices of sources, each source with the parameters that hold for it, nearest first.
+ *
+ * `models` are one slice over all layers. The base is found and taken out of the sources where the method has a base.
+ */
+import * as Effect from "effect/Effect"
+import type { RecipeError } from "../MergeError.ts"
+import { definitions } from "../methods/registry.ts"
+import type { Located, Path } from "./RecipeFile.ts"
+import type { ModelReference, Parameters } from "./RecipeSchema.ts"
+import * as Reference from "./Reference.ts"
+
+/** Parameters at one place of the recipe. */
+export interface Scope {
+  readonly parameters: Parameters
+  readonly path: Path
+}
+
+/** A model's part in a slice. */
+export interface Source {
+  readonly reference: Reference.Reference
+  /** `[first, end)`; all layers where undefined. */
+  readonly range: readonly [number, number] | undefined
+  /** Its own parameters. */
+  readonly scope: Scope | undefined
+  readonly path: Path
+}
+
+/** Layers of the result. */
+export interface Slice {
+  /** Without the base, where the method has one. */
+  readonly sources: ReadonlyArray<Source>
+  readonly base: Source | undefined
+  /** The slice's parameters, then the module's, then the recipe's. */
+  readonly scopes: ReadonlyArray<Scope>
+}
+
+/** A recipe as slices, and what is to be said about it. */
+export interface Sliced {
+  readonly slices: ReadonlyArray<Slice>
+  readonly base: Reference.Reference | undefined
+  readonly notes: ReadonlyArray<string>
+}
+
+type Failure = RecipeError
+
+const scopeOf = (parameters: Parameters | null | undefined, path: Path): ReadonlyArray<Scope> =>
+  parameters == null ? [] : [{ parameters, path: [...path, "parameters"] }]
+
+/** The slices of a recipe. */
+export const of = Effect.fnUntraced(function* (located: Located): Effect.fn.Return<Sliced, Failure> {
+  const { error, recipe } = located
+  const given = (["models", "slices", "modules"] as const).filter((key) => recipe[key] != null)
+  const [kind, other] = given
+  if (kind === undefined)
+    return yield* error([], "what to merge is missing: give models, or slices of layers")
+  if (other !== undefined)
+    return yield* error([other], `${kind} and ${other} are both given: keep one of them`)
+  const global = scopeOf(recipe.parameters, [])
+  const module = yield* moduleOf(located)
+  const { models, path, slices } = module ?? { models: recipe.models, path: [], slices: recipe.slices }
+  const outer = [...(module?.scopes ?? []), ...global]
+  const raw =
+    slices == null
+      ? [
+          {
+            base: undefined,
+            path,
+            scopes: outer,
+            sources: (models ?? []).map((model, index) => ({
+              ...model,
+              range: undefined,
+              path: [...path, "models", index],
+            })),
+          },
+        ]
+      : slices.map((slice, index) => {
+          const at = [...path, "slices", index]
+          return {
+            base: slice.base_model ?? undefined,
+            path: at,
+            scopes: [...scopeOf(slice.parameters, at), ...outer],
+            sources: slice.sources.map((source, inner) => ({
+              ...source,
+              range: source.layer_range,
+              path: [...at, "sources", inner],
+            })),
+          }
+        })
+  const base = yield* baseOf(located, raw)
+  const result: Array<Slice> = []
+  for (const { path: at, scopes, sources } of raw) {
+    const all = sources.map(({ model, parameters, path: own, range }): Source => ({
+      reference: Reference.parse(model),
+      range,
+      scope: scopeOf(parameters, own)[0],
+      path: own,
+    }))
+    result.push(yield* withBase(located, all, base, scopes, at))
+  }
+  const unused = slices?.findIndex((slice) => slice.residual_weight != null) ?? -1
+  return {
+    slices: result,
+    base: base?.reference,
+    notes: unused === -1 ? [] : ["residual_weight has no effect, as in the existing tool"],
+  }
+})
+
+/** `modules` with the one module that architectures with a single decoder have. */
+const moduleOf = Effect.fnUntraced(function* ({ error, recipe }: Located) {
+  if (recipe.modules == null) return undefined
+  const names = Object.keys(recipe.modules)
+  const wrong = names.find((name) => name !== "default")
+  if (wrong !== undefined) {
+    return yield* error(
+      ["modules", wrong],
+      `there is no module "${wrong}": a model with one decoder has the module "default"; models of several parts are merged part by part by filter (methods)`,
+    )
+  }
+  const module = recipe.modules["default"]
+  if (module === undefined) return yield* error(["modules"], "modules is empty: give models instead")
+  const path: Path = ["modules", "default"]
+  if ((module.models === undefined) === (module.slices === undefined)) {
+    return yield* error(path, "a module needs either models or slices")
+  }
+  return { models: module.models, slices: module.slices, path, scopes: scopeOf(module.parameters, path) }
+})
+
+/** The one base of a recipe. */
+const baseOf = Effect.fnUntraced(function* (
+  { error, recipe }: Located,
+  slices: ReadonlyArray<{ readonly base: ModelReference | undefined; readonly path: Path }>,
+) {
+  const named = [
+    ...(recipe.base_model == null ? [] : [{ model: recipe.base_model, path: ["base_model"] as Path }]),
+    ...slices.flatMap(({ base, path }) =>
+      base === undefined ? [] : [{ model: base, path: [...path, "base_model"] }],
+    ),
+  ].map(({ model, path }) => ({ reference: Reference.parse(model), path }))
+  const [first] = named
+  if (first === undefined) return undefined
+  const second = named.find(({ reference }) => Reference.text(reference) !== Reference.text(first.reference))
+  return second === undefined
+    ? first
+    : yield* error(
+        second.path,
+        `two bases, ${Reference.text(first.reference)} and ${Reference.text(second.reference)}: models of one merge must come from one base`,
+      )
+})
+
+/** A slice whose base stands apart from its other sources. */
+const withBase = Effect.fnUntraced(function* (
+  { error, recipe }: Located,
+  all: ReadonlyArray<Source>,
+  base: { readonly reference: Reference.Reference; readonly path: Path } | undefined,
+  scopes: ReadonlyArray<Scope>,
+  path: Path,
+): Effect.fn.Return<Slice, Failure> {
+  const lengths = all.map(({ range }) => (range === undefined ? undefined : range[1] - range[0]))
+  const empty = lengths.findIndex((length) => length !== undefined && length <= 0)
+  if (empty !== -1) {
+    return yield* error(
+      [...all[empty]!.path, "layer_range"],
+      "the range holds no layer: it is [first, end), end excluded",
+    )
+  }
+  const odd = lengths.findIndex((length) => length !== lengths[0])
+  if (odd !== -1) {
+    return yield* error(
+      [...all[odd]!.path, "layer_range"],
+      `${lengths[odd]} layers, but the slice's first source has ${lengths[0]}: sources of one slice have the same number of layers`,
+    )
+  }
+  if (base === undefined) return { sources: all, base: undefined, scopes }
+  const text = Reference.text(base.reference)
+  const listed = all.filter(({ reference }) => Reference.text(reference) === text)
+  const definition = definitions[recipe.merge_method]
+  if (listed.length > 1 && definition.base !== "none") {
+    return yield* error(listed[1]!.path, `two bases: ${text} is listed twice, and it is the base`)
+  }
+  const own: Source = listed[0] ?? {
+    reference: base.reference,
+    range: all[0]?.range,
+    scope: undefined,
+    path: base.path.length === 0 ? path : base.path,
+  }
+  if (definition.base === "none") {
+    return {
+      sources: listed.length > 0 || all.some(({ range }) => range !== undefined) ? all : [...all, own],
+      base: undefined,
+      scopes,
+    }
+  }
+  return { sources: all.filter((source) => source !== own), base: own, scopes }
+})

@@ -1,0 +1,189 @@
+/**
+ * What a checkpoint is: its tensors, dtypes, parameters by part, heads, vocabulary, and what is odd about it.
+ *
+ * Headers and configs are read always; values only where they are asked for, since that reads the whole model.
+ */
+import { Architecture, Checkpoint } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { readFile } from "node:fs/promises"
+import { elementsOf } from "../methods/Definition.ts"
+import * as Report from "../preflight/Report.ts"
+import * as TensorName from "../recipe/TensorName.ts"
+import * as Values from "./Values.ts"
+
+/** A checkpoint in numbers. */
+export interface Inspection {
+  readonly modelType: string
+  readonly architecture: boolean
+  readonly tensors: number
+  readonly parameters: number
+  readonly bytes: number
+  /** Tensors by dtype. */
+  readonly dtypes: Readonly<Record<string, number>>
+  /** Parameters by part: embedding, attention, MLP, norms, head, other. */
+  readonly parts: Readonly<Record<string, number>>
+  readonly layers: number
+  readonly heads: number | undefined
+  readonly kvHeads: number | undefined
+  /** Rows of the embedding. */
+  readonly vocabulary: number | undefined
+  /** Files of weights. */
+  readonly shards: number
+  readonly tied: boolean
+  /** Whether every value was looked at. */
+  readonly values: boolean
+  readonly oddities: ReadonlyArray<string>
+}
+
+const partOf = (name: string): string => {
+  if (TensorName.isHead(name)) return "head"
+  if (TensorName.isEmbedding(name)) return "embedding"
+  if (/norm|ln_/.test(name)) return "norms"
+  if (/attn|attention/.test(name)) return "attention"
+  if (/mlp|ffn|feed_forward|experts/.test(name)) return "mlp"
+  return "other"
+}
+
+/** Inspects a checkpoint; with `values` it looks at every weight. */
+export const inspect = Effect.fn("inspect")(function* (
+  checkpoint: Checkpoint.Checkpoint,
+  { values = false }: { readonly values?: boolean } = {},
+) {
+  const { config } = checkpoint
+  const infos = [...checkpoint.tensors.values()]
+  const parts: Record<string, number> = {}
+  const dtypes: Record<string, number> = {}
+  for (const { dtype, name, shape } of infos) {
+    parts[partOf(name)] = (parts[partOf(name)] ?? 0) + elementsOf(shape)
+    dtypes[dtype] = (dtypes[dtype] ?? 0) + 1
+  }
+  const known = yield* Effect.result(Architecture.resolve(config))
+  const valid = known._tag === "Success" ? yield* Effect.result(Checkpoint.validate(checkpoint)) : known
+  const vocabulary = infos.find(({ name }) => TensorName.isEmbedding(name))?.shape[0]
+  const text = (key: string) => (typeof config[key] === "number" ? config[key] : undefined)
+  return {
+    modelType: config.model_type,
+    architecture: known._tag === "Success",
+    tensors: infos.length,
+    parameters: Checkpoint.parameterCount(checkpoint),
+    bytes: infos.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    dtypes,
+    parts,
+    layers: TensorName.layersOf(checkpoint.tensors.keys()),
+    heads: text("num_attention_heads") ?? text("n_head"),
+    kvHeads: text("num_key_value_heads"),
+    vocabulary,
+    shards: new Set(infos.map(({ file }) => file)).size,
+    tied: config["tie_word_embeddings"] === true,
+    values,
+    oddities: [
+      ...(valid._tag === "Failure" ? [valid.failure.message] : []),
+      ...declared(checkpoint, dtypes),
+      ...(yield* vocabularyOddities(checkpoint, vocabulary)),
+      ...(values ? yield* valueOddities(checkpoint) : []),
+    ],
+  } satisfies Inspection
+})
+
+const names: Readonly<Record<string, string>> = {
+  float64: "F64",
+  float32: "F32",
+  float16: "F16",
+  bfloat16: "BF16",
+}
+
+/** What config.json says and the tensors do not hold to. */
+const declared = ({ config, tensors }: Checkpoint.Checkpoint, dtypes: Readonly<Record<string, number>>) => {
+  const oddities: Array<string> = []
+  const said = config.dtype ?? config.torch_dtype ?? undefined
+  const wanted = said === undefined ? undefined : names[said]
+  const floats = Object.keys(dtypes).filter((dtype) => Object.values(names).includes(dtype))
+  if (wanted !== undefined && floats.some((dtype) => dtype !== wanted)) {
+    oddities.push(`config.json says ${said}, the weights are ${floats.join(", ")}`)
+  }
+  const layers = config["num_hidden_layers"]
+  const found = TensorName.layersOf(tensors.keys())
+  if (typeof layers === "number" && layers !== found) {
+    oddities.push(`config.json says ${layers} layers, the weights have ${found}`)
+  }
+  if (config["tie_word_embeddings"] === true && tensors.has("lm_head.weight")) {
+    oddities.push("the head is tied to the embedding, and is stored besides")
+  }
+  return oddities
+}
+
+const vocabularyOddities = Effect.fnUntraced(function* (
+  { config, files }: Checkpoint.Checkpoint,
+  rows: number | undefined,
+) {
+  const oddities: Array<string> = []
+  const said = config["vocab_size"]
+  if (typeof said === "number" && rows !== undefined && said !== rows) {
+    oddities.push(`config.json says a vocabulary of ${said}, the embedding has ${rows} rows`)
+  }
+  const path = files["tokenizer.json"]
+  if (path === undefined || rows === undefined) return oddities
+  const text = yield* Effect.promise(() => readFile(path, "utf8").catch(() => ""))
+  const ids = [...text.matchAll(/"id":\s*(\d+)/g)].map(([, id]) => Number(id))
+  const highest = Math.max(-1, ...ids)
+  if (highest >= rows)
+    oddities.push(`the tokenizer has the token ${highest}, the embedding only ${rows} rows`)
+  return oddities
+})
+
+/** NaN, infinite and all-zero tensors. */
+const valueOddities = Effect.fnUntraced(function* ({ tensors }: Checkpoint.Checkpoint) {
+  const oddities: Array<string> = []
+  for (const info of tensors.values()) {
+    if (!Values.isFloatTensor(info)) continue
+    let [bad, zero] = [0, 0]
+    yield* Values.forEachPiece([info], ([values]) => {
+      for (const value of values!) {
+        if (!Number.isFinite(value)) bad += 1
+        if (value === 0) zero += 1
+      }
+    })
+    const all = elementsOf(info.shape)
+    if (bad > 0) oddities.push(`${info.name} has ${bad} of ${all} values that are NaN or infinite`)
+    if (zero === all && all > 1) oddities.push(`${info.name} is all zeros`)
+  }
+  return oddities
+})
+
+/** An inspection for people. */
+export const render = (found: Inspection): string => {
+  const share = (count: number) =>
+    `${Report.countText(count)} (${((100 * count) / found.parameters).toFixed(1)} %)`
+  const heads =
+    found.heads === undefined
+      ? ""
+      : `, ${found.heads} heads${found.kvHeads === undefined ? "" : `, ${found.kvHeads} key-value heads`}`
+  return [
+    Report.table([
+      [
+        "model",
+        `${found.modelType}${found.architecture ? "" : " (no architecture record: merged by name only)"}`,
+      ],
+      [
+        "tensors",
+        `${found.tensors} in ${found.shards} file${found.shards === 1 ? "" : "s"}, ${Report.bytesText(found.bytes)}`,
+      ],
+      [
+        "dtypes",
+        Object.entries(found.dtypes)
+          .map(([dtype, count]) => `${dtype} ×${count}`)
+          .join(", "),
+      ],
+      ["parameters", Report.countText(found.parameters)],
+      ...Object.entries(found.parts).map(([part, count]) => [`  ${part}`, share(count)]),
+      ["layers", `${found.layers}${heads}`],
+      ["vocabulary", `${found.vocabulary ?? "unknown"}${found.tied ? ", head tied" : ""}`],
+    ]),
+    ...found.oddities.map((oddity) => `odd: ${oddity}`),
+    found.oddities.length === 0
+      ? `nothing odd${found.values ? ", every value is finite" : " in headers and config"}`
+      : "",
+  ]
+    .filter((line) => line !== "")
+    .join("\n")
+}
