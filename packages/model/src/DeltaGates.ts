@@ -55,4 +55,29 @@ export const set = (
   return { ...gates, queryHeads, kvHeads, mlp }
 }
 
+/**
+ * The derivative of a loss along a unit, its gates moving together, from the derivatives with respect to every gate;
+ * a key-value group moves its query heads and its key-value head.
+ */
+export const along = (
+  gradient: DeltaGates,
+  shape: ModelShape,
+  { index, kind, layer }: Pick<Unit, "kind" | "layer" | "index">,
+): number => {
+  switch (kind) {
+    case "kvGroup": {
+      const perGroup = shape.heads / shape.kvHeads
+      const first = layer * shape.heads + index * perGroup
+      const heads = gradient.queryHeads.subarray(first, first + perGroup)
+      return heads.reduce((sum, value) => sum + value, gradient.kvHeads[layer * shape.kvHeads + index] ?? NaN)
+    }
+    case "queryHead":
+      return gradient.queryHeads[layer * shape.heads + index] ?? NaN
+    case "kvHead":
+      return gradient.kvHeads[layer * shape.kvHeads + index] ?? NaN
+    case "mlp":
+      return gradient.mlp[layer] ?? NaN
+  }
+}
+
 export { set as with }

@@ -1,16 +1,27 @@
 /**
  * The models between a base and an expert: W = base + gate · (expert − base), one gate per unit.
  *
- * One session holds both models' weights; moving a unit is an input of the run, not a new model.
+ * One session holds both models' weights; moving a unit is an input of the run, not a new model. The loss can be
+ * differentiated with respect to every gate: ∂Loss/∂gate = ⟨∂Loss/∂W, expert − base⟩ over the unit's weights.
  */
 import * as Effect from "effect/Effect"
 import type { DeltaGates } from "./DeltaGates.ts"
 import type { Example } from "./Example.ts"
+import * as LossGradients from "./gradients/LossGradients.ts"
 import { ModelError } from "./ModelError.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import * as Batches from "./runtime/Batches.ts"
 import * as Losses from "./runtime/Losses.ts"
+import type { Tensors } from "./runtime/Protocol.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
+
+/** One example at some gates. */
+export interface GateGradient {
+  /** Mean negative log-likelihood of the response, in nats per token. */
+  readonly loss: number
+  /** The derivative of that loss with respect to each gate. */
+  readonly gradient: DeltaGates
+}
 
 export interface DeltaModel {
   readonly shape: ModelShape
@@ -19,27 +30,81 @@ export interface DeltaModel {
     examples: ReadonlyArray<Example>,
     gates: DeltaGates,
   ) => Effect.Effect<Float64Array, ModelError>
+  /** For each example, its loss and the derivatives of it with respect to every gate, in nats. */
+  readonly gradients: (
+    examples: ReadonlyArray<Example>,
+    gates: DeltaGates,
+  ) => Effect.Effect<ReadonlyArray<GateGradient>, ModelError>
 }
 
-/** The model over an open delta program; `name` stands for it in errors. */
-export const make = (name: string, shape: ModelShape, program: OpenProgram): DeltaModel => ({
-  shape,
-  losses: Effect.fnUntraced(function* (examples, gates) {
-    const { heads, kvHeads, layers } = shape
+/** What a delta model is made of. `name` stands for it in errors. */
+export interface Parts {
+  readonly name: string
+  readonly shape: ModelShape
+  readonly program: OpenProgram
+  /** The program with derivatives, opened when it is first asked for. */
+  readonly gradientProgram: Effect.Effect<OpenProgram, ModelError>
+}
+
+/** The model over an open delta program. */
+export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaModel => {
+  const { heads, kvHeads, layers } = shape
+
+  const check = (gates: DeltaGates): Effect.Effect<void, ModelError> => {
     const sizes = [gates.queryHeads.length, gates.kvHeads.length, gates.mlp.length]
     const expected = [layers * heads, layers * kvHeads, layers]
-    if (sizes.some((size, i) => size !== expected[i])) {
-      return yield* new ModelError({
-        model: name,
-        problem: `gates: expected ${expected.join(", ")} numbers (query heads, key-value heads, MLPs), got ${sizes.join(", ")}`,
-        blame: "input",
+    return sizes.every((size, i) => size === expected[i])
+      ? Effect.void
+      : Effect.fail(
+          new ModelError({
+            model: name,
+            problem: `gates: expected ${expected.join(", ")} numbers (query heads, key-value heads, MLPs), got ${sizes.join(", ")}`,
+            blame: "input",
+          }),
+        )
+  }
+
+  /** The gate inputs of a run: fresh copies, since buffers are handed over to the worker. */
+  const feeds = (gates: DeltaGates): Tensors => ({
+    "gates.queryHeads": Batches.float32(gates.queryHeads.slice(), [layers, heads]),
+    "gates.kvHeads": Batches.float32(gates.kvHeads.slice(), [layers, kvHeads]),
+    "gates.mlp": Batches.float32(gates.mlp.slice(), [layers]),
+    "gates.residual": Batches.float32(Float32Array.of(gates.residual), []),
+  })
+
+  return {
+    shape,
+    losses: Effect.fnUntraced(function* (examples, gates) {
+      yield* check(gates)
+      return yield* Losses.losses(name, shape, program, examples, () => feeds(gates))
+    }),
+    gradients: Effect.fnUntraced(function* (examples, gates) {
+      yield* check(gates)
+      const found = new Map<number, DeltaGates>()
+      const losses = yield* LossGradients.run(
+        {
+          model: name,
+          shape,
+          program: yield* gradientProgram,
+          examples,
+          // The gates are one for all examples of a run, so each example's own derivative takes a run of its own.
+          batches: LossGradients.alone(examples),
+          scale: 1,
+          extra: () => feeds(gates),
+          fetches: ["gradient.queryHeads", "gradient.kvHeads", "gradient.mlp", "gradient.residual"],
+        },
+        ({ batch: [example = 0], output }) =>
+          found.set(example, {
+            queryHeads: output("gradient.queryHeads"),
+            kvHeads: output("gradient.kvHeads"),
+            mlp: output("gradient.mlp"),
+            residual: output("gradient.residual")[0] ?? NaN,
+          }),
+      )
+      return examples.flatMap((_, i) => {
+        const gradient = found.get(i)
+        return gradient === undefined ? [] : [{ loss: losses[i] ?? NaN, gradient }]
       })
-    }
-    return yield* Losses.losses(name, shape, program, examples, () => ({
-      "gates.queryHeads": Batches.float32(gates.queryHeads.slice(), [layers, heads]),
-      "gates.kvHeads": Batches.float32(gates.kvHeads.slice(), [layers, kvHeads]),
-      "gates.mlp": Batches.float32(gates.mlp.slice(), [layers]),
-      "gates.residual": Batches.float32(Float32Array.of(gates.residual), []),
-    }))
-  }),
-})
+    }),
+  }
+}

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { readFile } from "node:fs/promises"
 import { dirname } from "node:path"
 import type { BlockModel } from "./blocks/BlockModel.ts"
@@ -24,6 +24,7 @@ import * as Delta from "./DeltaModel.ts"
 import type { EncoderModel } from "./EncoderModel.ts"
 import * as Encoder from "./EncoderModel.ts"
 import * as CausalGraph from "./graphs/CausalGraph.ts"
+import * as DeltaGraph from "./graphs/DeltaGraph.ts"
 import { encoder } from "./graphs/Encoder.ts"
 import { ModelError } from "./ModelError.ts"
 import { difference, type ModelShape } from "./ModelShape.ts"
@@ -95,6 +96,17 @@ const start = Effect.fnUntraced(function* (
   return program
 })
 
+/** A program that starts when it is first asked for, and ends with the scope it was announced in. */
+const later = Effect.fnUntraced(function* (
+  pool: WorkerPool,
+  model: string,
+  graph: () => Result.Result<Graph, GraphError>,
+) {
+  const scope = yield* Effect.scope
+  const starting = Effect.suspend(() => start(pool, model, graph()))
+  return yield* Effect.cached(Effect.provideService(starting, Scope.Scope, scope))
+})
+
 const GenerationConfig = Schema.fromJsonString(
   Schema.Struct({
     eos_token_id: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.Int, Schema.Array(Schema.Int)]))),
@@ -155,8 +167,14 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
         blame: "input",
       })
     }
-    const program = yield* start(pool, name, CausalGraph.delta(shape, base.tensors, expert.tensors))
-    return Delta.make(name, shape, program)
+    return Delta.make({
+      name,
+      shape,
+      program: yield* start(pool, name, DeltaGraph.delta(shape, base.tensors, expert.tensors)),
+      gradientProgram: yield* later(pool, name, () =>
+        DeltaGraph.deltaGradient(shape, base.tensors, expert.tensors),
+      ),
+    })
   }),
   openBlocks: Effect.fnUntraced(function* (checkpoint, { memory }) {
     const name = nameOf(checkpoint)

@@ -71,7 +71,7 @@ export const decoder = (
   shape: ModelShape,
   weights: Weights,
   { cache, gates }: DecoderOptions,
-): Readonly<Record<string, Value>> => {
+): Readonly<Record<string, Value>> & { readonly logLikelihood: Value<"f32"> } => {
   const tokens = builder.input("tokens", "i32", ["batch", "sequence"])
   const positions = builder.input("positions", "i32", ["batch", "sequence"])
   const keyPositions = builder.input("keyPositions", "i32", ["batch", cache ? "past+sequence" : "sequence"])

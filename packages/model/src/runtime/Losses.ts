@@ -68,6 +68,35 @@ export const checkFinite = (model: string, losses: Float64Array): Effect.Effect<
       )
 }
 
+/** What a batch has to hold for each example. */
+export const extents = (examples: ReadonlyArray<Example>): ReadonlyArray<Batches.Extent> =>
+  examples.map(({ promptLength, tokens }) => ({
+    length: tokens.length - 1,
+    total: tokens.length - 1,
+    rows: tokens.length - promptLength,
+  }))
+
+/** A batch of examples as inputs; one row per response token, example by example. */
+export const feeds = (batch: ReadonlyArray<Example>): Tensors => {
+  // The logits at a position predict the token after it; the last token predicts nothing and is not computed.
+  const rows = batch.flatMap(({ promptLength, tokens }, sequence) =>
+    tokens.slice(promptLength).map((target, i) => ({ sequence, position: promptLength - 1 + i, target })),
+  )
+  const inputs = batch.map(({ tokens }) => tokens.slice(0, -1))
+  return Batches.feeds(inputs, rows, "right")
+}
+
+/** The loss of each example of a batch from the log-likelihoods of its rows. */
+export const ofRows = (batch: ReadonlyArray<Example>, logLikelihood: Float32Array): Float64Array => {
+  let at = 0
+  return Float64Array.from(batch, ({ promptLength, tokens }) => {
+    const count = tokens.length - promptLength
+    let sum = 0
+    for (const end = at + count; at < end; at++) sum -= logLikelihood[at] ?? NaN
+    return sum / count
+  })
+}
+
 /** The losses of examples, in nats; `extra` gives the inputs beyond the decoder's own for a batch of that size. */
 export const losses = Effect.fnUntraced(function* (
   model: string,
@@ -78,30 +107,16 @@ export const losses = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Float64Array, ModelError> {
   yield* checkExamples(model, shape, examples)
   const results = new Float64Array(examples.length)
-  const extents = examples.map(({ promptLength, tokens }) => ({
-    length: tokens.length - 1,
-    total: tokens.length - 1,
-    rows: tokens.length - promptLength,
-  }))
   const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
     const selected = batch.flatMap((i) => examples[i] ?? [])
-    // The logits at a position predict the token after it; the last token predicts nothing and is not computed.
-    const rows = selected.flatMap(({ promptLength, tokens }, sequence) =>
-      tokens.slice(promptLength).map((target, i) => ({ sequence, position: promptLength - 1 + i, target })),
-    )
-    const inputs = selected.map(({ tokens }) => tokens.slice(0, -1))
-    const feeds = { ...Batches.feeds(inputs, rows, "right"), ...extra(batch.length) }
-    const outputs = yield* program.lease((lease) => lease.run(feeds, ["logLikelihood"]))
-    const logLikelihood = float32(outputs["logLikelihood"])
-    let at = 0
-    for (const [i, { promptLength, tokens }] of selected.entries()) {
-      const count = tokens.length - promptLength
-      let sum = 0
-      for (const end = at + count; at < end; at++) sum -= logLikelihood[at] ?? NaN
-      results[batch[i] ?? 0] = sum / count
-    }
+    const inputs = { ...feeds(selected), ...extra(batch.length) }
+    const outputs = yield* program.lease((lease) => lease.run(inputs, ["logLikelihood"]))
+    ofRows(selected, float32(outputs["logLikelihood"])).forEach((loss, i) => (results[batch[i] ?? 0] = loss))
   })
-  yield* Effect.forEach(Batches.plan(shape, extents), run, { concurrency: program.width, discard: true })
+  yield* Effect.forEach(Batches.plan(shape, extents(examples)), run, {
+    concurrency: program.width,
+    discard: true,
+  })
   yield* checkFinite(model, results)
   return results
 })
