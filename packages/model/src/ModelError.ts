@@ -72,3 +72,15 @@ export class ModelError extends Schema.TaggedError<ModelError>()("ModelError", {
     return `${this.model}: ${this.problem}`
   }
 }
+
+/** The Hub refused, failed or stopped, or what came from it is not what it promised. */
+export class HubError extends Schema.TaggedError<HubError>()("HubError", {
+  /** `org/name@revision`, with the file where one is concerned. */
+  source: Schema.String,
+  problem: Schema.String,
+  blame: Blame,
+}) {
+  override get message() {
+    return `Hub ${this.source}: ${this.problem}`
+  }
+}

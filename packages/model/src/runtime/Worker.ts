@@ -7,7 +7,15 @@
  * the session exists: mapped files stay readable. A thread that is terminated inside ONNX Runtime takes the process
  * down with it, hence the `stop` message.
  */
-import { linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
 import { parentPort, workerData } from "node:worker_threads"
@@ -55,7 +63,7 @@ const createLinked = async (spec: SessionSpec, options: ort.InferenceSession.Ses
   sweep()
   const directory = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`))
   try {
-    for (const { location, path } of spec.weights) linkSync(path, join(directory, location))
+    for (const { location, path } of spec.weights) linkSync(realpathSync(path), join(directory, location))
     const graph = join(directory, "graph.onnx")
     writeFileSync(graph, spec.model)
     return await ort.InferenceSession.create(graph, options)

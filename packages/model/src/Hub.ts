@@ -1,0 +1,164 @@
+/**
+ * Checkpoints on the Hub: as sources of pipelines, and wherever a command takes a model.
+ *
+ * A revision is pinned to a commit. Files lie in the cache that all of the Hub's tools share, under the Hub's digest of
+ * them: large files are never hashed here, nor fetched before somebody reads them, and what is cached is not asked for.
+ */
+import { type Artifact, ArtifactError, Content, Digest, type Node, SourceError } from "@hila/core"
+import * as Effect from "effect/Effect"
+import { readFile, stat } from "node:fs/promises"
+import type { Checkpoint } from "./Checkpoint.ts"
+import * as Checkpoints from "./Checkpoint.ts"
+import * as Api from "./hub/Api.ts"
+import * as Cache from "./hub/Cache.ts"
+import * as Repository from "./hub/Repository.ts"
+import * as ModelConfig from "./ModelConfig.ts"
+import { type ArchitectureError, CheckpointError, HubError, type SafetensorsError } from "./ModelError.ts"
+import * as Safetensors from "./Safetensors.ts"
+import * as SafetensorsHeader from "./SafetensorsHeader.ts"
+
+export { Settings } from "./hub/Settings.ts"
+
+/** A model on the Hub: its repository, and a branch, a tag or a commit; `main` unless given. */
+export interface Options {
+  readonly repo: string
+  readonly revision?: string
+}
+
+const segment = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+const repoPattern = new RegExp(`^(?:${segment}/)?${segment}$`)
+const revisionPattern = new RegExp(`^${segment}(?:/${segment})*$`)
+const pattern = new RegExp(`^(${segment}/${segment})(?:@(.+))?$`)
+
+/** `org/name` or `org/name@revision` as options, or undefined where a text is neither. */
+export const parse = (text: string): Options | undefined => {
+  const [, repo, revision] = pattern.exec(text) ?? []
+  if (repo === undefined) return undefined
+  return revision === undefined ? { repo } : { repo, revision }
+}
+
+const referenceOf = Effect.fnUntraced(function* ({ repo, revision = "main" }: Options) {
+  const valid = repoPattern.test(repo) && revisionPattern.test(revision) && !revision.includes("..")
+  if (valid) return { repo, revision }
+  const problem = "not the name of a repository: expected org/name or org/name@revision"
+  return yield* new HubError({ source: `${repo}@${revision}`, problem, blame: "input" })
+})
+
+const repositoryOf = (options: Options) => Effect.flatMap(referenceOf(options), Repository.find)
+
+/** A header by two range requests at most, or from the cache. */
+const headerOf = Effect.fnUntraced(function* (
+  { commit, layout, reference, settings }: Repository.Repository,
+  file: Api.RemoteFile,
+) {
+  if (yield* Cache.has(layout, file)) return yield* Safetensors.open(layout.blob(file.etag))
+  const at = { repo: reference.repo, revision: commit }
+  const source = `${Api.nameOf(reference)}/${file.path}`
+  const first = yield* Api.head(settings, at, file.path, Math.min(file.size, 2 ** 16))
+  const length = yield* SafetensorsHeader.parseLength(first, source, file.size)
+  const end = 8 + length
+  const bytes = end <= first.length ? first : yield* Api.head(settings, at, file.path, end)
+  return yield* SafetensorsHeader.parse(bytes.subarray(8, end), source, file.size)
+})
+
+/** A model without its weights: config, names, types and shapes of its tensors. No tensor of it can be read. */
+export const inspect = Effect.fnUntraced(function* (
+  options: Options,
+): Effect.fn.Return<Checkpoint, HubError | CheckpointError | SafetensorsError> {
+  const repository = yield* repositoryOf(options)
+  const files = yield* Repository.fetchFiles(
+    repository,
+    repository.small.filter(({ path }) => path === "config.json"),
+  )
+  const path = files["config.json"] ?? "config.json"
+  const text = yield* Effect.tryPromise({
+    try: () => readFile(path, "utf8"),
+    catch: (cause) => new CheckpointError({ path, problem: String(cause), blame: "system" }),
+  })
+  const config = yield* ModelConfig.parse(text, `${Api.nameOf(repository.reference)}/config.json`)
+  const headers = yield* Effect.forEach(repository.weights, (file) => headerOf(repository, file), {
+    concurrency: 4,
+  })
+  return { files, config, tensors: new Map(headers.flatMap(({ tensors }) => [...tensors])) }
+})
+
+/** Fetches what is not cached yet, and opens the checkpoint. */
+export const open = Effect.fnUntraced(function* (
+  options: Options,
+): Effect.fn.Return<Checkpoint, HubError | CheckpointError | SafetensorsError> {
+  const repository = yield* repositoryOf(options)
+  const { reference, small, weights } = repository
+  const files = yield* Repository.fetchFiles(repository, [...small, ...weights])
+  return yield* Checkpoints.fromFiles(files, Api.nameOf(reference))
+})
+
+/**
+ * A model as commands take it: a directory, or `org/name@revision` where there is no such directory. A model of the Hub
+ * that cannot be run, for its config or its tensors, is refused before its weights are fetched.
+ */
+export const model = Effect.fnUntraced(function* (
+  text: string,
+): Effect.fn.Return<Checkpoint, HubError | CheckpointError | SafetensorsError | ArchitectureError> {
+  const isThere = yield* Effect.promise(() => stat(text).then(Boolean, () => false))
+  const options = isThere ? undefined : parse(text)
+  if (options === undefined) return yield* Checkpoints.open(text)
+  const seen = yield* inspect(options)
+  yield* Checkpoints.validate(seen)
+  return yield* open(options)
+})
+
+/** The checkpoint as content: digests of large files are the Hub's, small files are fetched and hashed. */
+const contentOf = Effect.fnUntraced(function* (options: Options) {
+  const repository = yield* repositoryOf(options)
+  const { layout, reference, small, weights } = repository
+  const [large, rest] = [
+    [...small.filter((file) => file.large), ...weights.filter((file) => file.large)],
+    [...small, ...weights].filter((file) => !file.large),
+  ]
+  const paths = yield* Repository.fetchFiles(repository, rest)
+  const hashed = yield* Effect.forEach(rest, ({ path, size }) =>
+    Effect.tryPromise({
+      try: async (): Promise<readonly [string, Content.FileContent]> => {
+        const at = paths[path] ?? path
+        return [path, { _tag: "File", path: at, size, digest: Digest.of(await readFile(at)) }]
+      },
+      catch: (cause) =>
+        new HubError({ source: `${Api.nameOf(reference)}/${path}`, problem: String(cause), blame: "system" }),
+    }),
+  )
+  const named = large.map(({ etag, path, size }): readonly [string, Content.FileContent] => [
+    path,
+    { _tag: "File", path: layout.blob(etag), size, digest: etag },
+  ])
+  return Content.directory(Object.fromEntries([...hashed, ...named]))
+})
+
+/**
+ * A checkpoint of the Hub, as the leaf of a pipeline. Planning reads its small files; weights are fetched when a stage
+ * that has to run reads it.
+ */
+export const checkpoint = (options: Options): Node.SourceNode<Checkpoint> => {
+  const name = `${options.repo}@${options.revision ?? "main"}`
+  const artifact: Artifact.Artifact<Checkpoint> = {
+    ...Checkpoints.artifact,
+    decode: (content) =>
+      open(options).pipe(
+        Effect.mapError((error) => {
+          const [path, problem] =
+            error._tag === "HubError" ? [error.source, error.problem] : [name, error.message]
+          return new ArtifactError({ artifact: "checkpoint", path, problem, blame: error.blame })
+        }),
+        Effect.andThen(Checkpoints.artifact.decode(content)),
+      ),
+  }
+  return Object.freeze({
+    kind: "source",
+    artifact,
+    label: name,
+    resolve: () =>
+      Effect.mapError(
+        contentOf(options),
+        ({ blame, problem, source }) => new SourceError({ path: source, problem, blame }),
+      ),
+  })
+}

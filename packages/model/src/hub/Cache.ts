@@ -1,0 +1,116 @@
+/**
+ * The Hub's cache on disk, in the layout that all of its tools share, so that no file is fetched twice:
+ *
+ *   models--org--name/refs/main                    the commit that `main` was
+ *   models--org--name/blobs/<etag>                 bytes, under the Hub's own digest of them
+ *   models--org--name/snapshots/<commit>/<file>    a link to a blob
+ *   models--org--name/.trees/<commit>.json         Hila's own: the files of a commit, so that it is asked for once
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { randomUUID } from "node:crypto"
+import { copyFile, mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises"
+import { dirname, join, relative } from "node:path"
+import { codeOf } from "../internal/files.ts"
+import { HubError } from "../ModelError.ts"
+import { RemoteFile } from "./Api.ts"
+
+/** The places of a repository in the cache. */
+export interface Layout {
+  readonly repo: string
+  readonly ref: (revision: string) => string
+  readonly blob: (etag: string) => string
+  readonly snapshot: (commit: string, file: string) => string
+  readonly tree: (commit: string) => string
+}
+
+export const layout = (cache: string, repo: string): Layout => {
+  const root = join(cache, `models--${repo.replaceAll("/", "--")}`)
+  return {
+    repo,
+    ref: (revision) => join(root, "refs", revision),
+    blob: (etag) => join(root, "blobs", etag),
+    snapshot: (commit, file) => join(root, "snapshots", commit, file),
+    tree: (commit) => join(root, ".trees", `${commit}.json`),
+  }
+}
+
+const attempt = <A>(source: string, path: string, call: () => Promise<A>): Effect.Effect<A, HubError> =>
+  Effect.tryPromise({
+    try: call,
+    catch: (cause) =>
+      new HubError({
+        source,
+        problem: `the cache cannot be used: ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        blame: "system",
+      }),
+  })
+
+const readIfThere = async (path: string): Promise<string | undefined> => {
+  try {
+    return await readFile(path, "utf8")
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return undefined
+    throw cause
+  }
+}
+
+const writeAtomic = async (path: string, text: string): Promise<void> => {
+  const temporary = `${path}.${randomUUID()}.tmp`
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(temporary, text)
+  await rename(temporary, path)
+}
+
+/** The commit that a revision was when it was last asked for. */
+export const commitOf = (
+  { ref, repo }: Layout,
+  revision: string,
+): Effect.Effect<string | undefined, HubError> =>
+  Effect.map(
+    attempt(repo, ref(revision), () => readIfThere(ref(revision))),
+    (text) => text?.trim(),
+  )
+
+export const keepCommit = ({ ref, repo }: Layout, revision: string, commit: string) =>
+  attempt(repo, ref(revision), () => writeAtomic(ref(revision), commit))
+
+const Tree = Schema.fromJsonString(Schema.Array(RemoteFile))
+
+/** The files of a commit, if they are known. */
+export const filesOf = Effect.fnUntraced(function* ({ repo, tree }: Layout, commit: string) {
+  const text = yield* attempt(repo, tree(commit), () => readIfThere(tree(commit)))
+  if (text === undefined) return undefined
+  // A listing that cannot be read is asked for again.
+  const files = yield* Effect.option(Schema.decodeUnknownEffect(Tree)(text))
+  return files._tag === "Some" ? files.value : undefined
+})
+
+export const keepFiles = ({ repo, tree }: Layout, commit: string, files: ReadonlyArray<RemoteFile>) =>
+  attempt(repo, tree(commit), () => writeAtomic(tree(commit), JSON.stringify(files)))
+
+/** Whether the bytes of a file are there, whole. */
+export const has = ({ blob, repo }: Layout, { etag, size }: RemoteFile): Effect.Effect<boolean, HubError> =>
+  attempt(repo, blob(etag), async () => {
+    try {
+      return (await stat(blob(etag))).size === size
+    } catch (cause) {
+      if (codeOf(cause) === "ENOENT") return false
+      throw cause
+    }
+  })
+
+/** Gives a commit's file its name, as a link to its bytes. */
+export const link = ({ blob, repo, snapshot }: Layout, commit: string, { etag, path }: RemoteFile) => {
+  const name = snapshot(commit, path)
+  return attempt(repo, name, async () => {
+    await mkdir(dirname(name), { recursive: true })
+    try {
+      await symlink(relative(dirname(name), blob(etag)), name)
+    } catch (cause) {
+      if (codeOf(cause) === "EEXIST") return
+      if (codeOf(cause) !== "EPERM" && codeOf(cause) !== "ENOTSUP") throw cause
+      await copyFile(blob(etag), name)
+    }
+  })
+}

@@ -1,0 +1,41 @@
+/**
+ * Where the Hub is, who asks, and where files are kept: the environment variables that all of the Hub's tools share.
+ */
+import * as Context from "effect/Context"
+import { homedir } from "node:os"
+import { join } from "node:path"
+
+export interface Settings {
+  /** Without a slash at its end. `HF_ENDPOINT`, else the public Hub. */
+  readonly endpoint: string
+  /** `HF_TOKEN`. */
+  readonly token: string | undefined
+  /** `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, or `hub` in `HF_HOME`, by default `~/.cache/huggingface`. */
+  readonly cache: string
+  /** Whether only what is cached may be used: `HF_HUB_OFFLINE`. */
+  readonly offline: boolean
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+const filled = (value: string | undefined): string | undefined => (value === "" ? undefined : value)
+
+/** The settings that an environment asks for. */
+export const fromEnvironment = (env: Environment): Settings => {
+  const home = filled(env["HF_HOME"])
+  const cacheHome = filled(env["XDG_CACHE_HOME"]) ?? join(homedir(), ".cache")
+  return {
+    endpoint: (filled(env["HF_ENDPOINT"]) ?? "https://huggingface.co").replace(/\/+$/, ""),
+    token: filled(env["HF_TOKEN"]?.trim()),
+    cache:
+      filled(env["HF_HUB_CACHE"]) ??
+      filled(env["HUGGINGFACE_HUB_CACHE"]) ??
+      join(home ?? join(cacheHome, "huggingface"), "hub"),
+    offline: /^(1|on|yes|true)$/i.test(env["HF_HUB_OFFLINE"] ?? ""),
+  }
+}
+
+/** The settings in use; those of the process's environment unless others are provided. */
+export const Settings: Context.Reference<Settings> = Context.Reference<Settings>("@hila/model/HubSettings", {
+  defaultValue: () => fromEnvironment(process.env),
+})
