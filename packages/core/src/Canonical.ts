@@ -14,12 +14,16 @@
 export const stringify = (value: unknown): string => {
   if (Array.isArray(value)) return `[${value.map(stringify).join(",")}]`
   if (value !== null && typeof value === "object") {
-    const entries = Object.entries(value)
-      .filter(([, field]) => field !== undefined)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    return `{${entries.map(([name, field]) => `${JSON.stringify(name)}:${stringify(field)}`).join(",")}}`
+    let fields = ""
+    for (const [name, field] of Object.entries(value).toSorted(byName)) {
+      if (field !== undefined)
+        fields += `${fields === "" ? "" : ","}${JSON.stringify(name)}:${stringify(field)}`
+    }
+    return `{${fields}}`
   }
   // JSON has a negative zero, JSON.stringify does not write it.
   if (Object.is(value, -0)) return "-0"
   return JSON.stringify(value) ?? "null"
 }
+
+const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1)

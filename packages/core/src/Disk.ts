@@ -90,9 +90,11 @@ const stat = (path: string): Stats | undefined => {
     size: Number(info.size),
     inode: Number(info.ino),
     names: Number(info.nlink),
-    written: Number(info.mtimeNs / 1_000_000n),
-    changed: Number(info.ctimeNs / 1_000_000n),
-    stamp: [info.dev, info.ino, info.size, info.mtimeNs, info.ctimeNs].join(" "),
+    written: Number(info.mtimeMs),
+    changed: Number(info.ctimeMs),
+    get stamp() {
+      return [info.dev, info.ino, info.size, info.mtimeNs, info.ctimeNs].join(" ")
+    },
   }
 }
 

@@ -63,6 +63,7 @@ const planOf = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Plan, StoreError | SourceError | ArtifactError, Store> {
   const store = yield* Store
   const codeOf = SourceCode.reader()
+  const differenceOf = SourceCode.comparer()
   const digests = new Map<Node.AnyNode, string>()
   const steps: Array<Step> = []
   for (const node of Node.order(targets)) {
@@ -91,7 +92,7 @@ const planOf = Effect.fnUntraced(function* (
     const differs =
       source === undefined || code === undefined || code.digest === source
         ? undefined
-        : yield* SourceCode.difference(code, source)
+        : yield* differenceOf(code, source)
     if (differs !== undefined && strict) {
       const reasons = [{ _tag: "SourceDiffers", files: differs } as const]
       steps.push({ _tag: "Run", node, key, reasons, expected: seconds })

@@ -73,16 +73,22 @@ export const store = ({
     if ((yield* condition("file", digest)) !== "whole") yield* keep(Files, files)
   })
 
-/** Modules and packages in which the code now differs from the recorded code, sorted. */
-export const difference = (
-  now: SourceCode,
-  recorded: string,
-): Effect.Effect<ReadonlyArray<string>, StoreError, Store> =>
-  Effect.gen(function* () {
-    const { content } = yield* Store
-    const found = yield* content("file", recorded)
-    const was = Option.isSome(found) ? yield* Effect.option(Files.decode(found.value)) : Option.none()
-    if (Option.isNone(was)) return ["(the list of its modules is gone)"]
-    const names = new Set([...Object.keys(now.files), ...Object.keys(was.value)])
-    return [...names].filter((name) => now.files[name] !== was.value[name]).toSorted()
-  })
+const differenceOf = Effect.fnUntraced(function* (now: SourceCode, recorded: string) {
+  const { content } = yield* Store
+  const found = yield* content("file", recorded)
+  const was = Option.isSome(found) ? yield* Effect.option(Files.decode(found.value)) : Option.none()
+  if (Option.isNone(was)) return ["(the list of its modules is gone)"]
+  const names = new Set([...Object.keys(now.files), ...Object.keys(was.value)])
+  return [...names].filter((name) => now.files[name] !== was.value[name]).toSorted()
+})
+
+/** A function that compares code with recorded code, each pair once: modules and packages that differ, sorted. */
+export const comparer = () => {
+  const known = new Map<string, ReadonlyArray<string>>()
+  return (now: SourceCode, recorded: string): Effect.Effect<ReadonlyArray<string>, StoreError, Store> => {
+    const pair = `${now.digest} ${recorded}`
+    const before = known.get(pair)
+    if (before !== undefined) return Effect.succeed(before)
+    return Effect.tap(differenceOf(now, recorded), (files) => Effect.sync(() => known.set(pair, files)))
+  }
+}

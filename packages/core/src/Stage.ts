@@ -155,9 +155,13 @@ export const make = <
 
 /** The label that all labelled inputs share: a step on math's data is about math unless it says otherwise. */
 const commonLabel = (inputs: ReadonlyArray<Node.AnyNode>): string | undefined => {
-  const labels = new Set(inputs.map((input) => (input.kind === "stage" ? input.label : undefined)))
-  labels.delete(undefined)
-  return labels.size === 1 ? [...labels][0] : undefined
+  let common: string | undefined
+  for (const input of inputs) {
+    if (input.kind !== "stage" || input.label === undefined) continue
+    if (common !== undefined && common !== input.label) return undefined
+    common = input.label
+  }
+  return common
 }
 
 /** A checkpointed element: computed now, or kept from an interrupted run. */

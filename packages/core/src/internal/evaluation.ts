@@ -67,8 +67,13 @@ export const all = <T, A, E, R>(
   )
 }
 
-/** A function that evaluates any node below `targets`. */
+/**
+ * A function that evaluates any node below `targets`.
+ *
+ * What is there already is found first, one node after another: a run of hits is nothing else, and needs no fibers.
+ */
 export const evaluator = Effect.fnUntraced(function* (targets: ReadonlyArray<Node.AnyNode>, tools: Tools) {
+  const found = new Map<Node.AnyNode, Done>()
   const evaluations = new Map<Node.AnyNode, Evaluation>()
   const byKey = new Map<string, Evaluation>()
   const codeOf = SourceCode.reader()
@@ -79,15 +84,43 @@ export const evaluator = Effect.fnUntraced(function* (targets: ReadonlyArray<Nod
         ? Effect.flatMap(resolveSource(node), (content) => done(node.artifact, content))
         : evaluateStage(node, evaluate, byKey, codeOf, tools)
     evaluations.set(node, yield* Effect.cached(evaluation))
+    if (node.kind === "source") {
+      // What is wrong with a source is for those to say who need it.
+      const resolved = yield* Effect.exit(evaluate(node))
+      if (Exit.isSuccess(resolved)) found.set(node, resolved.value)
+    } else if (Node.inputsOf(node).every((input) => found.has(input))) {
+      const call = yield* callOf(node, found, codeOf, tools)
+      const before = yield* byKey.get(call.key) ?? traced(call, recorded(call))
+      if (before === undefined) continue
+      found.set(node, before)
+      evaluations.set(node, Effect.succeed(before))
+      byKey.set(call.key, Effect.succeed(before))
+    }
   }
   return evaluate
 })
+
+/** A span for each node, whether it hits or runs. */
+const traced = <A, E, R>({ key, node }: Call, effect: Effect.Effect<A, E, R>) =>
+  Effect.withSpan(effect, Node.title(node), { attributes: { key }, captureStackTrace: false })
+
+const callOf = (
+  node: Node.AnyStageNode,
+  inputs: ReadonlyMap<Node.AnyNode, Done>,
+  codeOf: Call["codeOf"],
+  tools: Tools,
+): Effect.Effect<Call> =>
+  Effect.map(environmentOf(node), (environment) => {
+    const digestOf = (input: Node.AnyNode) => inputs.get(input)?.content.digest ?? ""
+    const ingredients = Ingredients.of(node, digestOf, environment)
+    return { node, ingredients, key: Ingredients.key(ingredients), inputs, codeOf, tools }
+  })
 
 const evaluateStage = (
   node: Node.AnyStageNode,
   evaluate: (node: Node.AnyNode) => Evaluation,
   byKey: Map<string, Evaluation>,
-  codeOf: ReturnType<typeof SourceCode.reader>,
+  codeOf: Call["codeOf"],
   tools: Tools,
 ): Evaluation =>
   Effect.gen(function* () {
@@ -97,18 +130,11 @@ const evaluateStage = (
       (input) => Effect.map(evaluate(input), (found) => inputs.set(input, found)),
       tools.keepGoing,
     )
-    const environment = yield* environmentOf(node)
-    const digestOf = (input: Node.AnyNode) => inputs.get(input)?.content.digest ?? ""
-    const ingredients = Ingredients.of(node, digestOf, environment)
-    const key = Ingredients.key(ingredients)
+    const call = yield* callOf(node, inputs, codeOf, tools)
     // Two calls with the same key are one piece of work.
-    const own = yield* Effect.cached(
-      Effect.withSpan(produce({ node, ingredients, key, inputs, codeOf, tools }), Node.title(node), {
-        attributes: { key },
-      }),
-    )
-    const shared = byKey.get(key) ?? own
-    byKey.set(key, shared)
+    const own = yield* Effect.cached(traced(call, produce(call)))
+    const shared = byKey.get(call.key) ?? own
+    byKey.set(call.key, shared)
     return yield* shared
   })
 
@@ -229,7 +255,7 @@ const reasonsOf = Effect.fnUntraced(function* ({ codeOf, ingredients, key, node 
   const code = yield* codeOf(node)
   // A record that holds and still is not used: its code differs, and the run is strict.
   if (Option.isSome(hit) && hit.value.source !== undefined && code !== undefined) {
-    const files = yield* SourceCode.difference(code, hit.value.source)
+    const files = yield* SourceCode.comparer()(code, hit.value.source)
     const reasons: ReadonlyArray<Reason> = [{ _tag: "SourceDiffers", files }]
     return { reasons, expected: hit.value.seconds }
   }

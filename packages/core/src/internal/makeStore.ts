@@ -19,7 +19,16 @@ import type { Texts } from "./texts.ts"
 
 const Manifest = Schema.Record(Schema.String, Schema.Struct({ digest: Schema.String, size: Schema.Int }))
 const Ref = Schema.Struct({ stage: Schema.String, key: Schema.String, digest: Schema.String })
-const decodeAction = Schema.decodeUnknownOption(Schema.fromJsonString(Action))
+/** A record is plain JSON: it need only be checked, and a thousand of them are checked for every plan. */
+const isAction = Schema.is(Action)
+const decodeAction = (text: string): Option.Option<Action> => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isAction(value) ? Option.some(value) : Option.none()
+  } catch {
+    return Option.none()
+  }
+}
 const decodePart = Schema.decodeUnknownOption(Schema.fromJsonString(Part))
 const decodeManifest = Schema.decodeUnknownOption(Schema.fromJsonString(Manifest))
 const decodeRef = Schema.decodeUnknownOption(Schema.fromJsonString(Ref))
@@ -49,14 +58,15 @@ export const makeStore = (
     const read = <A>(path: string, decode: (text: string) => Option.Option<A>) =>
       Effect.map(texts.read(path), (text) => (text === undefined ? Option.none<A>() : decode(text)))
 
-    const blobCondition = (digest: string, size?: number) =>
+    /** A blob's size, or what is wrong with it. One look is enough unless somebody wrote to it. */
+    const blob = (digest: string, size?: number): Effect.Effect<number | publication.Broken, StoreError> =>
       Effect.flatMap(
-        storeSync("read", layout.blob(digest), (disk) => publication.isSettled(disk, layout, digest, size)),
-        (isSettled): Effect.Effect<publication.Condition, StoreError> =>
-          isSettled
-            ? Effect.succeed("whole")
+        storeSync("read", layout.blob(digest), (disk) => publication.glance(disk, layout, digest, size)),
+        (seen): Effect.Effect<number | publication.Broken, StoreError> =>
+          seen !== "touched"
+            ? Effect.succeed(seen)
             : storeTry("read", layout.blob(digest), (disk) =>
-                publication.condition(disk, layout, digest, size),
+                publication.inspect(disk, layout, digest, size),
               ),
       )
 
@@ -66,16 +76,6 @@ export const makeStore = (
         (text) => Option.getOrElse(decodeManifest(text), () => ({})),
       )
 
-    const condition = Effect.fnUntraced(function* (kind: "file" | "directory", digest: string) {
-      const head = yield* blobCondition(digest)
-      if (kind === "file" || head !== "whole") return head
-      for (const entry of Object.values(yield* manifest(digest))) {
-        const found = yield* blobCondition(entry.digest, entry.size)
-        if (found !== "whole") return found
-      }
-      return "whole" as const
-    })
-
     const fileAt = (digest: string, size: number): Content.FileContent => ({
       _tag: "File",
       path: layout.blob(digest),
@@ -83,29 +83,36 @@ export const makeStore = (
       digest,
     })
 
-    const content = Effect.fnUntraced(function* (
+    /** Content, or what is wrong with it. */
+    const inspect = Effect.fnUntraced(function* (
       kind: "file" | "directory",
       digest: string,
-    ): Effect.fn.Return<Option.Option<Content.Content>, StoreError> {
-      if ((yield* condition(kind, digest)) !== "whole") return Option.none()
-      if (kind === "file") {
-        const path = layout.blob(digest)
-        const info = yield* storeSync("read", path, (disk) => disk.stat(path))
-        return info === undefined ? Option.none() : Option.some(fileAt(digest, info.size))
+    ): Effect.fn.Return<Content.Content | publication.Broken, StoreError> {
+      const head = yield* blob(digest)
+      if (typeof head === "string") return head
+      if (kind === "file") return fileAt(digest, head)
+      const files: Record<string, Content.FileContent> = {}
+      for (const [name, entry] of Object.entries(yield* manifest(digest))) {
+        const found = yield* blob(entry.digest, entry.size)
+        if (typeof found === "string") return found
+        files[name] = fileAt(entry.digest, found)
       }
-      const entries = Object.entries(yield* manifest(digest))
-      return Option.some(
-        Content.directory(
-          Object.fromEntries(entries.map(([name, entry]) => [name, fileAt(entry.digest, entry.size)])),
-        ),
-      )
+      return Content.directory(files)
     })
+
+    const condition = (kind: "file" | "directory", digest: string) =>
+      Effect.map(inspect(kind, digest), (found) => (typeof found === "string" ? found : ("whole" as const)))
+
+    const content = (kind: "file" | "directory", digest: string) =>
+      Effect.map(inspect(kind, digest), (found) =>
+        typeof found === "string" ? Option.none<Content.Content>() : Option.some(found),
+      )
 
     const lookup = Effect.fnUntraced(function* (stage: string, key: string) {
       const action = yield* read(layout.action(stage, key), decodeAction)
       if (Option.isNone(action) || action.value.key !== key) return Option.none<Action>()
-      const found = yield* content(action.value.kind, action.value.digest)
-      return Option.isSome(found) && found.value.size === action.value.size ? action : Option.none<Action>()
+      const found = yield* inspect(action.value.kind, action.value.digest)
+      return typeof found !== "string" && found.size === action.value.size ? action : Option.none<Action>()
     })
 
     // Records do not change: each is decoded once, however many misses are explained by it.

@@ -18,31 +18,36 @@ import { codeOf } from "./systemError.ts"
 /** When every blob was last written, in seconds since 1970. */
 const epoch = 1
 
-/** What the store has under a digest. */
-export type Condition = "whole" | "missing" | "damaged"
+/** What can be wrong with a blob. */
+export type Broken = "missing" | "damaged"
 
-/** The condition of a blob. Only one that was written to since it was published is read. */
-export const condition = async (
+/** A blob's size or what is wrong with it, as far as a look tells: one that was written to has to be read. */
+export const glance = (
   disk: Disk,
   layout: Layout,
   digest: string,
   size?: number,
-): Promise<Condition> => {
-  const path = layout.blob(digest)
-  const there = disk.stat(path)
+): number | Broken | "touched" => {
+  const there = disk.stat(layout.blob(digest))
   if (there === undefined) return "missing"
   if (size !== undefined && there.size !== size) return "damaged"
-  if (there.written === epoch * 1000) return "whole"
+  return there.written === epoch * 1000 ? there.size : "touched"
+}
+
+/** A blob's size or what is wrong with it; reads the blob. */
+export const inspect = async (
+  disk: Disk,
+  layout: Layout,
+  digest: string,
+  size?: number,
+): Promise<number | Broken> => {
+  const seen = glance(disk, layout, digest, size)
+  if (seen !== "touched") return seen
+  const path = layout.blob(digest)
   if ((await disk.hash(path)) !== digest) return "damaged"
   // On a file system where the time cannot be set, the blob is read again the next time.
   await disk.touch(path, epoch).catch(() => undefined)
-  return "whole"
-}
-
-/** Whether a look at a blob is enough to trust it. */
-export const isSettled = (disk: Disk, layout: Layout, digest: string, size?: number): boolean => {
-  const there = disk.stat(layout.blob(digest))
-  return there?.written === epoch * 1000 && (size === undefined || there.size === size)
+  return disk.stat(path)?.size ?? "missing"
 }
 
 /** The inodes of a private directory: files there may be adopted although they have two names. */
@@ -65,9 +70,9 @@ const publishFile = (
     const isLarge = size > 1 << 20
     const [digest] = await Promise.all([disk.hash(path), isLarge ? disk.sync(path) : undefined])
     const blob = layout.blob(digest)
-    const there = await condition(disk, layout, digest, size)
+    const there = await inspect(disk, layout, digest, size)
     // Its time of change becomes now: a collection leaves alone what is in use since a moment ago.
-    if (there === "whole") await disk.touch(blob, epoch)
+    if (typeof there === "number") await disk.touch(blob, epoch)
     else {
       // A name elsewhere could be written to: such a file is copied, a private one is taken as it is.
       const ours = names === 1 || (names === 2 && own.has(inode))
