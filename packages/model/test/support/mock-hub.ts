@@ -68,9 +68,7 @@ const sendFile = (
     ...(ranged ? { "content-range": `bytes ${start}-${end - 1}/${bytes.length}` } : {}),
   })
   if (fault !== undefined && "stopAfter" in fault) {
-    response.write(bytes.subarray(start, Math.min(end, start + fault.stopAfter)), () =>
-      request.socket.destroy(),
-    )
+    response.write(bytes.subarray(start, Math.min(end, start + fault.stopAfter)), () => request.socket.end())
   } else {
     response.end(bytes.subarray(start, end))
   }
