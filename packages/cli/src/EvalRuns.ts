@@ -1,5 +1,5 @@
 /** What `hila eval` and `hila tasks` do; loaded when one of them is called. */
-import { Catalog, Compare, Evaluation, Report, Suite, Table, Task } from "@hila/eval"
+import { Catalog, Compare, Evaluation, Report, Suite, Task } from "@hila/eval"
 import { Checkpoint, LanguageModel } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -170,13 +170,11 @@ export const showTask = Effect.fnUntraced(function* (flags: {
   const task = yield* Task.make(first.file, first.config)
   const { documents, items, source } = yield* Evaluation.items(task, { data: flags.data, limit: 1 })
   yield* Console.log(`\n${first.name}: ${source}, ${documents} documents; the first is asked as`)
+  let last = ""
   for (const request of items[0]?.requests ?? []) {
-    const [context, continuation] =
-      request._tag === "LogLikelihood"
-        ? [request.context, request.continuation]
-        : [request._tag === "Rolling" ? request.text : request.context, ""]
-    yield* Console.log(
-      Table.render([["context", "continuation"]], [[JSON.stringify(context), JSON.stringify(continuation)]]),
-    )
+    const context = request._tag === "Rolling" ? request.text : request.context
+    if (context !== last) yield* Console.log(JSON.stringify(context))
+    last = context
+    if (request._tag === "LogLikelihood") yield* Console.log(`  → ${JSON.stringify(request.continuation)}`)
   }
 })

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
 import { readdir } from "node:fs/promises"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { TaskError } from "../EvalError.ts"
 import { nearest } from "../internal/suggestion.ts"
@@ -76,6 +76,25 @@ export const all = Effect.fn("Catalog.all")(function* (directories: ReadonlyArra
   return new Map((yield* Effect.forEach(files, load, { concurrency: 8 })).map((entry) => [entry.name, entry]))
 })
 
+/** Finds entries by name. A file called like the task is read first; only where there is none, all files are. */
+const finder = Effect.fnUntraced(function* (directories: ReadonlyArray<string>, own: ReadonlyArray<Entry>) {
+  const known = new Map(own.map((entry) => [entry.name, entry]))
+  const files = yield* Effect.cached(filesBelow([builtIn, ...directories]))
+  const everything = yield* Effect.cached(all(directories))
+  return Effect.fnUntraced(function* (name: string) {
+    const found = known.get(name)
+    if (found !== undefined) return { found, known }
+    const file = (yield* files).findLast((path) => basename(path).replace(/\.ya?ml$/, "") === name)
+    const entry = file === undefined ? undefined : yield* load(file)
+    if (entry?.name === name) {
+      known.set(name, entry)
+      return { found: entry, known }
+    }
+    for (const [other, loaded] of yield* everything) if (!known.has(other)) known.set(other, loaded)
+    return { found: known.get(name), known }
+  })
+})
+
 const tagsOf = ({ config }: TaskEntry): ReadonlyArray<string> => {
   const tag = config.tag ?? []
   return typeof tag === "string" ? [tag] : tag
@@ -86,13 +105,9 @@ export const select = Effect.fn("Catalog.select")(function* (
   names: ReadonlyArray<string>,
   directories: ReadonlyArray<string> = [],
 ): Effect.fn.Return<Selection, TaskError> {
-  const known = new Map<string, Entry>()
   const paths = names.filter((name) => /\.ya?ml$/.test(name) && existsSync(name))
   const loaded = yield* Effect.forEach(paths, load)
-  if (paths.length < names.length || loaded.some(({ _tag }) => _tag === "Group")) {
-    for (const [name, entry] of yield* all(directories)) known.set(name, entry)
-  }
-  for (const entry of loaded) known.set(entry.name, entry)
+  const find = yield* finder(directories, loaded)
   const byPath = new Map(paths.map((path, i) => [path, loaded[i]?.name ?? path]))
   const tasks = new Map<string, TaskEntry>()
   const groups = new Map<string, GroupEntry>()
@@ -101,7 +116,7 @@ export const select = Effect.fn("Catalog.select")(function* (
     asker: string,
     above: ReadonlyArray<string>,
   ): Effect.fn.Return<void, TaskError> {
-    const entry = known.get(name)
+    const { found: entry, known } = yield* find(name)
     if (entry?._tag === "Task") return void tasks.set(name, entry)
     if (entry !== undefined) {
       if (above.includes(name)) {

@@ -37,14 +37,31 @@ export interface Documents {
   readonly rows: ReadonlyArray<Row>
 }
 
-const locate = (path: string, roots: ReadonlyArray<string>): string | undefined =>
-  (isAbsolute(path) ? [path] : roots.map((root) => join(root, path))).find((candidate) =>
-    existsSync(candidate),
-  )
+const locate = (name: string, roots: ReadonlyArray<string>): Copy | undefined => {
+  const { file, ...range } = part(name)
+  const candidates = isAbsolute(file) ? [file] : roots.map((root) => join(root, file))
+  const path = candidates.find((candidate) => existsSync(candidate))
+  return path === undefined ? undefined : { path, ...range }
+}
 
-const readFiles = (files: ReadonlyArray<string>, options: Rows.Options) =>
+/** A file's name and, after it in brackets, which of its rows: `mbpp.jsonl[10:510]`. */
+const part = (name: string) => {
+  const [, file = name, start, end] = /^(.*)\[(\d*):(\d*)\]$/.exec(name) ?? []
+  return { file, start: Number(start ?? 0), end: end === undefined || end === "" ? undefined : Number(end) }
+}
+
+/** A file of a local copy, as it is named and where it is. */
+interface Copy {
+  readonly path: string
+  readonly start: number
+  readonly end: number | undefined
+}
+
+const readFiles = (copies: ReadonlyArray<Copy>, options: Rows.Options) =>
   Effect.map(
-    Effect.forEach(files, (file) => Rows.read(file, options)),
+    Effect.forEach(copies, ({ end, path, start }) =>
+      Effect.map(Rows.read(path, options), (rows) => rows.slice(start, end)),
+    ),
     (parts) => parts.flat(),
   )
 
@@ -107,7 +124,10 @@ export const read = Effect.fn("Dataset.read")(function* (
         : Effect.succeed(at)
     })
     const field = typeof kwargs["field"] === "string" ? { field: kwargs["field"] } : {}
-    return yield* prepared({ source: found.join(", "), rows: yield* readFiles(found, field) })
+    return yield* prepared({
+      source: found.map(({ path }) => path).join(", "),
+      rows: yield* readFiles(found, field),
+    })
   }
   const local = record(record(config.metadata)["local"])
   const names = paths(local[split]).map((name) => name.replace("{name}", config.dataset_name ?? ""))
@@ -115,7 +135,7 @@ export const read = Effect.fn("Dataset.read")(function* (
   if (names.length > 0 && copies.length === names.length) {
     const header = paths(local["header"])
     const rows = yield* readFiles(copies, header.length === 0 ? {} : { header })
-    return yield* prepared({ source: copies.join(", "), rows })
+    return yield* prepared({ source: copies.map(({ path }) => path).join(", "), rows })
   }
   const rows = yield* Hub.read(
     {

@@ -1,7 +1,7 @@
 /**
  * Rows of local data files: jsonl, json, csv, tsv, txt and parquet, the text formats also gzipped.
  *
- * A json file is a list of rows, or an object of rows by their id, which becomes the column `id`. A txt file is one
+ * A json file is a list of rows, or an object of rows or values by their id, which becomes the column `id`. A txt file is one
  * row `text` per line. Parquet is read by ranges of the file.
  */
 import * as Effect from "effect/Effect"
@@ -20,7 +20,7 @@ const json = (text: string, field: string | undefined): ReadonlyArray<unknown> =
   const content = field === undefined ? whole : isRow(whole) ? (whole[field] ?? []) : whole
   if (Array.isArray(content)) return content.map((row) => (typeof row === "string" ? { text: row } : row))
   if (!isRow(content)) return [content]
-  return Object.entries(content).map(([id, row]) => (isRow(row) ? { id, ...row } : row))
+  return Object.entries(content).map(([id, row]) => (isRow(row) ? { id, ...row } : { id, value: row }))
 }
 
 const jsonl = Effect.fnUntraced(function* (file: string, text: string) {

@@ -48,12 +48,17 @@ const mmlu = each((row) =>
     : { ...row, choices: [0, 1, 2, 3].map((i) => text(row, `choice${i}`)), question: text(row, "question") },
 )
 
-/** PubMedQA: the abstracts' texts, under either layout's names; the labelled set's test half where ids are given. */
-const pubmedqa = each((row) => ({
-  ...row,
-  CONTEXTS: row["CONTEXTS"] ?? record(row["context"])["contexts"],
-  QUESTION: row["QUESTION"] ?? row["question"],
-}))
+/** PubMedQA: the labelled abstracts, or of them the test half where a second file names it by id and answer. */
+const pubmedqa: Process = (rows) => {
+  const test = new Set(rows.flatMap((row) => ("value" in row ? [row["id"]] : [])))
+  return rows
+    .filter((row) => !("value" in row) && (test.size === 0 || test.has(row["id"])))
+    .map((row) => ({
+      ...row,
+      CONTEXTS: row["CONTEXTS"] ?? record(row["context"])["contexts"],
+      QUESTION: row["QUESTION"] ?? row["question"],
+    }))
+}
 
 /** HellaSwag's cleaning: headings in brackets become sentence ends, other brackets go, double spaces shrink. */
 const clean = (dirty: string): string =>
@@ -121,7 +126,11 @@ const winogrande = each((row) => {
 /** PIQA, OpenBookQA and BoolQ: the Hub's columns; elsewhere ready queries with choices and gold. */
 const piqa = each((row) =>
   "gold" in row
-    ? { goal: text(row, "query").replace(/^Question: /, ""), choices: row["choices"], gold: row["gold"] }
+    ? {
+        goal: PythonText.strip(text(row, "query").replace(/^Question: /, "")),
+        choices: row["choices"],
+        gold: row["gold"],
+      }
     : { goal: row["goal"], choices: [row["sol1"], row["sol2"]], gold: row["label"] },
 )
 const openbookqa = each((row) => {
@@ -188,8 +197,13 @@ const medicalAbstracts = each((row) => ({
   label: Number(row["condition_label"]) - 1,
 }))
 
-/** A text document from a bare text, as lists of texts become rows. */
-const documents = each((row) => ("page" in row ? row : { page: text(row, "text") }))
+/** Names of DBpedia's classes as words: "RacingDriver" is a racing driver. */
+const dbpediaClasses = each((row) => ({
+  text: text(row, "text"),
+  label: text(row, "l2" in row ? "l2" : "label")
+    .replaceAll(/(?<=[a-z])(?=[A-Z])/g, " ")
+    .toLowerCase(),
+}))
 
 /** XCOPA's choices follow a connector, so they begin in lower case. */
 const lowerFirst = (value: unknown): string => {
@@ -201,7 +215,7 @@ export const processes: Readonly<Record<string, Process>> = {
   "hila.ag_news": agNews,
   "hila.arc": arc,
   "hila.boolq": boolq,
-  "hila.documents": documents,
+  "hila.dbpedia_classes": dbpediaClasses,
   "hila.hellaswag": hellaswag,
   "hila.lambada": lambada,
   "hila.medical_abstracts": medicalAbstracts,
