@@ -4,6 +4,7 @@
  * `blame` tells whose turn it is: `"input"` is the user's mistake (the command exits with 2), `"system"` is a failure
  * of the machine or of Hila (exit 1). Messages are one line: what, where, expected, got, what to do.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /** Whose turn it is when an operation fails. */
@@ -21,12 +22,14 @@ export class ArtifactError extends Schema.TaggedError<ArtifactError>()("Artifact
   }
 }
 
-/** A pinned leaf of a pipeline, a file or a directory of the user's, could not be read. */
+/** A pinned leaf of a pipeline could not be read: a file or a directory of the user's, or something far away. */
 export class SourceError extends Schema.TaggedError<SourceError>()("SourceError", {
   path: Schema.String,
   problem: Schema.String,
+  blame: Schema.Literals(["input", "system"]).pipe(
+    Schema.withConstructorDefault(Effect.succeed("input" as const)),
+  ),
 }) {
-  readonly blame = "input"
   override get message() {
     return `source ${this.path}: ${this.problem}`
   }
