@@ -158,7 +158,7 @@ const residualCoefficients = Effect.fnUntraced(function* (
 ) {
   const everywhere = Array.from({ length: experts }, () => (residual === "base" ? 0 : 1))
   if (residual !== "mean") return () => everywhere
-  const shape = yield* Architecture.resolve(base.config)
+  const shape = yield* Architecture.resolve(base.config, base.tensors)
   const layers = Array.from({ length: shape.layers }, (_, layer) => {
     const own = coefficients.filter((_row, unit) => units[unit]!.layer === layer)
     return {

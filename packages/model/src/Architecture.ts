@@ -18,7 +18,7 @@ import { modernbert } from "./architectures/ModernBert.ts"
 import { olmo2 } from "./architectures/Olmo2.ts"
 import { phi3 } from "./architectures/Phi3.ts"
 import { qwen2, qwen3 } from "./architectures/Qwen.ts"
-import type { Architecture } from "./architectures/Record.ts"
+import type { Architecture, Has } from "./architectures/Record.ts"
 import { smollm3 } from "./architectures/SmolLm3.ts"
 import { stablelm } from "./architectures/StableLm.ts"
 import { starcoder2 } from "./architectures/Starcoder2.ts"
@@ -61,10 +61,11 @@ const find = <S extends Stack>(
   records: ReadonlyArray<Architecture<S>>,
   kind: string,
   config: ModelConfig,
+  has: Has,
 ): Effect.Effect<S, ArchitectureError> => {
   const record = records.find(({ modelType }) => modelType === config.model_type)
   return (
-    record?.read(config) ??
+    record?.read(config, has) ??
     Effect.fail(
       new ArchitectureError({
         modelType: config.model_type,
@@ -76,8 +77,16 @@ const find = <S extends Stack>(
   )
 }
 
+/** The names of a checkpoint's tensors. Without them, names are those that newer writers use. */
+export type Names = Pick<ReadonlyMap<string, unknown>, "has">
+
+const anyName: Names = { has: () => true }
+
 /** The shape of the decoder a config.json describes; fails when its type or one of its features is unknown. */
-export const resolve = (config: ModelConfig): Effect.Effect<ModelShape, ArchitectureError> =>
+export const resolve = (
+  config: ModelConfig,
+  tensors: Names = anyName,
+): Effect.Effect<ModelShape, ArchitectureError> =>
   encoders.some(({ modelType }) => modelType === config.model_type)
     ? Effect.fail(
         new ArchitectureError({
@@ -86,8 +95,11 @@ export const resolve = (config: ModelConfig): Effect.Effect<ModelShape, Architec
             "is an encoder, and this needs a decoder; encoders are opened with LanguageModel.openEncoder",
         }),
       )
-    : find(decoders, "model type", config)
+    : find(decoders, "model type", config, (name) => tensors.has(name))
 
 /** The shape of the encoder a config.json describes. */
-export const resolveEncoder = (config: ModelConfig): Effect.Effect<EncoderShape, ArchitectureError> =>
-  find(encoders, "encoder", config)
+export const resolveEncoder = (
+  config: ModelConfig,
+  tensors: Names = anyName,
+): Effect.Effect<EncoderShape, ArchitectureError> =>
+  find(encoders, "encoder", config, (name) => tensors.has(name))

@@ -114,13 +114,17 @@ export const write = <E, R>(
 export const validate = (
   checkpoint: Checkpoint,
 ): Effect.Effect<Architecture.ModelShape, ArchitectureError | CheckpointError> =>
-  Effect.tap(Architecture.resolve(checkpoint.config), (model) => complete(checkpoint, model))
+  Effect.tap(Architecture.resolve(checkpoint.config, checkpoint.tensors), (model) =>
+    complete(checkpoint, model),
+  )
 
 /** The same for an encoder. */
 export const validateEncoder = (
   checkpoint: Checkpoint,
 ): Effect.Effect<EncoderShape, ArchitectureError | CheckpointError> =>
-  Effect.tap(Architecture.resolveEncoder(checkpoint.config), (model) => complete(checkpoint, model))
+  Effect.tap(Architecture.resolveEncoder(checkpoint.config, checkpoint.tensors), (model) =>
+    complete(checkpoint, model),
+  )
 
 const complete = Effect.fnUntraced(function* (
   checkpoint: Checkpoint,

@@ -217,6 +217,19 @@ describe("Architecture", () => {
     }),
   )
 
+  it.effect("finds GPT-2's tensors with and without their prefix", () =>
+    Effect.gen(function* () {
+      const gpt2 = { model_type: "gpt2", vocab_size: 32, n_embd: 16, n_head: 4, n_layer: 1 }
+      const newer = yield* Architecture.resolve(gpt2)
+      assert.deepStrictEqual([newer.tensors.head, newer.intermediateSize], ["transformer.wte.weight", 64])
+      const older = yield* Architecture.resolve(gpt2, new Map([["wte.weight", {}]]))
+      assert.deepStrictEqual(
+        [...older.expected.keys()].map((name) => `transformer.${name}`),
+        [...newer.expected.keys()],
+      )
+    }),
+  )
+
   it.effect("tells encoders from decoders, and classifiers from other encoders", () =>
     Effect.gen(function* () {
       assert.include(yield* problem({ model_type: "bert" }), "is an encoder, and this needs a decoder")

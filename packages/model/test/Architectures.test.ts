@@ -70,6 +70,38 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures", (it)
       }
     }
   })
+  describe.skipIf(!hasShared)("features no reference has (needs ../shared)", () => {
+    const directory = new Map(architectures).get("smollm3") ?? ""
+    const logitsWith = Effect.fnUntraced(function* (extra: object) {
+      const service = yield* LanguageModel
+      const checkpoint = yield* Checkpoint.open(directory)
+      const model = yield* service.open({ ...checkpoint, config: { ...checkpoint.config, ...extra } })
+      return (yield* model.logits([[5, 9, 2, 6, 5, 3]])).flatMap((row) => Array.from(row))
+    })
+
+    it.effect("a layer without rope is one whose angles are all zero", () =>
+      Effect.gen(function* () {
+        const without = yield* logitsWith({ no_rope_layers: [0, 0, 0] })
+        const still = { rope_type: "linear", rope_theta: 2e6, factor: 1e30 }
+        const turned = yield* logitsWith({ rope_parameters: still })
+        assert.isAtMost(relative(turned, Float32Array.from(without)), 1e-6)
+        assert.isAbove(relative(yield* logitsWith({}), Float32Array.from(without)), 1e-3)
+      }),
+    )
+
+    it.effect("a window as long as the text changes nothing, a shorter one does", () =>
+      Effect.gen(function* () {
+        const plain = Float32Array.from(yield* logitsWith({}))
+        const local = {
+          use_sliding_window: true,
+          layer_types: ["sliding_attention", "full_attention", "sliding_attention"],
+        }
+        assert.isAtMost(relative(yield* logitsWith({ ...local, sliding_window: 6 }), plain), 1e-6)
+        assert.isAbove(relative(yield* logitsWith({ ...local, sliding_window: 3 }), plain), 1e-3)
+      }),
+    )
+  })
+
   describe.skipIf(!hasShared)("encoders (needs ../shared)", () => {
     for (const [name, directory] of architectures.filter(([key]) => encoders.has(key))) {
       for (const [keys, rewrite] of generations) {

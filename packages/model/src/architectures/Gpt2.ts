@@ -26,10 +26,12 @@ const Config = Schema.Struct({
 export const gpt2 = decoder(
   "gpt2",
   Schema.decodeUnknownEffect(Config),
-  Effect.fnUntraced(function* (config) {
+  Effect.fnUntraced(function* (config, has) {
     const [hiddenSize, heads] = [config.n_embd, config.n_head]
     const headDim = yield* headDimOf(hiddenSize, heads)
     const scale = config.scale_attn_weights === false ? 1 : headDim ** -0.5
+    // The first published weights have no prefix.
+    const root = has("wte.weight") && !has("transformer.wte.weight") ? "" : "transformer."
     const tied = config.tie_word_embeddings ?? true
     const inverse = config.scale_attn_by_inverse_layer_idx === true
     return {
@@ -48,13 +50,13 @@ export const gpt2 = decoder(
       activation: yield* activation("activation_function", config.activation_function ?? "gelu_new"),
       attention: perLayer(config.n_layer, (l) => ({ scale: inverse ? scale / (l + 1) : scale })),
       tensors: {
-        embedding: "transformer.wte.weight",
-        positions: "transformer.wpe.weight",
-        finalNorm: norm("transformer.ln_f", true),
-        head: tied ? "transformer.wte.weight" : "lm_head.weight",
+        embedding: `${root}wte.weight`,
+        positions: `${root}wpe.weight`,
+        finalNorm: norm(`${root}ln_f`, true),
+        head: tied ? `${root}wte.weight` : "lm_head.weight",
       },
       layer: (l) => {
-        const at = `transformer.h.${l}`
+        const at = `${root}h.${l}`
         const stored = (name: string) => ({ ...linear(`${at}.${name}`, true), transposed: true as const })
         const qkv = (offset: number) => ({
           ...stored("attn.c_attn"),

@@ -20,8 +20,11 @@ import { decode, refuse } from "./Config.ts"
 /** A model type's record: reads its config.json. */
 export interface Architecture<S extends Stack = ModelShape> {
   readonly modelType: string
-  readonly read: (config: ModelConfig) => Effect.Effect<S, ArchitectureError>
+  /** `has` tells which tensors the checkpoint has, for types whose names vary. */
+  readonly read: (config: ModelConfig, has: Has) => Effect.Effect<S, ArchitectureError>
 }
+
+export type Has = (tensor: string) => boolean
 
 type Derived = "modelType" | "expected" | "causal"
 type Usual = "parallel" | "residualScale"
@@ -40,12 +43,12 @@ type Decode<A> = (config: unknown) => Effect.Effect<A, { readonly message: strin
 export const decoder = <A>(
   modelType: string,
   by: Decode<A>,
-  describe: (config: A) => Effect.Effect<DecoderDescription, string>,
+  describe: (config: A, has: Has) => Effect.Effect<DecoderDescription, string>,
 ): Architecture => ({
   modelType,
-  read: (raw) =>
+  read: (raw, has) =>
     decode(raw, by).pipe(
-      Effect.flatMap(describe),
+      Effect.flatMap((config) => describe(config, has)),
       Effect.flatMap((description) => {
         const shape = {
           parallel: false,
