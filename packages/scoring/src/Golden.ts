@@ -1,18 +1,26 @@
 /**
- * Golden data: questions put to an expert, and its own greedy answers kept as examples.
+ * Golden data: questions put to an expert, and its own answers kept as examples.
  *
  * An answer is kept if it ended, by end-of-sequence token or stop string (either stays in the response, and so in
- * its loss), and if the same example is not there already. A golden set is an array of examples that also carries
- * the report of how it came about, so that every place that takes examples takes it. The answers are the expert's,
- * right or wrong: no key is consulted.
+ * its loss), if a verifier, where one is given, accepts it, and if the same example is not there already. A golden set
+ * is an array of examples that also carries the report of how it came about, so that every place that takes examples
+ * takes it.
  */
 import { Artifact } from "@hila/core"
-import { type CausalModel, Example, type Generation, type Question } from "@hila/model"
+import {
+  type CausalModel,
+  ChatTemplate,
+  Example,
+  type GenerateOptions,
+  type Generation,
+  type Question,
+} from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ScoringError } from "./ScoringError.ts"
+import type * as Verifier from "./Verifier.ts"
 
-/** How a golden set came about; asked = kept + unended + duplicates + surplus. */
+/** How a golden set came about; asked = kept + unended + rejected + duplicates + surplus. */
 export const Report = Schema.Struct({
   /** Questions put to the expert. */
   asked: Schema.Int,
@@ -20,6 +28,8 @@ export const Report = Schema.Struct({
   kept: Schema.Int,
   /** Answers dropped because they ran into the token limit. */
   unended: Schema.Int,
+  /** Answers dropped because the verifier rejected them. */
+  rejected: Schema.Int,
   /** Answers dropped because the same prompt and response came before. */
   duplicates: Schema.Int,
   /** Good answers left out because the wanted number was reached. */
@@ -40,6 +50,7 @@ export const make = (examples: ReadonlyArray<Example.Example>, report: Report): 
 export const summary = ({ report }: Golden): string => {
   const dropped = [
     [report.unended, "unended"],
+    [report.rejected, "rejected"],
     [report.duplicates, report.duplicates === 1 ? "duplicate" : "duplicates"],
     [report.surplus, "surplus"],
   ].flatMap(([number, reason]) => (number === 0 ? [] : [`${number} ${reason}`]))
@@ -61,61 +72,91 @@ export const artifact: Artifact.Artifact<Golden> = Artifact.make<Golden>({
   summary,
 })
 
-/** How answers are generated and how many are kept. */
-export interface Options {
-  /** Longest response, in tokens; an answer that reaches it is dropped. */
+/** How answers are generated and which are kept. Greedy, unless a temperature is given. */
+export interface Options extends Pick<GenerateOptions, "temperature" | "topK" | "topP"> {
+  /** Longest response, in tokens; an answer that reaches it is dropped, unless `requireEnd` is false. */
   readonly maxTokens: number
   /** Strings that end an answer, beside the end-of-sequence token. */
   readonly stop?: ReadonlyArray<string>
   /** Keeps the first so many good answers; all of them by default. */
   readonly keep?: number
+  /** Whether an answer has to have ended. Default: true; models of plain text seldom end within a few dozen tokens. */
+  readonly requireEnd?: boolean
+  /** Whether a prompt is a user's message in the checkpoint's own chat template. Default: false. */
+  readonly chat?: boolean
+  /** Seed of what is drawn where a temperature is given. */
+  readonly seed?: number
 }
 
 /** Prompts that go through the expert together, and are checkpointed together. */
 export const batchSize = 16
 
-/** The expert's greedy answers to one batch of questions, in order. */
-export const answer = (
+/** The expert's answers to one batch of questions, in order. */
+export const answer = Effect.fn("Golden.answer")(function* (
   teacher: CausalModel,
   questions: ReadonlyArray<Question.Question>,
-  { maxTokens, stop = [] }: Options,
-) =>
-  teacher.generate(
-    questions.map((question) => question.prompt),
-    { maxTokens, stop },
-  )
+  { chat = false, keep: _keep, requireEnd: _requireEnd, ...options }: Options,
+) {
+  const prompts = questions.map((question) => question.prompt)
+  if (!chat) return yield* teacher.generate(prompts, options)
+  const template = yield* ChatTemplate.open(teacher.checkpoint)
+  const rendered = yield* Effect.forEach(prompts, (content) => template.render([{ role: "user", content }]))
+  // The template writes the special tokens itself.
+  return yield* teacher.generate(rendered, { ...options, addSpecial: false })
+})
 
-/** Keeps the answers that ended and are new; it is an error if none is left. */
+/** What decides on answers besides whether they ended. */
+export interface Selection {
+  /** The questions, in the order of the answers; needed by a verifier alone. */
+  readonly questions: ReadonlyArray<Question.Question>
+  readonly verify: Verifier.Verifier
+}
+
+/** Keeps the answers that ended, are accepted and are new; it is an error if none is left. */
 export const select = Effect.fn("Golden.select")(function* (
   answers: ReadonlyArray<Generation>,
-  { keep = Number.POSITIVE_INFINITY, maxTokens }: Options,
+  { keep = Number.POSITIVE_INFINITY, maxTokens, requireEnd = true }: Options,
+  selection?: Selection,
 ) {
   const seen = new Set<string>()
   const kept: Array<Example.Example> = []
-  const dropped = { unended: 0, duplicates: 0, surplus: 0 }
-  for (const { end, prompt, promptLength, response, tokens } of answers) {
+  const dropped = { unended: 0, rejected: 0, duplicates: 0, surplus: 0 }
+  for (const [index, { end, prompt, promptLength, response, tokens }] of answers.entries()) {
     const identity = JSON.stringify([prompt, response])
-    if (end === "length") dropped.unended++
-    else if (seen.has(identity)) dropped.duplicates++
+    const question = selection?.questions[index]
+    if (end === "length" && requireEnd) dropped.unended++
+    else if (selection !== undefined && question !== undefined && !selection.verify(question, response)) {
+      dropped.rejected++
+    } else if (seen.has(identity)) dropped.duplicates++
     else if (kept.length >= keep) dropped.surplus++
     else {
       seen.add(identity)
       kept.push({ prompt, response, tokens, promptLength })
     }
   }
-  if (kept.length === 0) {
-    return yield* new ScoringError({
-      subject: "golden data",
-      problem:
-        answers.length === 0
-          ? "no questions were given; give at least one"
-          : `none of ${answers.length} answers can be kept (${dropped.unended} did not end within ${maxTokens} ` +
-            "tokens); raise maxTokens or check the stop string",
-    })
-  }
+  if (kept.length === 0) return yield* nothingKept(answers.length, dropped, maxTokens)
   const responseTokens = kept.reduce((sum, { promptLength, tokens }) => sum + tokens.length - promptLength, 0)
   return make(kept, { asked: answers.length, kept: kept.length, ...dropped, responseTokens })
 })
+
+const nothingKept = (
+  asked: number,
+  { rejected, unended }: { readonly rejected: number; readonly unended: number },
+  maxTokens: number,
+) => {
+  const why = [
+    ...(unended === 0 ? [] : [`${unended} did not end within ${maxTokens} tokens`]),
+    ...(rejected === 0 ? [] : [`${rejected} were rejected by the verifier`]),
+  ].join(", ")
+  const cure = unended === 0 ? "check the verifier" : "raise maxTokens or check the stop string"
+  return new ScoringError({
+    subject: "golden data",
+    problem:
+      asked === 0
+        ? "no questions were given; give at least one"
+        : `none of ${asked} answers can be kept (${why}); ${cure}`,
+  })
+}
 
 /** Cuts a list into batches of at most `batchSize`, each with the index of its first element. */
 export const batches = <A>(
@@ -126,12 +167,13 @@ export const batches = <A>(
     items: items.slice(index * batchSize, (index + 1) * batchSize),
   }))
 
-/** Golden data of an expert: its greedy answers to the questions, those that ended and are no duplicates. */
+/** Golden data of an expert: its answers to the questions, those that ended, are accepted and are no duplicates. */
 export const generate = Effect.fn("Golden.generate")(function* (
   teacher: CausalModel,
   questions: ReadonlyArray<Question.Question>,
-  options: Options,
+  options: Options & { readonly verify?: Verifier.Verifier },
 ) {
-  const answers = yield* Effect.forEach(batches(questions), ({ items }) => answer(teacher, items, options))
-  return yield* select(answers.flat(), options)
+  const { verify = () => true, ...rest } = options
+  const answers = yield* Effect.forEach(batches(questions), ({ items }) => answer(teacher, items, rest))
+  return yield* select(answers.flat(), rest, { questions, verify })
 })

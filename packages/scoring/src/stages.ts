@@ -8,8 +8,13 @@ import * as Schema from "effect/Schema"
 import * as Golden from "./Golden.ts"
 import * as GoldenFile from "./GoldenFile.ts"
 import * as Importance from "./Importance.ts"
+import * as Prompts from "./Prompts.ts"
 import * as Scores from "./Scores.ts"
+import { ScoringError } from "./ScoringError.ts"
+import * as Split from "./Split.ts"
+import * as Verifier from "./Verifier.ts"
 
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const Positive = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
 const Answers = Artifact.jsonl(
@@ -23,18 +28,52 @@ const Answers = Artifact.jsonl(
   }),
 )
 
-/** An expert's own greedy answers to questions: those that ended, without duplicates. Checkpointed batch by batch. */
+/** Questions from a file of prompts: `name` tells the format by its ending. */
+export const prompts = Stage.make({
+  name: "prompts",
+  version: 1,
+  inputs: { file: Prompts.file },
+  params: {
+    name: Schema.String,
+    domain: Schema.String,
+    prompt: Schema.optionalKey(Schema.String),
+    answer: Schema.optionalKey(Schema.String),
+  },
+  output: Question.artifact,
+  run: ({ file }, { name, ...options }) => Prompts.read(file.path, options, name),
+})
+
+/** One part of some questions, disjoint from all other parts of the same sizes and seed. */
+export const split = Stage.make({
+  name: "split",
+  version: 1,
+  inputs: { questions: Stage.each(Question.artifact) },
+  params: { sizes: Schema.Record(Schema.String, Count), part: Schema.String, seed: Schema.Int },
+  output: Question.artifact,
+  run: ({ questions }, { part, seed, sizes }) => Split.part(questions.flat(), sizes, part, seed),
+})
+
+/** An expert's own answers to questions: those that ended and are accepted. Checkpointed batch by batch. */
 export const golden = Stage.make({
   name: "golden",
-  version: 1,
+  version: 2,
   inputs: { teacher: Checkpoint.artifact, questions: Question.artifact },
   params: {
     maxTokens: Positive,
     stop: Schema.optionalKey(Schema.Array(Schema.String)),
     keep: Schema.optionalKey(Positive),
+    requireEnd: Schema.optionalKey(Schema.Boolean),
+    chat: Schema.optionalKey(Schema.Boolean),
+    temperature: Schema.optionalKey(Schema.Finite),
+    topK: Schema.optionalKey(Positive),
+    topP: Schema.optionalKey(Schema.Finite),
+    seed: Schema.optionalKey(Count),
+    verify: Schema.optionalKey(Verifier.Spec),
   },
   output: Golden.artifact,
-  run: Effect.fn(function* ({ questions, teacher: checkpoint }, options) {
+  run: Effect.fn(function* ({ questions, teacher: checkpoint }, { verify, ...options }) {
+    const wrong = verify === undefined ? undefined : Verifier.problem(verify)
+    if (wrong !== undefined) return yield* new ScoringError({ subject: "verifier", problem: wrong })
     const service = yield* LanguageModel
     const teacher = yield* service.open(checkpoint)
     const answers = yield* Stage.forEach(
@@ -42,7 +81,8 @@ export const golden = Stage.make({
       (batch) => Golden.answer(teacher, batch.items, options),
       { part: (batch) => `answers-${batch.start}`, output: Answers },
     )
-    return yield* Golden.select(answers.flat(), options)
+    const accept = verify === undefined ? () => true : Verifier.of(verify)
+    return yield* Golden.select(answers.flat(), options, { questions, verify: accept })
   }, Effect.scoped),
 })
 
@@ -79,6 +119,7 @@ export const importance = Stage.make({
     const values = yield* Stage.forEach(blocks, ({ measure }) => measure, {
       part: ({ id }) => id,
       output: Values,
+      concurrency,
     })
     return Importance.scores(task, values.flat(), options)
   }, Effect.scoped),

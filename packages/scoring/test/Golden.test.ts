@@ -6,6 +6,7 @@ import { statSync } from "node:fs"
 import { join } from "node:path"
 import * as Golden from "../src/Golden.ts"
 import * as Stages from "../src/stages.ts"
+import * as Verifier from "../src/Verifier.ts"
 import { checkpointPath } from "./fixtures.ts"
 
 const generation = (response: string, end: Generation["end"]): Generation => ({
@@ -51,6 +52,7 @@ describe("Golden.select", () => {
         asked: 5,
         kept: 2,
         unended: 1,
+        rejected: 0,
         duplicates: 1,
         surplus: 1,
         responseTokens: 6,
@@ -58,6 +60,31 @@ describe("Golden.select", () => {
       assert.strictEqual(
         Golden.artifact.summary(golden),
         "2 of 5 answers kept (1 unended, 1 duplicate, 1 surplus), 6 response tokens",
+      )
+    }),
+  )
+
+  it.effect("keeps cut answers where no end is asked for, and drops what a verifier rejects", () =>
+    Effect.gen(function* () {
+      const answers = [generation(" 2\n", "stop"), generation(" 22", "length"), generation(" 3\n", "stop")]
+      const questions = answers.map(({ prompt }) => ({ domain: "math", prompt, answer: "2" }))
+      const cut = yield* Golden.select(answers, { maxTokens: 8, requireEnd: false })
+      assert.strictEqual(cut.length, 3)
+      const right = yield* Golden.select(
+        answers,
+        { maxTokens: 8 },
+        { questions, verify: Verifier.of({ by: "answer" }) },
+      )
+      assert.strictEqual(
+        Golden.artifact.summary(right),
+        "1 of 3 answers kept (1 unended, 1 rejected), 3 response tokens",
+      )
+      const none = yield* Effect.flip(
+        Golden.select(answers.slice(2), { maxTokens: 8 }, { questions, verify: () => false }),
+      )
+      assert.strictEqual(
+        none.message,
+        "golden data: none of 1 answers can be kept (1 were rejected by the verifier); check the verifier",
       )
     }),
   )
