@@ -13,6 +13,7 @@ import type { Continuation } from "./Generation.ts"
 import * as Decode from "./generation/Decode.ts"
 import * as Generator from "./generation/Generator.ts"
 import * as Stepper from "./generation/Stepper.ts"
+import { groupsOf } from "./graphs/SensitivityGraph.ts"
 import { ModelError } from "./ModelError.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import * as Batches from "./runtime/Batches.ts"
@@ -22,6 +23,8 @@ import * as PerPosition from "./runtime/PerPosition.ts"
 import type { Tensors } from "./runtime/Protocol.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
 import * as Sampling from "./Sampling.ts"
+import type { Sensitivity } from "./Sensitivity.ts"
+import * as Sensitivities from "./Sensitivity.ts"
 import type { Tokenizer } from "./Tokenizer.ts"
 
 export interface CausalModel extends Generator.Generator {
@@ -43,6 +46,8 @@ export interface CausalModel extends Generator.Generator {
     examples: ReadonlyArray<Example>,
     options?: { readonly gates?: Gates },
   ) => Effect.Effect<Float64Array, ModelError>
+  /** How sensitive each example's loss is to the parameters of each layer, Σ |θ · ∂Loss/∂θ|. */
+  readonly sensitivity: (examples: ReadonlyArray<Example>) => Effect.Effect<Sensitivity, ModelError>
   /** Log-likelihood of each row's continuation, `tokens[contextLength..]`; at most one more token than positions. */
   readonly logLikelihoods: (
     rows: ReadonlyArray<Likelihoods.Continued>,
@@ -59,6 +64,8 @@ export interface Parts {
   readonly tokenizer: Effect.Effect<Tokenizer, ModelError>
   readonly eosTokenIds: ReadonlyArray<number>
   readonly program: OpenProgram
+  /** The program with derivatives, opened when it is first asked for. */
+  readonly sensitivityProgram: Effect.Effect<OpenProgram, ModelError>
 }
 
 const input = (model: string, problem: string) => new ModelError({ model, problem, blame: "input" })
@@ -70,7 +77,8 @@ const gateFeeds = (shape: ModelShape, gates: Gates): Tensors => ({
 })
 
 /** The model over an open program. */
-export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer }: Parts): CausalModel => {
+export const make = (parts: Parts): CausalModel => {
+  const { checkpoint, eosTokenIds, name, program, sensitivityProgram, shape, tokenizer } = parts
   const noGates = GateValues.filled(shape, 1)
   const checkGates = (gates: Gates) => {
     const problem = GateValues.misfit(gates, shape)
@@ -125,6 +133,10 @@ export const make = ({ checkpoint, eosTokenIds, name, program, shape, tokenizer 
     logits: perPosition("logits", shape.vocabSize),
     hidden: perPosition("hidden", shape.hiddenSize),
     losses,
+    sensitivity: (examples) =>
+      Effect.flatMap(sensitivityProgram, (own) =>
+        Sensitivities.measure(name, shape, groupsOf(shape), own, examples),
+      ),
     logLikelihoods,
     stepper: Effect.map(program.hold, (lease) => Stepper.logits(lease, steps)),
     ...Generator.make({ name, shape, tokenizer, eosTokenIds, width: program.width, decode }),

@@ -16,11 +16,11 @@ import type { Tensors } from "./runtime/Protocol.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
 
 /** One example at some gates. */
-export interface GateGradient {
+export interface DeltaGradient {
   /** Mean negative log-likelihood of the response, in nats per token. */
   readonly loss: number
   /** The derivative of that loss with respect to each gate. */
-  readonly gradient: DeltaGates
+  readonly gates: DeltaGates
 }
 
 export interface DeltaModel {
@@ -34,7 +34,7 @@ export interface DeltaModel {
   readonly gradients: (
     examples: ReadonlyArray<Example>,
     gates: DeltaGates,
-  ) => Effect.Effect<ReadonlyArray<GateGradient>, ModelError>
+  ) => Effect.Effect<ReadonlyArray<DeltaGradient>, ModelError>
 }
 
 /** What a delta model is made of. `name` stands for it in errors. */
@@ -102,8 +102,8 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaMod
           }),
       )
       return examples.flatMap((_, i) => {
-        const gradient = found.get(i)
-        return gradient === undefined ? [] : [{ loss: losses[i] ?? NaN, gradient }]
+        const derivative = found.get(i)
+        return derivative === undefined ? [] : [{ loss: losses[i] ?? NaN, gates: derivative }]
       })
     }),
   }

@@ -26,6 +26,8 @@ import * as Encoder from "./EncoderModel.ts"
 import * as CausalGraph from "./graphs/CausalGraph.ts"
 import * as DeltaGraph from "./graphs/DeltaGraph.ts"
 import { encoder } from "./graphs/Encoder.ts"
+import { sensitivity } from "./graphs/SensitivityGraph.ts"
+import { virtualMerge, virtualMergeGradient } from "./graphs/VirtualMergeGraph.ts"
 import { ModelError } from "./ModelError.ts"
 import { difference, type ModelShape } from "./ModelShape.ts"
 import { encode } from "./onnx/Encode.ts"
@@ -33,6 +35,8 @@ import type { Graph } from "./onnx/Graph.ts"
 import type { GraphError } from "./onnx/GraphError.ts"
 import type { PoolOptions, WorkerPool } from "./runtime/WorkerPool.ts"
 import * as Pool from "./runtime/WorkerPool.ts"
+import type { VirtualMerge } from "./VirtualMerge.ts"
+import * as Merge from "./VirtualMerge.ts"
 import * as Tokenizer from "./Tokenizer.ts"
 
 export class LanguageModel extends Context.Service<
@@ -47,6 +51,15 @@ export class LanguageModel extends Context.Service<
       base: Checkpoint,
       expert: Checkpoint,
     ) => Effect.Effect<DeltaModel, ModelError, Scope.Scope>
+    /**
+     * Opens the merges base + Σ λ · (expert − base), one λ per expert and group of tensors; `groupOf` names the group
+     * of a tensor.
+     */
+    readonly openVirtualMerge: (
+      base: Checkpoint,
+      experts: ReadonlyArray<Checkpoint>,
+      groupOf: (tensor: string) => string,
+    ) => Effect.Effect<VirtualMerge, ModelError, Scope.Scope>
     /**
      * Opens a model that runs piece by piece in a process of at most about `memory` bytes, whatever its size; fails
      * with the bytes it needs where one block does not fit.
@@ -133,6 +146,23 @@ const eosTokenIds = Effect.fnUntraced(function* (checkpoint: Checkpoint, shape: 
   return eos === undefined || eos === null ? shape.eosTokenIds : typeof eos === "number" ? [eos] : eos
 })
 
+/** The shape that a base and its fine-tunes have in common. */
+const sharedShape = Effect.fnUntraced(function* (base: Checkpoint, experts: ReadonlyArray<Checkpoint>) {
+  const shape = yield* Effect.mapError(Checkpoints.validate(base), asModelError(nameOf(base)))
+  for (const expert of experts) {
+    const name = nameOf(expert)
+    const found = difference(shape, yield* Effect.mapError(Checkpoints.validate(expert), asModelError(name)))
+    if (found !== undefined) {
+      return yield* new ModelError({
+        model: name,
+        problem: `is no fine-tune of ${nameOf(base)}: ${found.path}: expected ${JSON.stringify(found.a)}, got ${JSON.stringify(found.b)}`,
+        blame: "input",
+      })
+    }
+  }
+  return shape
+})
+
 /** The service over a pool that is already there. */
 export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
   open: Effect.fnUntraced(function* (checkpoint) {
@@ -144,6 +174,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       checkpoint,
       shape,
       program,
+      sensitivityProgram: yield* later(pool, name, () => sensitivity(shape, checkpoint.tensors)),
       tokenizer: yield* Effect.cached(Tokenizer.open(checkpoint)),
       eosTokenIds: yield* eosTokenIds(checkpoint, shape),
     })
@@ -157,16 +188,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
   }),
   openDelta: Effect.fnUntraced(function* (base, expert) {
     const name = nameOf(expert)
-    const shape = yield* Effect.mapError(Checkpoints.validate(base), asModelError(nameOf(base)))
-    const other = yield* Effect.mapError(Checkpoints.validate(expert), asModelError(name))
-    const found = difference(shape, other)
-    if (found !== undefined) {
-      return yield* new ModelError({
-        model: name,
-        problem: `is no fine-tune of ${nameOf(base)}: ${found.path}: expected ${JSON.stringify(found.a)}, got ${JSON.stringify(found.b)}`,
-        blame: "input",
-      })
-    }
+    const shape = yield* sharedShape(base, [expert])
     return Delta.make({
       name,
       shape,
@@ -174,6 +196,29 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       gradientProgram: yield* later(pool, name, () =>
         DeltaGraph.deltaGradient(shape, base.tensors, expert.tensors),
       ),
+    })
+  }),
+  openVirtualMerge: Effect.fnUntraced(function* (base, experts, groupOf) {
+    const name = `merge over ${nameOf(base)}`
+    if (experts.length === 0) {
+      return yield* new ModelError({ model: name, problem: "expected at least one expert", blame: "input" })
+    }
+    const shape = yield* sharedShape(base, experts)
+    const groups = [...new Set([...shape.expected.keys()].map(groupOf))]
+    const merge = {
+      shape,
+      base: base.tensors,
+      experts: experts.map(({ tensors }) => tensors),
+      groupOf: (tensor: string) => groups.indexOf(groupOf(tensor)),
+      groups: groups.length,
+    }
+    return Merge.make({
+      name,
+      shape,
+      experts: experts.length,
+      groups,
+      program: yield* start(pool, name, virtualMerge(merge)),
+      gradientProgram: yield* later(pool, name, () => virtualMergeGradient(merge)),
     })
   }),
   openBlocks: Effect.fnUntraced(function* (checkpoint, { memory }) {

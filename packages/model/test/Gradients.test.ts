@@ -13,6 +13,7 @@ interface OracleUnit {
 }
 
 interface Oracle {
+  readonly sensitivity: { readonly groups: Readonly<Record<string, ReadonlyArray<number>>> }
   readonly samples: ReadonlyArray<Example.Example>
   readonly quadrature: number
   readonly lossBase: ReadonlyArray<number>
@@ -58,9 +59,19 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Gradients", (it) => 
         const after = yield* delta.losses(examples, move(0.5 + step))
         const before = yield* delta.losses(examples, move(0.5 - step))
         const differences = after.map((loss, i) => (loss - before[i]!) / (2 * step))
-        const ours = gradients.map(({ gradient }) => read(gradient))
+        const ours = gradients.map(({ gates }) => read(gates))
         assert.isAtMost(distance(ours, differences) / Math.max(...differences.map(Math.abs)), 5e-3)
       }
+    }),
+  )
+
+  it.effect("of weights are one positive number per layer and example", () =>
+    Effect.gen(function* () {
+      const model = yield* openModel(fixture("base"))
+      const { groups, losses, values } = yield* model.sensitivity(yield* golden)
+      assert.deepStrictEqual(groups.slice(0, 2), ["model.embed_tokens.weight", "model.norm.weight"])
+      assert.isAtMost(distance(losses, yield* model.losses(yield* golden)), 1e-6)
+      assert.isTrue(values.every((row) => row.length === groups.length && row.every((value) => value > 0)))
     }),
   )
 
@@ -92,7 +103,7 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Gradients", (it) => 
           /** For each sample, units [units] at the gates' value. */
           const at = (value: number) =>
             Effect.map(delta.gradients(samples, DeltaGates.filled(delta.shape, value)), (results) =>
-              results.map(({ gradient, loss }) => ({ loss, units: units.map((unit) => of(gradient, unit)) })),
+              results.map(({ gates, loss }) => ({ loss, units: units.map((unit) => of(gates, unit)) })),
             )
           /**
            * Within 1e-3 of the sample's largest value over the units of that kind. The residual is one unit and may
@@ -145,6 +156,29 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Gradients", (it) => 
           const total = scores.flatMap((row) => divided.map((u) => row[u]!)).reduce((sum, v) => sum + v, 0)
           const gained = oracle.lossBase.reduce((sum, loss, i) => sum + loss - oracle.lossExpert[i]!, 0)
           assert.isAtMost(Math.abs(total - gained) / Math.abs(gained), 0.02)
+        }),
+      )
+    }
+  })
+
+  describe.skipIf(!hasShared)("of weights (needs ../shared)", () => {
+    for (const name of families) {
+      it.effect(`${name}: the sensitivity of every layer is PyTorch's`, () =>
+        Effect.gen(function* () {
+          const { samples, sensitivity } = yield* readJson<Oracle>(shared(`oracles/scoring/${name}.json`))
+          const [family, expert] = name.split("-")
+          const model = yield* openModel(shared(`models/${family}/${expert}`))
+          const { groups, values } = yield* model.sensitivity(samples)
+          assert.deepStrictEqual(groups.toSorted(), Object.keys(sensitivity.groups).toSorted())
+          groups.forEach((group, g) =>
+            sensitivity.groups[group]!.forEach((expected, sample) =>
+              assert.isAtMost(
+                Math.abs(values[sample]![g]! / expected - 1),
+                1e-3,
+                `${group}, sample ${sample}`,
+              ),
+            ),
+          )
         }),
       )
     }

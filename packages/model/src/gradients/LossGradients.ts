@@ -11,6 +11,9 @@ import * as Losses from "../runtime/Losses.ts"
 import type { Tensors } from "../runtime/Protocol.ts"
 import type { OpenProgram } from "../runtime/WorkerPool.ts"
 
+/** Bytes of activations of one run at most, unless one example alone needs more. */
+const maxBytes = 256 * 2 ** 20
+
 /** A batch that has run: which examples, and the outputs by name. */
 export interface Done {
   readonly batch: ReadonlyArray<number>
@@ -37,6 +40,13 @@ export interface Options {
 /** Every example by itself: gradients of one example's loss. */
 export const alone = (examples: ReadonlyArray<Example>): ReadonlyArray<ReadonlyArray<number>> =>
   examples.map((_, i) => [i])
+
+/** As many examples at once as the activations of all layers leave room for: gradients of a sum of losses. */
+export const together = (
+  shape: ModelShape,
+  examples: ReadonlyArray<Example>,
+): ReadonlyArray<ReadonlyArray<number>> =>
+  Batches.plan(shape, Losses.extents(examples), maxBytes / shape.layers)
 
 /** Runs every batch and gives each to `done`; returns the loss of every example, in nats. */
 export const run = Effect.fnUntraced(function* (
