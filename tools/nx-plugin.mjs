@@ -15,7 +15,7 @@ const targetsOf = (root, workspaceRoot) => {
 }
 
 export const createNodesV2 = [
-  "{packages/*,pipelines}/package.json",
+  "{packages/*,pipelines,bench}/package.json",
   (files, _options, { workspaceRoot }) =>
     files.map((file) => {
       const root = dirname(file)
