@@ -12,6 +12,7 @@ import { StageError, UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
 import * as EvalCommands from "./EvalCommands.ts"
 import * as MergeCommands from "./MergeCommands.ts"
+import * as ModelCommands from "./ModelCommands.ts"
 import * as Outputs from "./Outputs.ts"
 import * as ScoreCommands from "./ScoreCommands.ts"
 import * as Stores from "./Stores.ts"
@@ -164,6 +165,8 @@ export const hila = Command.make("hila").pipe(
     EvalCommands.tasks,
     ScoreCommands.score,
     ScoreCommands.scores,
+    ModelCommands.generate,
+    ModelCommands.exportTo,
   ]),
   Command.withExamples([
     { command: "hila run pipelines/hila.ts", description: "Run a pipeline" },
