@@ -26,8 +26,6 @@ import type { ModelConfig } from "./ModelConfig.ts"
 import { ArchitectureError } from "./ModelError.ts"
 import type { EncoderShape, ModelShape, Stack } from "./ModelShape.ts"
 
-export type { LayerTensors, ModelShape, Projection, ProjectionRole } from "./ModelShape.ts"
-
 /** Every decoder with a record. */
 const decoders: ReadonlyArray<Architecture> = [
   llama,
@@ -78,7 +76,7 @@ const find = <S extends Stack>(
 }
 
 /** The names of a checkpoint's tensors. Without them, names are those that newer writers use. */
-export type Names = Pick<ReadonlyMap<string, unknown>, "has">
+type Names = Pick<ReadonlyMap<string, unknown>, "has">
 
 const anyName: Names = { has: () => true }
 

@@ -14,7 +14,7 @@ import * as Dtype from "./Dtype.ts"
 import { failure, listFiles } from "./internal/files.ts"
 import * as ModelConfig from "./ModelConfig.ts"
 import { type ArchitectureError, CheckpointError, type SafetensorsError } from "./ModelError.ts"
-import type { EncoderShape, Stack } from "./ModelShape.ts"
+import type { EncoderShape, ModelShape, Stack } from "./ModelShape.ts"
 import * as Safetensors from "./Safetensors.ts"
 
 /** A model on disk; no bytes of its tensors are in memory. */
@@ -113,7 +113,7 @@ export const write = <E, R>(
 /** Checks that every tensor the architecture needs is there with its shape; succeeds with that shape. */
 export const validate = (
   checkpoint: Checkpoint,
-): Effect.Effect<Architecture.ModelShape, ArchitectureError | CheckpointError> =>
+): Effect.Effect<ModelShape, ArchitectureError | CheckpointError> =>
   Effect.tap(Architecture.resolve(checkpoint.config, checkpoint.tensors), (model) =>
     complete(checkpoint, model),
   )

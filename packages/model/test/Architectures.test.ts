@@ -102,6 +102,31 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures", (it)
     )
   })
 
+  describe.skipIf(!hasShared)("pooling (needs ../shared)", () => {
+    it.effect("takes the mean over a sequence's own tokens, whatever it is batched with", () =>
+      Effect.gen(function* () {
+        const service = yield* LanguageModel
+        const checkpoint = yield* Checkpoint.open(new Map(architectures).get("modernbert") ?? "")
+        const openWith = (pooling: string) =>
+          service.openEncoder({
+            ...checkpoint,
+            config: { ...checkpoint.config, classifier_pooling: pooling },
+          })
+        const [first, mean] = [yield* openWith("cls"), yield* openWith("mean")]
+        const [short, long] = [
+          [1, 40, 2],
+          [1, ...Array.from({ length: 20 }, (_, i) => 3 * i + 9), 2],
+        ]
+        const [ofShort = [], ofLong = []] = yield* mean.logits([short, long])
+        const [alone = []] = yield* mean.logits([short])
+        assert.isAtMost(distance(ofShort, alone), 1e-6)
+        assert.isAbove(distance(ofShort, ofLong), 1e-3)
+        const [one = [], two = []] = [...(yield* first.logits([[7]])), ...(yield* mean.logits([[7]]))]
+        assert.isAtMost(distance(one, two), 1e-6)
+      }),
+    )
+  })
+
   describe.skipIf(!hasShared)("encoders (needs ../shared)", () => {
     for (const [name, directory] of architectures.filter(([key]) => encoders.has(key))) {
       for (const [keys, rewrite] of generations) {

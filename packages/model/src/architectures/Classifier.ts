@@ -11,7 +11,7 @@ export const classifierKeys = {
   model_type: Schema.String,
   vocab_size: Positive,
   architectures: optional(Schema.Array(Schema.String)),
-  id2label: optional(Schema.Record(Schema.String, Schema.String)),
+  id2label: optional(Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Finite]))),
   num_labels: optional(Positive),
   pad_token_id: optional(Index),
 }
@@ -33,7 +33,7 @@ export const labels = ({
   const names = Object.entries(id2label ?? {}).toSorted(([a], [b]) => Number(a) - Number(b))
   return Effect.succeed(
     names.length > 0
-      ? names.map(([, name]) => name)
+      ? names.map(([, name]) => String(name))
       : Array.from({ length: count ?? 2 }, (_, i) => `LABEL_${i}`),
   )
 }

@@ -31,8 +31,7 @@ type Usual = "parallel" | "residualScale"
 type UsualDecoder = Usual | "embeddingScale" | "logitScale"
 
 /** What a record says of a decoder; the rest follows or is as in most models. */
-export type DecoderDescription = Omit<ModelShape, Derived | UsualDecoder> &
-  Partial<Pick<ModelShape, UsualDecoder>>
+type DecoderDescription = Omit<ModelShape, Derived | UsualDecoder> & Partial<Pick<ModelShape, UsualDecoder>>
 
 /** What a record says of an encoder. */
 export type EncoderDescription = Omit<EncoderShape, Derived | Usual> & Partial<Pick<EncoderShape, Usual>>
