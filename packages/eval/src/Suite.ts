@@ -101,14 +101,16 @@ export const run = Effect.fn("Suite.run")(function* (
       seconds: (Date.now() - started) / 1000,
     })
   const stamp = Files.stamp(date)
+  let results = resultsOf()
   for (const task of tasks) {
     const result = yield* Evaluation.task(respondent, task, journal, options, (state) =>
       emit({ _tag: "Progress", task: task.name, ...state }),
     )
     finished.push(result)
     yield* Files.writeSamples(directory, stamp, result)
-    yield* Files.writeResults(directory, stamp, resultsOf())
+    results = resultsOf()
+    yield* Files.writeResults(directory, stamp, results)
     yield* emit({ _tag: "Finished", result })
   }
-  return { results: resultsOf(), path: Files.resultsPath(directory, stamp) }
+  return { results, path: Files.resultsPath(directory, stamp) }
 })

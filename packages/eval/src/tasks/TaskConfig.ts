@@ -136,15 +136,18 @@ const requireKnown = (
   return Effect.fail(complain(file, `unknown key; ${advice}`, `${within}${key}`))
 }
 
-/** A schema's complaint in one line, and the key it is about. */
-const problemOf = (file: string, cause: { readonly message: string }) => {
+/** A schema's complaint in one line: the key it is about, what was expected and what is there. */
+const problemOf = (file: string, raw: unknown, cause: { readonly message: string }) => {
   const [, message = cause.message, path = ""] =
     /^([\s\S]*?)\s*\n?\s*at ((?:\["?[^\]]*"?\])+)\s*$/.exec(cause.message) ?? []
-  const key = path
-    .replaceAll(/\["([^"]*)"\]/g, ".$1")
-    .replaceAll(/^\./g, "")
-    .trim()
-  return complain(file, message.replaceAll(/\s*\n\s*/g, " "), key === "" ? undefined : key)
+  const keys = [...path.matchAll(/\["?([^\]"]*)"?\]/g)].map(([, key = ""]) => key)
+  const found = keys.reduce<unknown>(
+    (value, key) => (typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined),
+    raw,
+  )
+  const got = found === undefined ? "" : `, got ${JSON.stringify(found)}`
+  const problem = message.replaceAll(/\s*\n\s*/g, " ") + got
+  return complain(file, problem, keys.length === 0 ? undefined : keys.join("."))
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -164,7 +167,7 @@ export const decode = Effect.fnUntraced(function* (
   if ("group" in raw && Array.isArray(raw["task"])) {
     yield* requireKnown(file, raw, Object.keys(GroupConfig.fields))
     const config = yield* Effect.mapError(Schema.decodeUnknownEffect(GroupConfig)(raw), (cause) =>
-      problemOf(file, cause),
+      problemOf(file, raw, cause),
     )
     return { _tag: "Group", config }
   }
@@ -173,7 +176,7 @@ export const decode = Effect.fnUntraced(function* (
     yield* requireKnown(file, raw["fewshot_config"], Object.keys(fewshotFields), "fewshot_config.")
   }
   const config = yield* Effect.mapError(Schema.decodeUnknownEffect(TaskConfig)(raw), (cause) =>
-    problemOf(file, cause),
+    problemOf(file, raw, cause),
   )
   return { _tag: "Task", config }
 })

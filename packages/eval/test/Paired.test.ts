@@ -1,0 +1,46 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Aggregation from "../src/metrics/Aggregation.ts"
+import * as Paired from "../src/results/Paired.ts"
+import * as PythonRandom from "../src/tasks/PythonRandom.ts"
+
+describe("Paired", () => {
+  it("tests pairs that differ by the exact binomial (McNemar)", () => {
+    // scipy.stats.binomtest(2, 10).pvalue, binomtest(0, 6).pvalue
+    assert.closeTo(Paired.mcNemar(2, 8), 0.109375, 1e-12)
+    assert.closeTo(Paired.mcNemar(6, 0), 0.03125, 1e-12)
+    assert.strictEqual(Paired.mcNemar(0, 0), 1)
+    assert.strictEqual(Paired.mcNemar(5, 5), 1)
+    assert.isBelow(Paired.mcNemar(3000, 2600), 1e-6)
+  })
+
+  it("adjusts p-values by Holm's method", () => {
+    const adjusted = Paired.holm([0.01, 0.04, 0.03, 0.005])
+    for (const [i, value] of [0.03, 0.06, 0.06, 0.02].entries()) {
+      assert.closeTo(adjusted[i] ?? 0, value, 1e-12)
+    }
+  })
+
+  it("finds a difference that is there, and its interval covers it", () => {
+    const random = PythonRandom.make(3)
+    const difficulty = Array.from({ length: 300 }, () => random.random())
+    const first = difficulty.map((value) => Number(value < 0.7))
+    const second = difficulty.map((value) => Number(value < 0.6))
+    const { difference, high, low, pValue } = Paired.bootstrap(Aggregation.mean, first, second)
+    assert.isBelow(pValue, 0.01)
+    assert.isTrue(low > 0 && low < difference && difference < high)
+    const nothing = Paired.bootstrap(Aggregation.mean, first, first)
+    assert.deepStrictEqual([nothing.difference, nothing.pValue], [0, 1])
+    assert.deepStrictEqual(Paired.bootstrap(Aggregation.mean, first, second), {
+      difference,
+      high,
+      low,
+      pValue,
+    })
+  })
+
+  it("states the difference that would be found with a power of 80 %", () => {
+    // (1.959964 + 0.841621) · s/√n of ±1 over 100 documents
+    const differences = Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 1 : -1))
+    assert.closeTo(Paired.minimumDetectable(differences), 2.801585 * Math.sqrt(100 / 99) * 0.1, 1e-6)
+  })
+})

@@ -1,0 +1,177 @@
+import { assert, describe, it, layer } from "@effect/vitest"
+import { LanguageModel } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
+import * as Compare from "../src/results/Compare.ts"
+import * as Report from "../src/results/Report.ts"
+import * as Suite from "../src/Suite.ts"
+import * as Catalog from "../src/tasks/Catalog.ts"
+import { bench, jsonl, respondent, taskText } from "./support.ts"
+
+const lines = `doc_to_text: "Q: {{question}}\\nA:"
+doc_to_choice: ["1", "2", "3", "4"]
+doc_to_target: gold
+metric_list:
+  - metric: acc
+  - metric: f1`
+
+const sums = Array.from({ length: 90 }, (_, i) => ({ question: `${i}+${i % 7}`, gold: i % 4 }))
+
+const inputs = Effect.gen(function* () {
+  const files = yield* bench
+  files.write("rows.jsonl", jsonl(sums))
+  const first = files.write("first.yaml", taskText(lines))
+  const second = files.write("second.yaml", taskText(lines).replace("small", "other").replace("Q:", "Frage:"))
+  return { ...files, first, second, output: files.path("out") }
+})
+
+/** A run that stops itself after some answers, and those it asked the model for. */
+const run = Effect.fnUntraced(function* (
+  names: ReadonlyArray<string>,
+  output: string,
+  options: Partial<Suite.SuiteOptions> = {},
+  stopAfter = Number.POSITIVE_INFINITY,
+) {
+  const { model } = yield* respondent("math")
+  const asked: Array<number> = []
+  const counted = {
+    ...model,
+    logLikelihoods: (rows: Parameters<typeof model.logLikelihoods>[0]) => {
+      asked.push(rows.length)
+      return model.logLikelihoods(rows)
+    },
+  }
+  const selection = yield* Catalog.select(names)
+  const result = yield* Effect.result(
+    Suite.run(counted, "math", selection, { output, replicates: 100, ...options }, (event) =>
+      event._tag === "Progress" && event.done >= stopAfter ? Effect.die("killed") : Effect.void,
+    ).pipe(Effect.catchDefect(() => Effect.fail("killed" as const))),
+  )
+  return { result, asked: asked.reduce((sum, n) => sum + n, 0) }
+})
+
+const samplesIn = (directory: string) =>
+  readdirSync(directory)
+    .filter((name) => name.startsWith("samples_"))
+    .map((name) => readFileSync(`${directory}/${name}`, "utf8"))
+
+layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
+  it.effect("stopped in the middle of a task and started again, asks nothing twice", () =>
+    Effect.gen(function* () {
+      const { first, output } = yield* inputs
+      const undisturbed = yield* run([first], `${output}-whole`)
+      assert.strictEqual(undisturbed.asked, 360)
+      const stopped = yield* run([first], output, {}, 256)
+      assert.strictEqual(stopped.asked, 256)
+      assert.strictEqual(stopped.result._tag, "Failure")
+      const resumed = yield* run([first], output)
+      assert.strictEqual(resumed.asked, 104)
+      assert.deepStrictEqual(samplesIn(`${output}/math`), samplesIn(`${output}-whole/math`))
+      const again = yield* run([first], output)
+      assert.strictEqual(again.asked, 0)
+    }),
+  )
+
+  it.effect("asks again for the one answer whose line was cut off, and then has it", () =>
+    Effect.gen(function* () {
+      const { first, output } = yield* inputs
+      yield* run([first], output, { limit: 5 })
+      const journal = `${output}/math/journal.jsonl`
+      truncateSync(journal, readFileSync(journal).length - 20)
+      assert.strictEqual((yield* run([first], output, { limit: 5 })).asked, 1)
+      assert.strictEqual((yield* run([first], output, { limit: 5 })).asked, 0)
+    }),
+  )
+
+  it.effect("asks equal requests once, whatever task they come from", () =>
+    Effect.gen(function* () {
+      const { first, output, write } = yield* inputs
+      const twin = write("twin.yaml", taskText(lines).replace("small", "twin"))
+      assert.strictEqual((yield* run([first, twin], output, { limit: 4 })).asked, 16)
+    }),
+  )
+
+  it.effect("reads all tasks and their data before it asks anything", () =>
+    Effect.gen(function* () {
+      const { first, output, write } = yield* inputs
+      const broken = write("broken.yaml", taskText(lines.replace("{{question}}", "{{quest}}")))
+      const { asked, result } = yield* run([first, broken], output)
+      assert.strictEqual(asked, 0)
+      assert.strictEqual(result._tag, "Failure")
+    }),
+  )
+
+  it.effect("takes the head, or a seeded sample with equal shares of the answers, and records it", () =>
+    Effect.gen(function* () {
+      const { first, output } = yield* inputs
+      const idsOf = (options: Partial<Suite.SuiteOptions>) =>
+        Effect.map(run([first], output, options), ({ result }) => {
+          if (result._tag === "Failure") throw new Error("failed")
+          const { config } = result.success.results
+          return (config as { readonly sample_ids: Readonly<Record<string, ReadonlyArray<number>>> | null })
+            .sample_ids?.["small"]
+        })
+      assert.isUndefined(yield* idsOf({ limit: 3 }))
+      const ids = (yield* idsOf({ sample: 12, seed: 7 })) ?? []
+      const perGold = Map.groupBy(ids, (id) => id % 4)
+      assert.deepStrictEqual(
+        [...perGold.values()].map((own) => own.length),
+        [3, 3, 3, 3],
+      )
+      assert.deepStrictEqual(yield* idsOf({ sample: 12, seed: 7 }), ids)
+      assert.notDeepEqual(yield* idsOf({ sample: 12, seed: 8 }), ids)
+      const { result } = yield* run([first], output, { sample: 12, limit: 3 })
+      assert.strictEqual(result._tag, "Failure")
+    }),
+  )
+
+  it.effect("writes the harness's files, prints its scores, and compares two runs document by document", () =>
+    Effect.gen(function* () {
+      const { first, output } = yield* inputs
+      const whole = yield* run([first], output)
+      if (whole.result._tag === "Failure") throw new Error("failed")
+      const { path, results } = whole.result.success
+      const written: unknown = JSON.parse(readFileSync(path, "utf8"))
+      assert.deepStrictEqual(written, JSON.parse(JSON.stringify(results)))
+      const [sample = ""] = samplesIn(`${output}/math`)[0]?.split("\n") ?? []
+      assert.hasAllKeys(JSON.parse(sample), [
+        ..."doc_id,doc,target,arguments,resps,filtered_resps,filter,metrics".split(","),
+        ..."doc_hash,prompt_hash,target_hash,acc,f1".split(","),
+      ])
+      assert.match(
+        Report.render(results, "csv"),
+        /^task,version,filter,n-shot,n,metric,,value,±\nsmall,Yaml,none,0,90,acc,↑,/,
+      )
+      assert.match(Report.render(results, "markdown"), /\| small \| Yaml \| none \| 0 \| 90 \| f1 \| ↑ \|/)
+      const same = yield* Compare.files(path, path)
+      assert.deepStrictEqual(
+        same.rows.map(({ difference, metric, n, pValue }) => [metric, n, difference, pValue]),
+        [
+          ["acc", 90, 0, 1],
+          ["f1", 90, 0, 1],
+        ],
+      )
+      const other = path.replace(/results_.*/, "results_other.json")
+      writeFileSync(other, readFileSync(path))
+      const changed = samplesIn(`${output}/math`)[0]?.replace(/"doc_hash":"./, '"doc_hash":"x') ?? ""
+      writeFileSync(path.replace(/results_.*/, "samples_small_other.jsonl"), changed)
+      const error = yield* Effect.flip(Compare.files(path, other))
+      assert.match(error.message, /small: document 0 is another one/)
+    }),
+  )
+})
+
+describe("Suite.identity", () => {
+  it.effect("changes with the weights", () =>
+    Effect.gen(function* () {
+      const { write } = yield* bench
+      const files = {
+        "config.json": write("config.json", "{}"),
+        "a.safetensors": write("a.safetensors", "1"),
+      }
+      const before = yield* Suite.identity({ files })
+      write("a.safetensors", "2")
+      assert.notStrictEqual(yield* Suite.identity({ files }), before)
+    }),
+  )
+})
