@@ -1,0 +1,45 @@
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { Checkpoint, Gates, LanguageModel } from "../src/index.ts"
+import { architectures, encoders, hasShared } from "./support/fixtures.ts"
+import { distance, example } from "./support/models.ts"
+
+const tokens = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]
+
+layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures by blocks", (it) => {
+  describe.skipIf(!hasShared)("decoders (needs ../shared)", () => {
+    // Of each model type one: their variants differ in numbers, not in operators.
+    const chosen = architectures.filter(([key]) => !encoders.has(key) && !/^llama.+|yarn|^mistral$/.test(key))
+    for (const [name, directory] of chosen) {
+      it.effect(`${name}: piece by piece as in one graph, and its gates' gradients are differences`, () =>
+        Effect.gen(function* () {
+          const service = yield* LanguageModel
+          const checkpoint = yield* Checkpoint.open(directory)
+          const whole = yield* service.open(checkpoint)
+          const blocks = yield* service.openBlocks(checkpoint, { memory: 2 ** 31 })
+          const examples = [example(tokens, 3), example(tokens.slice(4), 1)]
+          const losses = yield* whole.losses(examples)
+          assert.isAtMost(distance(yield* blocks.losses(examples), losses), 1e-5)
+          const gradients = yield* blocks.gradients(examples)
+          const on = Gates.filled(whole.shape, 1)
+          const step = 1 / 64
+          for (const unit of [
+            { kind: "queryHead", layer: 1, index: 4 },
+            { kind: "mlp", layer: 0, index: 0 },
+          ] as const) {
+            const at = (value: number) =>
+              whole.losses(examples, { gates: Gates.with(on, whole.shape, unit, value) })
+            const [up, down] = [yield* at(1 + step), yield* at(1 - step)]
+            examples.forEach((_, i) => {
+              const difference = ((up[i] ?? NaN) - (down[i] ?? NaN)) / (2 * step)
+              const { heads, mlp } = gradients[i]!.gates
+              const derivative = unit.kind === "mlp" ? mlp[0] : heads[whole.shape.heads + unit.index]
+              const size = Math.max(Math.abs(difference), 0.05)
+              assert.isAtMost(Math.abs((derivative ?? NaN) - difference) / size, 0.01, `${unit.kind} ${i}`)
+            })
+          }
+        }),
+      )
+    }
+  })
+})
