@@ -101,12 +101,14 @@ describe("Hub.open", () => {
       const stopped = yield* messageOf(use()(Hub.open(pinned)))
       assert.match(
         stopped,
-        /^system: Hub me\/tiny@0123456789abcdef\w*\/model\.safetensors: the Hub stopped after 300000 bytes of 1\.\d MB; they are kept, run it again to go on$/,
+        /^system: Hub me\/tiny@0123456789abcdef\w*\/model\.safetensors: the Hub stopped after \d+ bytes of 1\.\d MB; they are kept, run it again to go on$/,
       )
       assert.isFalse(existsSync(blob("model.safetensors")))
+      const { size } = lstatSync(`${blob("model.safetensors")}.incomplete`)
+      assert.isTrue(size > 0 && size <= 300_000)
       hub.fault = undefined
       yield* use()(Hub.open(pinned))
-      assert.match(hub.log.at(-1) ?? "", /model\.safetensors bytes=300000-$/)
+      assert.isTrue(hub.log.at(-1)?.endsWith(`model.safetensors bytes=${size}-`))
       assert.deepStrictEqual(
         readFileSync(blob("model.safetensors")),
         readFileSync(join(fixture("math"), "model.safetensors")),

@@ -68,7 +68,9 @@ const sendFile = (
     ...(ranged ? { "content-range": `bytes ${start}-${end - 1}/${bytes.length}` } : {}),
   })
   if (fault !== undefined && "stopAfter" in fault) {
-    response.write(bytes.subarray(start, Math.min(end, start + fault.stopAfter)), () => request.socket.end())
+    // A client that reads at its leisure still gets these bytes before it hears of the end.
+    const part = bytes.subarray(start, Math.min(end, start + fault.stopAfter))
+    response.write(part, () => setTimeout(() => request.socket.end(), 100))
   } else {
     response.end(bytes.subarray(start, end))
   }
