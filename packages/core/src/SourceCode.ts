@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { dirname, relative } from "node:path"
+import type { Action } from "./Action.ts"
 import * as Artifact from "./Artifact.ts"
 import * as Canonical from "./Canonical.ts"
 import type { ArtifactError, StoreError } from "./CoreError.ts"
@@ -92,3 +93,16 @@ export const comparer = () => {
     return Effect.tap(differenceOf(now, recorded), (files) => Effect.sync(() => known.set(pair, files)))
   }
 }
+
+/** Records that a stage's code as it is now makes what its record says: the difference means nothing. */
+export const accept = (
+  node: Node.AnyStageNode,
+  action: Action,
+): Effect.Effect<void, ArtifactError | StoreError, Store> =>
+  Effect.gen(function* () {
+    const { record } = yield* Store
+    const code = yield* reader()(node)
+    if (code === undefined) return
+    yield* store(code)
+    yield* record({ ...action, source: code.digest })
+  })
