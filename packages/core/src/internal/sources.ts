@@ -91,7 +91,14 @@ export const make = (layout: Layout) => {
     if (kind !== "directory") throw new Error("expected a directory")
     const files: Record<string, Content.FileContent> = {}
     for (const name of filesBelow(disk, path)) files[name] = await file(disk, join(path, name))
-    return Content.directory(files)
+    const content = Content.directory(files)
+    // For lineage only: a directory's digest is always made of those of its files.
+    const entry = `${path}/`
+    if (known(disk)[entry]?.digest !== content.digest) {
+      known(disk)[entry] = { stamp: "directory", digest: content.digest }
+      isDirty = true
+    }
+    return content
   }
 
   /** A module's digest and what it imports; both from the cache while the file is unchanged. */
