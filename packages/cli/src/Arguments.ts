@@ -43,7 +43,7 @@ export const strict = Flag.Boolean("strict").pipe(
 )
 
 /** `name=value` arguments as a record. */
-const options = Effect.fnUntraced(function* (given: ReadonlyArray<string>) {
+export const optionsOf = Effect.fnUntraced(function* (given: ReadonlyArray<string>) {
   const values: Record<string, string> = {}
   for (const text of given) {
     const at = text.indexOf("=")
@@ -58,7 +58,7 @@ export const open = Effect.fnUntraced(function* (given: {
   readonly pipeline: string
   readonly set: ReadonlyArray<string>
 }) {
-  const values = yield* options(given.set)
+  const values = yield* optionsOf(given.set)
   const loaded = yield* PipelineFile.load(given.pipeline)
   return { loaded, values, nodes: yield* Pipeline.build(loaded, values) }
 })

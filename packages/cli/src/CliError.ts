@@ -36,6 +36,17 @@ export class OddError extends Schema.TaggedError<OddError>()("OddError", {
   }
 }
 
+/** Blobs of the store whose bytes are not those of their digest. */
+export class DamageError extends Schema.TaggedError<DamageError>()("DamageError", {
+  store: Schema.String,
+  blobs: Schema.Int,
+}) {
+  readonly blame = "system"
+  override get message() {
+    return `${this.store}: ${this.blobs} damaged; what needs them is computed again by the next run`
+  }
+}
+
 /** A stage's own error, with the title of the stage in front. */
 export class StageError extends Schema.TaggedError<StageError>()("StageError", {
   node: Schema.String,

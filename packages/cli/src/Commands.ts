@@ -15,14 +15,8 @@ import * as MergeCommands from "./MergeCommands.ts"
 import * as ModelCommands from "./ModelCommands.ts"
 import * as Outputs from "./Outputs.ts"
 import * as ScoreCommands from "./ScoreCommands.ts"
+import * as StoreCommands from "./StoreCommands.ts"
 import * as Stores from "./Stores.ts"
-
-const display = (asJson: boolean): Display.Display => {
-  const { stdout } = process
-  const write = (text: string) => void stdout.write(text)
-  if (asJson) return Display.json(write)
-  return stdout.isTTY ? Display.live({ write, columns: () => stdout.columns || 80 }) : Display.plain(write)
-}
 
 const run = Command.make(
   "run",
@@ -47,7 +41,7 @@ const run = Command.make(
     const { loaded, nodes, values: options } = yield* open(given)
     const wanted = yield* chosen(nodes, given.outputs)
     const screen = yield* Effect.acquireRelease(
-      Effect.sync(() => display(given.json)),
+      Effect.sync(() => Display.standard(given.json)),
       (opened) => Effect.sync(opened.close),
     )
     const failed = new Map<string, string>()
@@ -156,6 +150,14 @@ export const hila = Command.make("hila").pipe(
     plan,
     explain,
     graph,
+    StoreCommands.runs,
+    StoreCommands.diff,
+    StoreCommands.sweep,
+    StoreCommands.why,
+    StoreCommands.checkout,
+    StoreCommands.accept,
+    StoreCommands.gc,
+    StoreCommands.verify,
     MergeCommands.merge,
     MergeCommands.planMerge,
     MergeCommands.inspect,

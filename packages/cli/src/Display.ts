@@ -31,8 +31,9 @@ const lasting = (event: Event, width: number): string | undefined => {
       return `${event.hits} hits, ${event.runs} runs, ${seconds(event.seconds)}`
     case "Retried":
       return `  ${event.node.padEnd(width)}  attempt ${event.attempt}, since the last one failed: ${event.message}`
-    case "Planned":
     case "Waits":
+      return `  ${event.node.padEnd(width)}  waits    for ${event.owner}, which computes it`
+    case "Planned":
     case "Started":
     case "Progress":
     case "Failed":
@@ -41,6 +42,14 @@ const lasting = (event: Event, width: number): string | undefined => {
 }
 
 const widthOf = (titles: ReadonlyArray<string>): number => Math.max(0, ...titles.map(({ length }) => length))
+
+/** What fits standard output: redrawn on a terminal, else line by line. */
+export const standard = (asJson: boolean): Display => {
+  const { stdout } = process
+  const write = (text: string) => void stdout.write(text)
+  if (asJson) return json(write)
+  return stdout.isTTY ? live({ write, columns: () => stdout.columns || 80 }) : plain(write)
+}
 
 /** One line of JSON per event. */
 export const json = (write: Write): Display => ({
@@ -72,7 +81,21 @@ export const plain = (write: Write, every = 5000): Display => {
 
 interface Running {
   readonly since: number
+  /** Seconds that its nearest earlier run took. */
+  readonly expected: number | undefined
   progress: string
+  /** Share of its elements that this run has done, and of those that it has to do; none before the first. */
+  done: number
+  rest: number
+}
+
+/** Time left, from the elements of this run or else from an earlier run. */
+const left = ({ done, expected, rest, since }: Running): string => {
+  const elapsed = (Date.now() - since) / 1000
+  const guess = done > 0 ? (elapsed / done) * rest : expected === undefined ? 0 : expected - elapsed
+  return guess < 1
+    ? ""
+    : `about ${guess < 90 ? `${Math.round(guess)} s` : `${Math.round(guess / 60)} min`} left`
 }
 
 /** Finished stages scroll by; below them, one line per running stage with its progress and seconds. */
@@ -82,8 +105,8 @@ export const live = (terminal: { readonly write: Write; readonly columns: () => 
   let drawn = 0
   const erase = () => (drawn === 0 ? "" : `\u001B[${drawn}A\u001B[0J`)
   const draw = (above = "") => {
-    const lines = [...running].map(([node, { progress, since }]) =>
-      `  ${node.padEnd(width)}  ${seconds((Date.now() - since) / 1000).padStart(7)}  ${progress}`
+    const lines = [...running].map(([node, stage]) =>
+      `  ${node.padEnd(width)}  ${seconds((Date.now() - stage.since) / 1000).padStart(7)}  ${[stage.progress, left(stage)].filter(Boolean).join(", ")}`
         .trimEnd()
         .slice(0, terminal.columns() - 1),
     )
@@ -94,10 +117,17 @@ export const live = (terminal: { readonly write: Write; readonly columns: () => 
   return {
     emit: (event) => {
       if (event._tag === "Planned") width = widthOf(event.nodes)
-      if (event._tag === "Started") running.set(event.node, { since: Date.now(), progress: "" })
+      if (event._tag === "Started") {
+        const { expected, node } = event
+        running.set(node, { since: Date.now(), expected, progress: "", done: 0, rest: 0 })
+      }
       if (event._tag === "Progress") {
         const stage = running.get(event.node)
-        if (stage !== undefined) stage.progress = share(event)
+        if (stage !== undefined) {
+          stage.progress = share(event)
+          stage.done = event.done - event.kept
+          stage.rest = event.total - event.done
+        }
         return
       }
       if (event._tag === "Published" || event._tag === "Failed") running.delete(event.node)

@@ -163,4 +163,5 @@ export const summary = ({ rows }: Comparison): string => {
 export const artifact: Artifact.Artifact<Comparison> = Artifact.json("comparison", Comparison, {
   summary,
   show,
+  metrics: ({ rows }) => Object.fromEntries(rows.map(({ mean, name }) => [`${name} mean`, mean])),
 })

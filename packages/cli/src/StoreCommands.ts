@@ -1,0 +1,158 @@
+/**
+ * Commands on what earlier runs left: `runs`, `diff`, `why`, `checkout`, `accept`, `gc` and `verify`.
+ *
+ * What they do lies in `StoreRuns`, which is loaded when one of them is called: a pipeline's start-up does not pay for it.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { debug, jobs, json, pipeline, set, store } from "./Arguments.ts"
+
+const work = Effect.promise(() => import("./StoreRuns.ts"))
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+
+const run = (name: string) =>
+  Argument.String(name).pipe(
+    Argument.withDescription("A run as `hila runs` lists it; `last` and `previous` are the two latest"),
+  )
+
+/** `hila runs`. */
+export const runs = Command.make("runs", { store, json, debug }, (given) =>
+  Effect.flatMap(work, ({ runs }) => runs(given)),
+).pipe(Command.withDescription("Lists earlier runs: when, with which options, what they computed"))
+
+/** `hila diff`. */
+export const diff = Command.make(
+  "diff",
+  {
+    before: run("before").pipe(Argument.withDefault("previous")),
+    after: run("after").pipe(Argument.withDefault("last")),
+    store,
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(work, ({ diff }) => diff(given)),
+).pipe(
+  Command.withDescription(
+    "Says what differs between two runs: parameters, contents and metrics of every stage",
+  ),
+  Command.withExamples([{ command: "hila diff previous last", description: "The two latest runs" }]),
+)
+
+/** `hila why`. */
+export const why = Command.make(
+  "why",
+  {
+    what: Argument.String("file").pipe(
+      Argument.withDescription("A file, wherever it lies, or the first digits of a digest"),
+    ),
+    store,
+    debug,
+  },
+  (given) => Effect.flatMap(work, ({ why }) => why(given)),
+).pipe(
+  Command.withDescription("Traces a produced file back through every stage to its sources"),
+  Command.withExamples([
+    { command: "hila why merged/model.safetensors", description: "What made this file" },
+  ]),
+)
+
+/** `hila checkout`. */
+export const checkout = Command.make(
+  "checkout",
+  {
+    output: Argument.String("output").pipe(
+      Argument.withDescription("An output of a pipeline that has run: report, or hila/report"),
+    ),
+    to: Argument.String("path").pipe(Argument.withDescription("A new file or directory")),
+    store,
+    debug,
+  },
+  (given) => Effect.flatMap(work, ({ checkout }) => checkout(given)),
+).pipe(
+  Command.withDescription("Copies an output out of the store, as files that may be changed"),
+  Command.withExamples([{ command: "hila checkout merged ./merged", description: "The merged checkpoint" }]),
+)
+
+/** `hila accept`. */
+export const accept = Command.make(
+  "accept",
+  {
+    pipeline,
+    stage: Argument.String("stage").pipe(
+      Argument.withDescription("A stage's name or title; all that are hit* by default"),
+      Argument.variadic(),
+    ),
+    set,
+    store,
+    debug,
+  },
+  (given) => Effect.flatMap(work, ({ accept }) => accept(given)),
+).pipe(
+  Command.withDescription(
+    "Says that a change in a stage's code does not change its result: hit* becomes hit",
+  ),
+)
+
+/** `hila gc`. */
+export const gc = Command.make(
+  "gc",
+  {
+    runs: Flag.Int("runs").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("Keeps what the last n runs used, besides the outputs; 10 by default"),
+      Flag.withSchema(Count),
+      Flag.withDefault(10),
+    ),
+    grace: Flag.Int("grace").pipe(
+      Flag.withMetavar("minutes"),
+      Flag.withDescription("Leaves alone what is younger; 60 by default"),
+      Flag.withSchema(Count),
+      Flag.withDefault(60),
+    ),
+    yes: Flag.Boolean("yes").pipe(
+      Flag.withDescription("Removes it; without, only says what would go"),
+      Flag.withDefault(false),
+    ),
+    store,
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(work, ({ gc }) => gc(given)),
+).pipe(
+  Command.withDescription("Lists what no output and no recent run needs, what it takes and what it cost"),
+)
+
+/** `hila verify`. */
+export const verify = Command.make("verify", { store, json, debug }, (given) =>
+  Effect.flatMap(work, ({ verify }) => verify(given)),
+).pipe(Command.withDescription("Hashes the whole store again, and sets aside what is damaged"))
+
+/** `hila sweep`. */
+export const sweep = Command.make(
+  "sweep",
+  {
+    pipeline,
+    over: Flag.String("over").pipe(
+      Flag.withMetavar("name=a,b,c"),
+      Flag.withDescription("Values of an option; several give every combination"),
+      Flag.atLeast(1),
+    ),
+    set,
+    store,
+    jobs,
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(work, ({ sweep }) => sweep(given)),
+).pipe(
+  Command.withDescription("Runs a pipeline over values of its options, and prints one table of metrics"),
+  Command.withExamples([
+    {
+      command: "hila sweep pipelines/hila.ts --over density=0.2,0.4 --over temperature=0.5,1",
+      description: "Four variants; what they share is computed once",
+    },
+  ]),
+)

@@ -1,0 +1,97 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { good, workbench } from "./workbench.ts"
+
+describe("what earlier runs left", () => {
+  it.live("runs lists them, diff compares them, checkout copies an output, why traces it back", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      assert.strictEqual((yield* bench.hila("runs")).out, "no run yet\n")
+      yield* bench.hila("run", "toy.ts")
+      yield* bench.hila("run", "toy.ts", "--set", "density=4")
+      const { out } = yield* bench.hila("runs")
+      assert.match(out, /toy +finished +[\d.]+ s +0 hits, 2 runs\n.*density=4\n$/)
+
+      const diff = yield* bench.hila("diff")
+      assert.match(diff.out, / {2}double two {2}\w{8} → \w{8}\n {4}by: 3 → 4\n {4}6 → 8\n {4}number: 6 → 8\n/)
+
+      const copied = yield* bench.hila("checkout", "table", "table.json")
+      assert.strictEqual(copied.out, "table.json: toy/table, 19 B\n")
+      writeFileSync(bench.path("table.json"), "mine now")
+      const again = yield* bench.hila("checkout", "table", "table.json")
+      assert.match(again.err, /^hila: cannot check out to .*table\.json: exists already\n$/)
+      assert.strictEqual(again.code, 2)
+      yield* bench.hila("checkout", "toy/table", "second.json")
+      assert.strictEqual(readFileSync(bench.path("second.json"), "utf8"), "[8,16,24,32,40,48]\n")
+
+      const why = yield* bench.hila("why", "second.json")
+      assert.match(why.out, /^list two v1 · .*pause=0\n {2}value: double two v1 · .*by=4\n {4}value: a value/)
+      assert.match((yield* bench.hila("why", "table.json")).err, /was not produced by any run in \.hila\n$/)
+    }),
+  )
+
+  it.live("gc says what could go and removes it only when told to; verify sets damage aside", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      yield* bench.hila("run", "toy.ts")
+      yield* bench.hila("run", "toy.ts", "--set", "density=4")
+      const would = yield* bench.hila("gc", "--runs", "1", "--grace", "0")
+      assert.match(would.out, /double two .* by=3\n/)
+      assert.match(would.out, /could go: 2 results, .*; --yes removes it\n$/)
+      yield* bench.hila("gc", "--runs", "1", "--grace", "0", "--yes")
+      assert.match((yield* bench.hila("run", "toy.ts", "--set", "density=4")).out, /2 hits, 0 runs/)
+      assert.match((yield* bench.hila("run", "toy.ts")).out, /0 hits, 2 runs/)
+
+      assert.match((yield* bench.hila("verify")).out, /: all whole\n$/)
+      const cas = bench.path(".hila/cas")
+      const blobs = readdirSync(cas).flatMap((prefix) =>
+        readdirSync(join(cas, prefix)).map((name) => join(cas, prefix, name)),
+      )
+      const blob = blobs.find((path) => readFileSync(path, "utf8") === "6\n") ?? ""
+      chmodSync(blob, 0o644)
+      const before = statSync(blob)
+      writeFileSync(blob, "7\n")
+      assert.strictEqual(statSync(blob).size, before.size)
+      const damaged = yield* bench.hila("verify")
+      assert.match(damaged.out, /damaged, set aside in quarantine\/; needed by double two\n/)
+      assert.match(damaged.err, /^hila: \.hila: 1 damaged; [^\n]+\n$/)
+      assert.strictEqual(damaged.code, 1)
+      assert.match((yield* bench.hila("run", "toy.ts")).out, /1 hits, 1 runs/)
+    }),
+  )
+
+  it.live("a changed stage is hit*, explain names the file, accept or --strict settles it", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      yield* bench.hila("run", "toy.ts")
+      bench.write("toy.ts", `${good}\n// a comment`)
+      const plan = yield* bench.hila("plan", "toy.ts")
+      assert.match(plan.out, /double two {2}hit\* {3}6\n/)
+      assert.match(
+        (yield* bench.hila("explain", "toy.ts", "double two")).out,
+        /where it differs:\n {4}toy\.ts\n/,
+      )
+      assert.match(
+        (yield* bench.hila("plan", "toy.ts", "--strict")).out,
+        /run +its code differs .*: toy\.ts\n/,
+      )
+      assert.match((yield* bench.hila("accept", "toy.ts", "double")).out, /1 accepted/)
+      assert.match((yield* bench.hila("plan", "toy.ts")).out, /double two {2}hit {4}6\n {2}list two {4}hit\*/)
+      assert.match((yield* bench.hila("run", "toy.ts", "--strict")).out, /1 hits, 1 runs/)
+      assert.notInclude((yield* bench.hila("plan", "toy.ts")).out, "hit*")
+    }),
+  )
+
+  it.live("a sweep runs every combination once and prints one table", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const { out } = yield* bench.hila("sweep", "toy.ts", "--over", "density=2,3", "--over", "pause=0,1")
+      assert.match(out, / {2}density {2}pause {2}doubled\.number\n {2}2 {8}0 {6}4\n/)
+      assert.match(out, /0 hits, 6 runs/)
+      const wrong = yield* bench.hila("sweep", "toy.ts", "--over", "density")
+      assert.strictEqual(wrong.err, "hila: --over density: expected name=a,b,c\n")
+    }),
+  )
+})
