@@ -66,7 +66,7 @@ const wholeGradient = Effect.fnUntraced(function* (
       }
       const weights = Weights.stored(builder, checkpoint.tensors)
       const outputs = Decoder.decoder(builder, shape, weights, { gates: inputs, cache: false })
-      const logLikelihood = outputs["logLikelihood"] as Graph.Value<"f32">
+      const { logLikelihood } = outputs
       const adjoint = builder.input("adjoint", "f32", ["rows"])
       const [heads, mlp] = gradients([{ of: logLikelihood, adjoint }], [inputs.heads, inputs.mlp])
       return { heads, mlp }
