@@ -23,7 +23,10 @@ export interface Params extends Sum.ElectParams {
   readonly seed: number
 }
 
-export type State = Rescale.State
+export interface State extends Rescale.State {
+  /** Per model a bit for each element that stays, as the pass that finds the norms drew them. Rows are whole bytes. */
+  readonly kept: ReadonlyArray<SharedArrayBuffer>
+}
 
 const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32Array, model: number) => {
   const { density, epsilon, rescale, seed } = task.params
@@ -39,6 +42,40 @@ const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32
   if (rescale === "probability") kernels.divideNonzero(delta, probabilities)
 }
 
+/** Ranks cost the most, so what the first look at a block decides is remembered for the second. */
+const remembers = ({ density, rescale }: Params) => rescale === "l1" && density.some((keep) => keep < 1)
+
+const bytesOf = ({ elements, shape }: Task): number => {
+  const columns = Math.max(shape.at(-1) ?? 1, 1)
+  return Math.ceil(columns / 8) * (elements / columns)
+}
+
+/** The remembered bits of a block. */
+const bitsOf = ({ columns, firstRow, rows }: Block, kept: SharedArrayBuffer) => {
+  const stride = Math.ceil(columns / 8)
+  return new Uint8Array(kept, firstRow * stride, rows * stride)
+}
+
+/** Memory for bits where kernels see it. */
+const temporaryBits = (block: Block, { length }: Uint8Array) => {
+  const { buffer, byteOffset } = block.temporary(Math.ceil(length / 4))
+  return new Uint8Array(buffer, byteOffset, length)
+}
+
+const remember = (kernels: Kernels, block: Block, delta: Float32Array, kept: SharedArrayBuffer) => {
+  const memory = bitsOf(block, kept)
+  const bits = temporaryBits(block, memory)
+  kernels.packNonzero(bits, delta, block.columns)
+  memory.set(bits)
+}
+
+const recall = (kernels: Kernels, block: Block, delta: Float32Array, kept: SharedArrayBuffer) => {
+  const memory = bitsOf(block, kept)
+  const bits = temporaryBits(block, memory)
+  bits.set(memory)
+  kernels.keepBits(delta, bits, block.columns)
+}
+
 export const make = (
   name: string,
   module: string,
@@ -47,14 +84,29 @@ export const make = (
   name,
   module,
   block: "rows",
-  start: () => ({ factors: [] }),
+  stateBytes: (task) => (remembers(task.params) ? task.models * bytesOf(task) : 0),
+  start: (task) => ({
+    factors: [],
+    kept: remembers(task.params)
+      ? Array.from({ length: task.models }, () => new SharedArrayBuffer(bytesOf(task)))
+      : [],
+  }),
   passes: ({ models, params }) =>
-    params.rescale === "l1" && params.density.some((keep) => keep < 1) ? [Rescale.l1(models, thin)] : [],
+    remembers(params)
+      ? [
+          Rescale.l1<Params, State, undefined>(models, (kernels, block, task, delta, model, state) => {
+            thin(kernels, block, task, delta, model)
+            remember(kernels, block, delta, state.kept[model]!)
+          }),
+        ]
+      : [],
   carry: () => undefined,
   combine: (kernels, block, task, state) => {
     const deltas = TaskVector.all(kernels, block, task)
     for (const [model, delta] of deltas.entries()) {
-      thin(kernels, block, task, delta, model)
+      const kept = state.kept[model]
+      if (kept === undefined) thin(kernels, block, task, delta, model)
+      else recall(kernels, block, delta, kept)
       const factor = state.factors[model] ?? 1
       if (factor !== 1) kernels.scale(delta, factor)
     }

@@ -40,9 +40,7 @@ const selected = (kernels: Kernels, block: Block, task: Task<Params>, state: Sta
   if (!selects(task)) return deltas
   const kept = variance(kernels, block, deltas)
   Largest.keep(kernels, kept, state, carry, 0)
-  for (let i = 0; i < kept.length; i++) {
-    if (kept[i] === 0) for (const delta of deltas) delta[i] = 0
-  }
+  for (const delta of deltas) kernels.keepWhere(delta, kept)
   return deltas
 }
 

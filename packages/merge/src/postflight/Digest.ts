@@ -17,7 +17,7 @@ export const ofWeights = Effect.fnUntraced(function* ({ files, tensors }: Checkp
 })
 
 /** sha256 of a file. In the Hub's cache a large file is a link to one that is named by its digest: nothing is read. */
-const ofFile = (path: string) =>
+export const ofFile = (path: string) =>
   Effect.tryPromise({
     try: async () => {
       const name = basename(await realpath(path))

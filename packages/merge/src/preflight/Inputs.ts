@@ -1,9 +1,10 @@
 /**
  * The models of a recipe, opened: configs and headers, no weights.
  *
- * A path is taken from the recipe's directory or, where there is nothing, from the working directory.
+ * A path is taken from the recipe's directory or, where there is nothing, from the working directory; what is no
+ * directory but looks like org/name is on the Hub, and only its headers are fetched before pre-flight has passed.
  */
-import { Checkpoint, type CheckpointError, type SafetensorsError } from "@hila/model"
+import { Checkpoint, type CheckpointError, Hub, type HubError, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readdir } from "node:fs/promises"
 import { resolve } from "node:path"
@@ -11,6 +12,7 @@ import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import type * as Slices from "../recipe/Slices.ts"
+import * as Adapter from "./Adapter.ts"
 import type { Model } from "./Plan.ts"
 
 /** Opens every model a recipe names, each once; `directory` is the recipe's. */
@@ -18,20 +20,48 @@ export const open = Effect.fnUntraced(function* (
   located: Located,
   sliced: Slices.Sliced,
   directory: string,
-): Effect.fn.Return<ReadonlyMap<string, Model>, RecipeError | CheckpointError | SafetensorsError> {
+): Effect.fn.Return<ReadonlyMap<string, Model>, RecipeError | HubError | CheckpointError | SafetensorsError> {
   const models = new Map<string, Model>()
   for (const { base, sources } of sliced.slices) {
     for (const { path, reference } of base === undefined ? sources : [base, ...sources]) {
       const text = Reference.text(reference)
       if (models.has(text)) continue
-      const found = yield* locate(located, path, reference.path, directory)
-      models.set(text, { reference, checkpoint: yield* Checkpoint.open(found) })
+      models.set(text, yield* openModel(located, path, reference, directory))
     }
   }
   return models
 })
 
-/** The directory of a model. */
+/** A model from a directory or, where there is none, its headers from the Hub; with the adapter it asks for. */
+const openModel = Effect.fnUntraced(function* (
+  located: Located,
+  at: Path,
+  reference: Reference.Reference,
+  directory: string,
+): Effect.fn.Return<Model, RecipeError | HubError | CheckpointError | SafetensorsError> {
+  const { lora, path, revision } = reference
+  const found = revision === undefined ? yield* locate(located, at, path, directory) : undefined
+  const hub =
+    found === undefined ? Hub.parse(revision === undefined ? path : `${path}@${revision}`) : undefined
+  if (found === undefined && hub === undefined) {
+    const looked = [...new Set([resolve(directory, path), resolve(path)])].join(" and ")
+    return yield* located.error(at, `there is no directory ${path} (looked for ${looked})`)
+  }
+  const original =
+    found !== undefined
+      ? yield* Checkpoint.open(found)
+      : located.recipe.tokenizer != null || located.recipe.tokenizer_source != null
+        ? yield* Hub.open(hub!) // vocabularies are compared before anything else
+        : yield* Hub.inspect(hub!)
+  const model = { reference, checkpoint: original, original, ...(hub === undefined ? {} : { hub }) }
+  if (lora === undefined) return model
+  const adapter = yield* locate(located, at, lora.path, directory)
+  return adapter === undefined
+    ? yield* located.error(at, `there is no directory ${lora.path} for the adapter: fetch it first`)
+    : { ...model, adapter: yield* Adapter.open(adapter, original) }
+})
+
+/** The directory of a model, if there is one. */
 const locate = Effect.fnUntraced(function* (located: Located, at: Path, path: string, directory: string) {
   const candidates = [...new Set([resolve(directory, path), resolve(path)])]
   for (const candidate of candidates) {
@@ -46,5 +76,5 @@ const locate = Effect.fnUntraced(function* (located: Located, at: Path, path: st
     }
     return candidate
   }
-  return yield* located.error(at, `there is no directory ${path} (looked for ${candidates.join(" and ")})`)
+  return undefined
 })

@@ -4,7 +4,7 @@
  * From headers and configs alone; no weight is read. Models are merged by tensor name. Whatever does not fit is refused
  * here: nothing is skipped or cropped.
  */
-import { type Checkpoint, Dtype, type Safetensors } from "@hila/model"
+import { type Checkpoint, Dtype, type Hub, type Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { UnitSpan } from "../engine/Method.ts"
 import { MergeError, type RecipeError } from "../MergeError.ts"
@@ -17,13 +17,20 @@ import * as Reference from "../recipe/Reference.ts"
 import type * as Slices from "../recipe/Slices.ts"
 import * as TensorName from "../recipe/TensorName.ts"
 import * as Value from "../recipe/Value.ts"
+import type { Adapter } from "./Adapter.ts"
 import type * as Heads from "./Heads.ts"
 import * as Overrides from "./Overrides.ts"
 
 /** A model of the merge. */
 export interface Model {
   readonly reference: Reference.Reference
+  /** As the merge sees it: with its adapter, and its rows in the result's order. */
   readonly checkpoint: Checkpoint.Checkpoint
+  /** As it is on disk. */
+  readonly original: Checkpoint.Checkpoint
+  readonly adapter?: Adapter | undefined
+  /** Where its weights are to be fetched from. */
+  readonly hub?: Hub.Options | undefined
 }
 
 /** A tensor of the result. */
@@ -216,7 +223,8 @@ const tensorOf = Effect.fnUntraced(function* (
   if (inputs.length < least || inputs.length > greatest) {
     return yield* located.error(["merge_method"], Overrides.countProblem(name, inputs.length))
   }
-  const dtype = outputDtype(located.recipe) ?? first.dtype
+  const own = models.get(Reference.text(all[0]!.reference))!.original.tensors.get(first.name)?.dtype
+  const dtype = outputDtype(located.recipe) ?? own ?? first.dtype
   return { ...common, dtype, method: name, values, units }
 })
 

@@ -1,14 +1,19 @@
 /**
  * A recipe made ready: read, its models opened, every tensor planned, nothing read or written yet.
  */
-import type { CheckpointError, ArchitectureError, SafetensorsError } from "@hila/model"
+import type { ArchitectureError, CheckpointError, HubError, SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import { MergeError, type RecipeError } from "../MergeError.ts"
 import * as RecipeFile from "../recipe/RecipeFile.ts"
+import type { Located } from "../recipe/RecipeFile.ts"
+import * as Reference from "../recipe/Reference.ts"
 import * as Settings from "../recipe/Settings.ts"
 import * as Slices from "../recipe/Slices.ts"
+import * as Alignment from "../tokenizers/Alignment.ts"
+import * as RowFile from "../tokenizers/RowFile.ts"
+import * as ChatTemplate from "./ChatTemplate.ts"
 import * as Heads from "./Heads.ts"
 import * as Inputs from "./Inputs.ts"
 import * as Overrides from "./Overrides.ts"
@@ -19,12 +24,22 @@ export interface Prepared extends Plan.Input {
   readonly tensors: ReadonlyArray<Plan.OutputTensor>
   /** The model whose config, tokenizer and other files the result gets. */
   readonly like: Plan.Model
-  /** What is accepted without effect. */
+  /** What the recipe's tokenizer rule does, if it has one. */
+  readonly alignment: Alignment.Alignment | undefined
+  /** The result's chat template, if the recipe gives one. */
+  readonly chatTemplate: string | undefined
+  /** What is accepted without effect, and what else is to be said. */
   readonly notes: ReadonlyArray<string>
 }
 
 /** Why a recipe cannot be made ready. */
-export type PrepareError = RecipeError | MergeError | CheckpointError | SafetensorsError | ArchitectureError
+export type PrepareError =
+  | RecipeError
+  | MergeError
+  | HubError
+  | CheckpointError
+  | SafetensorsError
+  | ArchitectureError
 
 /** Reads a recipe file and prepares it. */
 export const fromFile = Effect.fnUntraced(function* (path: string): Effect.fn.Return<Prepared, PrepareError> {
@@ -52,10 +67,44 @@ export const fromText = Effect.fnUntraced(function* (
   const scopes = Overrides.scopesOf(located, sliced)
   const ignored = yield* Settings.checkNames(located, scopes, Overrides.methodsOf(located))
   yield* Overrides.checkCounts(located, sliced)
-  const models = yield* Inputs.open(located, sliced, directory)
+  const opened = yield* Inputs.open(located, sliced, directory)
+  const { alignment, models } = yield* aligned(located, sliced, opened)
   const like = Plan.likeOf({ models, sliced })
   const heads = Overrides.usesHeads(located, sliced) ? yield* Heads.of(like.checkpoint) : undefined
   const input = { located, sliced, models, heads }
   const tensors = yield* Plan.make(input)
-  return { ...input, tensors, like, notes: [...sliced.notes, ...ignored] }
+  const originals = [...models.values()].map(({ original }) => original)
+  const chatTemplate = yield* ChatTemplate.of(located, originals)
+  const notes = [...sliced.notes, ...ignored, ...(alignment?.notes ?? [])]
+  return { ...input, tensors, like, alignment, chatTemplate, notes }
+})
+
+/** Models whose embeddings and heads have the rows that the recipe's tokenizer rule gives them; not yet in any file. */
+const aligned = Effect.fnUntraced(function* (
+  located: Located,
+  sliced: Slices.Sliced,
+  models: ReadonlyMap<string, Plan.Model>,
+): Effect.fn.Return<
+  { readonly alignment: Alignment.Alignment | undefined; readonly models: ReadonlyMap<string, Plan.Model> },
+  RecipeError | CheckpointError
+> {
+  const request = yield* Alignment.requestOf(located)
+  if (request === undefined) return { alignment: undefined, models }
+  const base = sliced.base === undefined ? undefined : Reference.text(sliced.base)
+  const order = [...models].toSorted(([a], [b]) => Number(b === base) - Number(a === base))
+  const participants = order.map(([text, { checkpoint }]) => ({ text, checkpoint }))
+  const alignment = yield* Alignment.of(located, request, participants, base !== undefined)
+  const view = (model: Plan.Model): Plan.Model => ({
+    ...model,
+    checkpoint: {
+      ...model.checkpoint,
+      tensors: new Map(
+        [...model.checkpoint.tensors].map(([name, info]) => [
+          name,
+          RowFile.isVocabulary(info) ? { ...info, shape: [alignment.rows, ...info.shape.slice(1)] } : info,
+        ]),
+      ),
+    },
+  })
+  return { alignment, models: new Map(order.map(([text, model]) => [text, view(model)])) }
 })

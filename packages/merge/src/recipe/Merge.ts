@@ -4,7 +4,8 @@
  */
 import { type ArchitectureError, type Checkpoint, CheckpointError, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { readdir, statfs, writeFile } from "node:fs/promises"
+import { randomBytes } from "node:crypto"
+import { mkdir, readdir, rm, statfs, writeFile } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import * as Engine from "../engine/Engine.ts"
 import type { TensorPlan } from "../engine/Plan.ts"
@@ -13,10 +14,13 @@ import { definitions } from "../methods/registry.ts"
 import * as Card from "../postflight/Card.ts"
 import * as Check from "../postflight/Check.ts"
 import * as Digest from "../postflight/Digest.ts"
+import * as ChatTemplate from "../preflight/ChatTemplate.ts"
 import * as Config from "../preflight/Config.ts"
 import type { OutputTensor } from "../preflight/Plan.ts"
 import * as Prepared from "../preflight/Prepared.ts"
+import * as Realise from "../preflight/Realise.ts"
 import * as Report from "../preflight/Report.ts"
+import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 import * as Reference from "./Reference.ts"
 import * as TensorName from "./TensorName.ts"
 import { version } from "./version.ts"
@@ -54,38 +58,79 @@ export const mergePrepared = Effect.fnUntraced(function* (
   directory: string,
   options: Options = {},
 ): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
-  const tensors = prepared.tensors.map(planOf)
   const report = reportOf(prepared, options)
-  yield* checkPlace(directory, report.diskBytes, options)
+  yield* checkPlace(directory, report.diskBytes + Realise.bytesOf(prepared), options)
   yield* Effect.sync(() => options.onReport?.(report))
-  const { recipe } = prepared.located
-  const config = configOf(prepared)
-  const replaced = ["README.md", ...(config === undefined ? [] : ["config.json"])]
-  const files = Object.fromEntries(
-    Object.entries(prepared.like.checkpoint.files).filter(([name]) => !replaced.includes(name)),
+  return yield* Effect.scoped(
+    Effect.gen(function* () {
+      const ready = yield* Realise.realise(prepared, yield* scratchBeside(directory))
+      return yield* writeResult(ready, report, directory, options)
+    }),
   )
-  const inputs = yield* inputsOf(prepared, options.digests ?? true)
+})
+
+/** A directory for made tensors beside the result; named like the result's own temporary one, so it is cleared like it. */
+const scratchBeside = (directory: string) => {
+  const path = `${resolve(directory)}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`
+  return Effect.acquireRelease(
+    Effect.as(
+      attempt(path, () => mkdir(path, { recursive: true })),
+      path,
+    ),
+    () => Effect.ignore(attempt(path, () => rm(path, { recursive: true, force: true }))),
+  )
+}
+
+const writeResult = Effect.fnUntraced(function* (
+  prepared: Prepared.Prepared,
+  report: Report.Report,
+  directory: string,
+  options: Options,
+): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
+  const { recipe } = prepared.located
+  const texts = yield* textsOf(prepared)
   const card = Card.render({
     name: basename(resolve(directory)),
     recipe: prepared.located.text,
     seed: recipe.seed ?? 0,
     profile: recipe.profile ?? "tool",
     versions: { hila: version, node: process.versions.node },
-    inputs,
+    inputs: yield* inputsOf(prepared, options.digests ?? true),
     report,
   })
+  const written = { ...texts, "README.md": card }
   return yield* Engine.write<RecipeMergeError, never>(directory, {
     ...options,
     method: recipe.merge_method,
-    tensors,
-    files,
+    tensors: prepared.tensors.map(planOf),
+    files: Object.fromEntries(
+      Object.entries(filesOf(prepared)).filter(([name]) => !Object.hasOwn(written, name)),
+    ),
     finish: (path) =>
       Effect.gen(function* () {
-        yield* put(path, "README.md", card)
-        if (config !== undefined) yield* put(path, "config.json", `${JSON.stringify(config, null, 2)}\n`)
+        for (const [name, text] of Object.entries(written)) yield* put(path, name, text)
         yield* Check.check(path, prepared.tensors)
       }),
   })
+})
+
+/** The files that go with the weights: the donor's, with the tokenizer that the recipe chose. */
+const filesOf = ({ alignment, like }: Prepared.Prepared): Readonly<Record<string, string>> => {
+  const { files } = like.original
+  if (alignment === undefined) return files
+  const others = Object.entries(files).filter(([name]) => !TokenizerFile.isTokenizerFile(name))
+  return { ...Object.fromEntries(others), ...alignment.files }
+}
+
+/** Files whose text the merge makes. */
+const textsOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
+  const { alignment, chatTemplate } = prepared
+  const config = configOf(prepared)
+  return {
+    ...(config === undefined ? {} : { "config.json": `${JSON.stringify(config, null, 2)}\n` }),
+    ...(alignment?.tokenizer === undefined ? {} : { "tokenizer.json": JSON.stringify(alignment.tokenizer) }),
+    ...(chatTemplate === undefined ? {} : yield* ChatTemplate.filesOf(chatTemplate, filesOf(prepared))),
+  }
 })
 
 /** The pre-flight report of a prepared recipe. */
@@ -100,26 +145,29 @@ const planOf = ({ base, dtype, method, models, name, shape, units, values }: Out
     : { ...spec, method: definitions[method].method(values), params: values, base, models, units }
 }
 
-const configOf = ({ like, located, sliced, tensors }: Prepared.Prepared) => {
+const configOf = ({ alignment, like, located, sliced, tensors }: Prepared.Prepared) => {
   const { dtype, out_dtype } = located.recipe
   const stacked = sliced.slices.some(({ sources }) => sources.some(({ range }) => range !== undefined))
-  return Config.changed(like.checkpoint.config, {
+  return Config.changed(like.original.config, {
     dtype: out_dtype ?? dtype ?? undefined,
     layers: stacked ? TensorName.layersOf(tensors.map(({ name }) => name)) : undefined,
-    vocabulary: undefined,
+    vocabulary: alignment?.rows,
   })
 }
 
-const inputsOf = ({ models, sliced }: Prepared.Prepared, digests: boolean) => {
+const inputsOf = Effect.fnUntraced(function* ({ models, sliced }: Prepared.Prepared, digests: boolean) {
   const base = sliced.base === undefined ? undefined : Reference.text(sliced.base)
-  return Effect.forEach(models, ([model, { checkpoint }]) =>
-    Effect.map(digests ? Digest.ofWeights(checkpoint) : Effect.succeed({}), (found) => ({
-      role: model === base ? "base" : "model",
-      model,
-      digests: found,
-    })),
+  return yield* Effect.forEach(models, ([model, { adapter, original }]) =>
+    Effect.gen(function* () {
+      const role = model === base ? "base" : "model"
+      if (!digests) return { role, model, digests: {} }
+      const found = yield* Digest.ofWeights(original)
+      if (adapter === undefined) return { role, model, digests: found }
+      const name = "adapter_model.safetensors"
+      return { role, model, digests: { ...found, [name]: yield* Digest.ofFile(join(adapter.path, name)) } }
+    }),
   )
-}
+})
 
 const attempt = <A>(path: string, call: () => Promise<A>) =>
   Effect.tryPromise({

@@ -23,6 +23,8 @@ export interface Located {
   readonly text: string
   /** An error at the value of a path, or at the nearest value above that exists. */
   readonly error: (path: Path, problem: string) => RecipeError
+  /** An error at the key that a path ends with. */
+  readonly errorAtKey: (path: Path, problem: string) => RecipeError
 }
 
 interface Mistake {
@@ -74,10 +76,22 @@ export const parse = Effect.fnUntraced(function* (
       `${path.at(-1) ?? "the recipe"}: ${(first?.message ?? "is wrong").replaceAll(/\s*\n\s*/g, " ")}`,
     )
   })
-  return { recipe, text, error: (path, problem) => fail(at(path), problem) }
+  const atKey = (path: Path): number => {
+    const parent = nodeAt(contents, path.slice(0, -1))
+    const pair = isMap(parent)
+      ? parent.items.find(({ key }) => isScalar(key) && key.value === path.at(-1))
+      : undefined
+    return pair !== undefined && isScalar(pair.key) ? offsetOf(pair.key) : at(path)
+  }
+  return {
+    recipe,
+    text,
+    error: (path, problem) => fail(at(path), problem),
+    errorAtKey: (path, problem) => fail(atKey(path), problem),
+  }
 })
 
-const decode = Schema.decodeUnknownEffect(Recipe)
+const decode = Schema.decodeUnknownEffect(Recipe, { onExcessProperty: "error" })
 
 const isNode = (value: unknown): value is Node =>
   isMap(value) || isSeq(value) || isScalar(value) || isAlias(value)
@@ -113,8 +127,8 @@ const checkMap = (
   const present = new Set<string>()
   for (const pair of node.items) {
     if (!isScalar(pair.key)) return { offset: offsetOf(node), problem: `${what}: keys must be plain words` }
+    if (isMergeKey(pair.key.value)) continue
     const name = String(pair.key.value)
-    if (name === "<<") continue
     present.add(name)
     const type = ast.propertySignatures.find((property) => property.name === name)?.type ?? open
     if (type === undefined) {
@@ -124,7 +138,7 @@ const checkMap = (
     const mistake = value === null ? undefined : check(type, value, resolve, name)
     if (mistake !== undefined) return mistake
   }
-  const merged = node.items.some((pair) => isScalar(pair.key) && pair.key.value === "<<")
+  const merged = node.items.some((pair) => isScalar(pair.key) && isMergeKey(pair.key.value))
   const missing = ast.propertySignatures.find(
     ({ name, type }) => type.context?.isOptional !== true && !present.has(String(name)),
   )
@@ -132,6 +146,9 @@ const checkMap = (
     ? undefined
     : { offset: offsetOf(node), problem: `${what}: the key "${String(missing.name)}" is missing` }
 }
+
+/** `<<`: what it brings in is checked where it stands, and once more when the whole is decoded. */
+const isMergeKey = (key: unknown): boolean => key === "<<" || typeof key === "symbol"
 
 const checkList = (
   ast: SchemaAST.Arrays,

@@ -143,7 +143,7 @@ export type Recipe = typeof Recipe.Type
 
 /** The format as JSON Schema (draft 2020-12), for editors. */
 export const jsonSchema = (): object => {
-  const { definitions, schema } = Schema.toJsonSchemaDocument(Recipe, {})
+  const { definitions, schema } = Schema.toJsonSchemaDocument(Recipe, { onExcessProperty: "error" })
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Hila merge recipe",

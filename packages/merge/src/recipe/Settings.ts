@@ -118,7 +118,7 @@ const checked = (
 
 /** A list of notes on parameters without effect; fails at a name that no method knows. */
 export const checkNames = Effect.fnUntraced(function* (
-  { error }: Located,
+  { errorAtKey }: Located,
   scopes: ReadonlyArray<Scope>,
   used: ReadonlyArray<Name>,
 ): Effect.fn.Return<ReadonlyArray<string>, RecipeError> {
@@ -131,7 +131,10 @@ export const checkNames = Effect.fnUntraced(function* (
       const found = own.filter(([, definition]) => Object.hasOwn(definition.parameters, key))
       if (found.length === 0) {
         if (!names.some((name) => Object.hasOwn(definitions[name].parameters, key))) {
-          return yield* error(place, `unknown parameter "${key}" for ${used.join(", ")}${hint(key, known)}`)
+          return yield* errorAtKey(
+            place,
+            `unknown parameter "${key}" for ${used.join(", ")}${hint(key, known)}`,
+          )
         }
         notes.add(`${key} is no parameter of ${used.join(", ")} and has no effect, as in the existing tool`)
       }

@@ -107,12 +107,12 @@ export const of = Effect.fnUntraced(function* (located: Located): Effect.fn.Retu
 })
 
 /** `modules` with the one module that architectures with a single decoder have. */
-const moduleOf = Effect.fnUntraced(function* ({ error, recipe }: Located) {
+const moduleOf = Effect.fnUntraced(function* ({ error, errorAtKey, recipe }: Located) {
   if (recipe.modules == null) return undefined
   const names = Object.keys(recipe.modules)
   const wrong = names.find((name) => name !== "default")
   if (wrong !== undefined) {
-    return yield* error(
+    return yield* errorAtKey(
       ["modules", wrong],
       `there is no module "${wrong}": a model with one decoder has the module "default"; models of several parts are merged part by part by filter (methods)`,
     )

@@ -1,0 +1,141 @@
+import { assert, describe, it } from "@effect/vitest"
+import { jsonSchema } from "@hila/merge/Recipe"
+import * as Effect from "effect/Effect"
+import * as RecipeFile from "../src/recipe/RecipeFile.ts"
+import * as Reference from "../src/recipe/Reference.ts"
+import * as Value from "../src/recipe/Value.ts"
+
+const mistake = (text: string) =>
+  Effect.map(Effect.flip(RecipeFile.parse(text, "recipe.yml")), ({ message }) => message)
+
+const mistakes: ReadonlyArray<readonly [title: string, text: string, line: string]> = [
+  [
+    "an unknown method",
+    "merge_method: dare-ties\nmodels: [{model: a}]\n",
+    'recipe.yml:1:15: merge_method: there is no "dare-ties", did you mean "dare_ties"?',
+  ],
+  [
+    "a mistyped key at the top",
+    "merge_method: ties\nmodelss: []\n",
+    'recipe.yml:2:1: unknown key "modelss" in the recipe, did you mean "models"?',
+  ],
+  [
+    "a mistyped key of a model",
+    "merge_method: ties\nmodels:\n- model: a\n  paramters: {weight: 1}\n",
+    'recipe.yml:4:3: unknown key "paramters" in model 1, did you mean "parameters"?',
+  ],
+  [
+    "a mistyped key of a tokenizer",
+    "merge_method: ties\nmodels: [{model: a}]\ntokenizer: {sorce: union}\n",
+    'recipe.yml:3:13: unknown key "sorce" in tokenizer, did you mean "source"?',
+  ],
+  [
+    "a missing key",
+    "models: [{model: a}]\n",
+    'recipe.yml:1:1: the recipe: the key "merge_method" is missing',
+  ],
+  [
+    "a word where a number belongs",
+    "merge_method: ties\nmodels: [{model: a}]\nseed: lots\n",
+    'recipe.yml:3:7: seed: expected a number, got "lots"',
+  ],
+  [
+    "a range of three",
+    "merge_method: linear\nslices:\n- sources:\n  - {model: a, layer_range: [0, 1, 2]}\n",
+    "recipe.yml:4:29: layer_range: expected 2 in the list, got 3",
+  ],
+  [
+    "a base that is a list",
+    "merge_method: ties\nbase_model: [a, b]\nmodels: [{model: c}]\n",
+    "recipe.yml:2:13: base_model: expected a text, keys and values, got a list",
+  ],
+  [
+    "a key given twice",
+    "merge_method: ties\nbase_model: a\nbase_model: b\n",
+    "recipe.yml:3:1: no YAML: Map keys must be unique",
+  ],
+  [
+    "an unknown dtype",
+    "merge_method: ties\ndtype: bf16\n",
+    'recipe.yml:2:8: dtype: there is no "bf16"; known: float32, float16, bfloat16, float64',
+  ],
+  ["an empty file", "", "recipe.yml:1:1: expected a recipe: keys such as merge_method and models"],
+]
+
+describe("a mistake in a recipe is one line with its place", () => {
+  for (const [title, text, line] of mistakes) {
+    it.effect(title, () => Effect.map(mistake(text), (message) => assert.strictEqual(message, line)))
+  }
+})
+
+describe("recipes", () => {
+  it.effect("may use anchors, merge keys and comments", () =>
+    Effect.gen(function* () {
+      const { recipe } = yield* RecipeFile.parse(
+        "merge_method: linear # average\nmodels:\n- model: a\n  parameters: &p {weight: 1}\n- model: b\n  parameters: {<<: *p}\n- {model: c, parameters: *p}\n",
+        "recipe.yml",
+      )
+      assert.deepStrictEqual(
+        recipe.models?.map(({ parameters }) => parameters),
+        [{ weight: 1 }, { weight: 1 }, { weight: 1 }],
+      )
+    }),
+  )
+
+  it("have a JSON Schema that refuses unknown keys where the reader does", () => {
+    const schema = JSON.stringify(jsonSchema())
+    assert.include(schema, '"additionalProperties":false')
+    assert.include(schema, "breadcrumbs_ties")
+    assert.include(schema, "pad_to_multiple_of")
+  })
+
+  it("name models by path, revision and adapter", () => {
+    assert.deepStrictEqual(Reference.parse("org/name@v1+org/lora@v2"), {
+      path: "org/name",
+      revision: "v1",
+      lora: { path: "org/lora", revision: "v2" },
+    })
+    assert.deepStrictEqual(Reference.parse({ model: { path: "a+b@c" }, lora: "x" }), {
+      path: "a+b@c",
+      lora: { path: "x" },
+    })
+    assert.strictEqual(Reference.text(Reference.parse("org/name@v1+lora")), "org/name@v1+lora")
+  })
+})
+
+describe("values", () => {
+  const at = (
+    value: Parameters<typeof Value.at>[0],
+    tensor: string,
+    t: number,
+    layer?: number,
+    head?: number,
+  ) => Value.at(value, { tensor, layer, t, ...(head === undefined ? {} : { head }) }, [])?.value
+  const name = "model.layers.3.self_attn.q_proj.weight"
+
+  it("of a gradient lie on the line between its numbers", () => {
+    assert.strictEqual(at([0, 0.5, 1], name, 0.25), 0.25)
+    assert.strictEqual(at([1, 4], name, 1), 4)
+    assert.strictEqual(at([7], name, 0.5), 7)
+    assert.strictEqual(at([true, false], name, 0.6), false)
+  })
+
+  it("by filter are those of the first that matches", () => {
+    const value = [{ filter: "self_attn", value: [0, 1] }, { filter: "mlp", value: 0.3 }, { value: 0.5 }]
+    assert.strictEqual(at(value, name, 0.5), 0.5)
+    assert.strictEqual(at(value, "model.layers.1.mlp.up_proj.weight", 0.5), 0.3)
+    assert.strictEqual(at(value, "model.norm.weight", 0), 0.5)
+    assert.isUndefined(at([{ filter: "mlp", value: 1 }], name, 0))
+  })
+
+  it("may be filtered by glob, layer and head", () => {
+    const matches = (filter: Parameters<typeof Value.matches>[0], head?: number) =>
+      Value.matches(filter, { tensor: name, layer: 3, t: 0, ...(head === undefined ? {} : { head }) })
+    assert.isTrue(matches("*.q_proj.*"))
+    assert.isFalse(matches("q_proj*"))
+    assert.isTrue(matches({ tensor: "*self_attn*", layer: { from: 2, to: 4 } }))
+    assert.isFalse(matches({ layer: { from: 0, to: 3 } }))
+    assert.isTrue(matches({ layer: [1, 3], head: [0, 2] }, 2))
+    assert.isFalse(matches({ head: 1 }))
+  })
+})
