@@ -34,7 +34,7 @@ export interface Context {
 type Failure = MergeError | EngineError | CheckpointError
 
 /** Bytes of a slot: of the inputs and the output of one chunk. */
-const SLOT = 48 << 20
+const SLOT = 16 << 20
 
 /** Every tensor that is read for this one. */
 export const inputsOf = ({
