@@ -1,5 +1,5 @@
 /** Mistakes that must not compile. Checked by the type checker alone; nothing here runs. */
-import { Artifact, Pipeline, Source, Stage } from "@hila/core"
+import { Artifact, Pipeline, Plan, Run, Source, Stage, type Store } from "@hila/core"
 import { Context, Effect, Layer, Schema } from "effect"
 
 const Golden = Artifact.json("golden", Schema.Array(Schema.String))
@@ -40,3 +40,36 @@ Pipeline.make({ name: "missing", build: () => ({ node }) })
 // @ts-expect-error a layer that provides another service
 Pipeline.make({ name: "wrong", build: () => ({ node }), layer: Layer.empty })
 Pipeline.make({ name: "plain", build: () => ({ model }), layer: Layer.empty })
+
+class Kernel extends Context.Service<Kernel, { readonly identity: string }>()("typetest/Kernel") {}
+const declared = Stage.make({
+  name: "declared",
+  version: 1,
+  inputs: { model: Model },
+  output: Model,
+  environment: [Kernel],
+  run: ({ model }) => Effect.succeed(model),
+})
+Stage.make({
+  name: "unidentified",
+  version: 1,
+  output: Model,
+  // @ts-expect-error a service without an identity
+  environment: [Runtime],
+  run: () => Effect.succeed({ layers: 1 }),
+})
+
+type ServicesOf<T> = T extends Effect.Effect<infer _A, infer _E, infer R> ? R : never
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false
+const yes = <_ extends true>() => undefined
+
+const both = declared({ model: node })
+const planOfPlain = Plan.make({ node })
+const planOfDeclared = Plan.make({ both })
+const runOfDeclared = Run.outputs({ both })
+// A plan needs the services whose identities are in the keys, and no other.
+yes<Same<ServicesOf<typeof planOfPlain>, Store>>()
+yes<Same<ServicesOf<typeof planOfDeclared>, Store | Kernel>>()
+yes<Same<ServicesOf<typeof runOfDeclared>, Store | Kernel | Runtime>>()
+// @ts-expect-error a pipeline whose layer lacks the declared environment
+Pipeline.make({ name: "undeclared", build: () => ({ both }), layer: Layer.succeed(Runtime, { f: 1 }) })
