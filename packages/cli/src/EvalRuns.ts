@@ -1,6 +1,6 @@
 /** What `hila eval` and `hila tasks` do; loaded when one of them is called. */
 import { Catalog, Compare, Evaluation, Report, Suite, Task } from "@hila/eval"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { Hub, LanguageModel } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { UsageError } from "./CliError.ts"
@@ -71,7 +71,7 @@ export const evaluate = Effect.fnUntraced(
     if (names(flags.tasks).length === 0)
       return yield* new UsageError({ problem: "--tasks: name at least one task" })
     const selection = yield* Catalog.select(names(flags.tasks), flags.include)
-    const checkpoint = yield* Checkpoint.open(flags.model)
+    const checkpoint = yield* Hub.model(flags.model)
     const model = yield* (yield* LanguageModel).open(checkpoint)
     const { path, results } = yield* Suite.run(
       model,
@@ -168,7 +168,7 @@ export const showTask = Effect.fnUntraced(function* (flags: {
   }
   if (first === undefined || flags.data === undefined) return
   const task = yield* Task.make(first.file, first.config)
-  const { documents, items, source } = yield* Evaluation.items(task, { data: flags.data, limit: 1 })
+  const { documents, items, source } = yield* Evaluation.prepare(task, { data: flags.data, limit: 1 })
   yield* Console.log(`\n${first.name}: ${source}, ${documents} documents; the first is asked as`)
   let last = ""
   for (const request of items[0]?.requests ?? []) {

@@ -1,7 +1,7 @@
 /** What `hila merge`, `plan-merge`, `inspect`, `compare` and `extract-lora` do. */
 import * as Recipe from "@hila/merge/Recipe"
 import * as Tools from "@hila/merge/Tools"
-import { Checkpoint } from "@hila/model"
+import { Checkpoint, Hub } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -75,7 +75,9 @@ export const inspect = Effect.fnUntraced(function* (given: {
   readonly strict: boolean
   readonly json: boolean
 }) {
-  const found = yield* Tools.Inspect.inspect(yield* Checkpoint.open(given.model), { values: given.strict })
+  // Values are read with --strict alone; without it a model of the Hub keeps its weights.
+  const open = given.strict ? Hub.openPath : Hub.inspectPath
+  const found = yield* Tools.Inspect.inspect(yield* open(given.model), { values: given.strict })
   yield* print(given.json, found, () => Tools.Inspect.render(found))
   const [first] = found.oddities
   if (given.strict && first !== undefined) {
@@ -90,7 +92,7 @@ export const compare = Effect.fnUntraced(function* (given: {
   readonly second: string
   readonly json: boolean
 }) {
-  const [a, b] = [yield* Checkpoint.open(given.first), yield* Checkpoint.open(given.second)]
+  const [a, b] = [yield* Hub.openPath(given.first), yield* Hub.openPath(given.second)]
   const comparison = yield* Tools.Compare.compare(a, b)
   yield* print(given.json, comparison, () => Tools.Compare.render(comparison))
 })
@@ -103,7 +105,7 @@ export const extractLora = Effect.fnUntraced(function* (given: {
   readonly rank: number
   readonly json: boolean
 }) {
-  const [base, model] = [yield* Checkpoint.open(given.base), yield* Checkpoint.open(given.model)]
+  const [base, model] = [yield* Hub.openPath(given.base), yield* Hub.openPath(given.model)]
   const { layers, leftOut } = yield* Tools.extractLora(base, model, given.rank, given.directory)
   yield* print(given.json, { layers, leftOut }, () =>
     [

@@ -1,6 +1,6 @@
 /** What `hila score` and `hila scores` do. */
 import { Digest, Events, Run, Source } from "@hila/core"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { type Checkpoint, Hub, LanguageModel } from "@hila/model"
 import { GoldenFile, HeatMap, Importance, Ranking, Scores, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -61,7 +61,7 @@ export const score = Effect.fnUntraced(function* (given: {
   readonly store: string
   readonly json: boolean
 }) {
-  const [base, expert] = [Checkpoint.source(given.base), Checkpoint.source(given.expert)]
+  const [base, expert] = [Hub.source(given.base), Hub.source(given.expert)]
   const lines = Source.file(given.golden, GoldenFile.artifact)
   const golden = Stages.examples({ expert, lines })
   const { method, scheme, seed } = given
@@ -74,8 +74,8 @@ export const score = Effect.fnUntraced(function* (given: {
   yield* Effect.sync(screen.close)
   const file = {
     format: "hila/scores 1" as const,
-    base: yield* Effect.flatMap(Checkpoint.open(given.base), digestOf),
-    expert: yield* Effect.flatMap(Checkpoint.open(given.expert), digestOf),
+    base: yield* Effect.flatMap(Hub.openPath(given.base), digestOf),
+    expert: yield* Effect.flatMap(Hub.openPath(given.expert), digestOf),
     golden: yield* Digest.ofFile(given.golden),
     seed,
     scores,

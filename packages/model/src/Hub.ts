@@ -6,12 +6,14 @@
  */
 import { type Artifact, ArtifactError, Content, Digest, type Node, SourceError } from "@hila/core"
 import * as Effect from "effect/Effect"
-import { readFile, stat } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { readFile } from "node:fs/promises"
 import type { Checkpoint } from "./Checkpoint.ts"
 import * as Checkpoints from "./Checkpoint.ts"
 import * as Api from "./hub/Api.ts"
 import * as Cache from "./hub/Cache.ts"
 import * as Repository from "./hub/Repository.ts"
+import { failure } from "./internal/files.ts"
 import * as ModelConfig from "./ModelConfig.ts"
 import { type ArchitectureError, CheckpointError, HubError, type SafetensorsError } from "./ModelError.ts"
 import * as Safetensors from "./Safetensors.ts"
@@ -61,19 +63,21 @@ const headerOf = Effect.fnUntraced(function* (
   return yield* SafetensorsHeader.parse(bytes.subarray(8, end), source, file.size)
 })
 
-/** A model without its weights: config, names, types and shapes of its tensors. No tensor of it can be read. */
+/** The small files of a repository by the names that its commit gives them in the cache. */
+const smallFiles = ({ commit, layout, small }: Repository.Repository) =>
+  Object.fromEntries(small.map(({ path }) => [path, layout.snapshot(commit, path)]))
+
+/** A model without its weights: its small files, and names, types and shapes of its tensors. None of them can be read. */
 export const inspect = Effect.fnUntraced(function* (
   options: Options,
 ): Effect.fn.Return<Checkpoint, HubError | CheckpointError | SafetensorsError> {
   const repository = yield* repositoryOf(options)
-  const files = yield* Repository.fetchFiles(
-    repository,
-    repository.small.filter(({ path }) => path === "config.json"),
-  )
+  yield* Repository.fetchFiles(repository, repository.small)
+  const files = smallFiles(repository)
   const path = files["config.json"] ?? "config.json"
   const text = yield* Effect.tryPromise({
     try: () => readFile(path, "utf8"),
-    catch: (cause) => new CheckpointError({ path, problem: String(cause), blame: "system" }),
+    catch: (cause) => new CheckpointError({ path, ...failure(cause) }),
   })
   const config = yield* ModelConfig.parse(text, `${Api.nameOf(repository.reference)}/config.json`)
   const headers = yield* Effect.forEach(repository.weights, (file) => headerOf(repository, file), {
@@ -88,24 +92,45 @@ export const open = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Checkpoint, HubError | CheckpointError | SafetensorsError> {
   const repository = yield* repositoryOf(options)
   const { reference, small, weights } = repository
-  const files = yield* Repository.fetchFiles(repository, [...small, ...weights])
-  return yield* Checkpoints.fromFiles(files, Api.nameOf(reference))
+  const fetched = yield* Repository.fetchFiles(repository, [...small, ...weights])
+  return yield* Checkpoints.fromFiles({ ...fetched, ...smallFiles(repository) }, Api.nameOf(reference))
 })
 
+/** A model as people write it: `org/name` or `org/name@revision`, unless that is a file or directory of theirs. */
+const remote = (text: string): Options | undefined => (existsSync(text) ? undefined : parse(text))
+
+/** Opens a checkpoint as people name it: a directory, or a model of the Hub. */
+export const openPath = (
+  text: string,
+): Effect.Effect<Checkpoint, HubError | CheckpointError | SafetensorsError> => {
+  const options = remote(text)
+  return options === undefined ? Checkpoints.open(text) : open(options)
+}
+
+/** The same without the weights of a model of the Hub. */
+export const inspectPath = (
+  text: string,
+): Effect.Effect<Checkpoint, HubError | CheckpointError | SafetensorsError> => {
+  const options = remote(text)
+  return options === undefined ? Checkpoints.open(text) : inspect(options)
+}
+
 /**
- * A model as commands take it: a directory, or `org/name@revision` where there is no such directory. A model of the Hub
- * that cannot be run, for its config or its tensors, is refused before its weights are fetched.
+ * Opens a model that is to run. One of the Hub that cannot, for its config or its tensors, is refused before its weights
+ * are fetched.
  */
 export const model = Effect.fnUntraced(function* (
   text: string,
 ): Effect.fn.Return<Checkpoint, HubError | CheckpointError | SafetensorsError | ArchitectureError> {
-  const isThere = yield* Effect.promise(() => stat(text).then(Boolean, () => false))
-  const options = isThere ? undefined : parse(text)
-  if (options === undefined) return yield* Checkpoints.open(text)
-  const seen = yield* inspect(options)
-  yield* Checkpoints.validate(seen)
-  return yield* open(options)
+  yield* Checkpoints.validate(yield* inspectPath(text))
+  return yield* openPath(text)
 })
+
+/** A checkpoint as people name it, as the leaf of a pipeline. */
+export const source = (text: string): Node.SourceNode<Checkpoint> => {
+  const options = remote(text)
+  return options === undefined ? Checkpoints.source(text) : checkpoint(options)
+}
 
 /** The checkpoint as content: digests of large files are the Hub's, small files are fetched and hashed. */
 const contentOf = Effect.fnUntraced(function* (options: Options) {
