@@ -56,6 +56,7 @@ export const score = Effect.fnUntraced(function* (given: {
   readonly method: Importance.Method
   readonly scheme: "kvGroup" | "queryHead"
   readonly seed: number
+  readonly quadrature: number
   readonly out: Option.Option<string>
   readonly svg: Option.Option<string>
   readonly store: string
@@ -64,8 +65,8 @@ export const score = Effect.fnUntraced(function* (given: {
   const [base, expert] = [Hub.source(given.base), Hub.source(given.expert)]
   const lines = Source.file(given.golden, GoldenFile.artifact)
   const golden = Stages.examples({ expert, lines })
-  const { method, scheme, seed } = given
-  const importance = Stages.importance({ base, expert, golden }, { method, scheme, seed })
+  const { method, quadrature, scheme, seed } = given
+  const importance = Stages.importance({ base, expert, golden }, { method, scheme, seed, quadrature })
   const screen = display(given.json)
   const { scores } = yield* Run.outputs({ scores: importance }, { pipeline: "score" }).pipe(
     Effect.provideService(Events, { emit: (event) => Effect.sync(() => screen.emit(event)) }),

@@ -8,7 +8,7 @@
 import { type Checkpoint, DeltaGates, type DeltaModel, type Example, LanguageModel, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import type { Block, Models, Task } from "./importance/Method.ts"
+import type { MethodError, Models, Part, Task, Values } from "./importance/Method.ts"
 import * as Methods from "./importance/Methods.ts"
 import * as Normalisation from "./Normalisation.ts"
 import type * as Scores from "./Scores.ts"
@@ -27,7 +27,12 @@ export interface Options {
   readonly method: Method
   /** Seed of `random`; 0 by default. */
   readonly seed?: number
+  /** Points of `pathIntegrated`; 8 by default. */
+  readonly quadrature?: number
 }
+
+/** Points of a path where none are asked for. */
+export const standardQuadrature = 8
 
 /** Losses of base and expert on the golden data. */
 export const references = Effect.fn("Importance.references")(function* (
@@ -56,20 +61,31 @@ export const models = Effect.fn("Importance.models")(function* (
   } satisfies Models
 })
 
-/** The blocks that measure a task by a method; golden data has to have two examples or more. */
-export const blocks = Effect.fnUntraced(function* (
+/** The parts that measure a task by a method; golden data has to have two examples or more. */
+export const parts = Effect.fnUntraced(function* (
   task: Task,
   opened: Models,
   method: Method,
-): Effect.fn.Return<ReadonlyArray<Block>, ScoringError> {
+): Effect.fn.Return<ReadonlyArray<Part>, ScoringError> {
   if (task.golden.length < 2) {
     return yield* new ScoringError({
       subject: "importance",
       problem: `needs 2 golden examples or more for a standard error, got ${task.golden.length}; give more questions`,
     })
   }
-  return Methods.byName[method].blocks(task, opened)
+  return Methods.byName[method].parts(task, opened)
 })
+
+/** The values of a task's units from those of its parts, in their order. */
+export const combine = (method: Method, measured: ReadonlyArray<Values>): Values =>
+  Methods.byName[method].combine(measured)
+
+/** What a measurement will take: passes over one example each. */
+export const cost = (method: Method, { golden, quadrature, units }: Task) => {
+  const { backward, forward } = Methods.byName[method].cost(units.length, quadrature)
+  const references = forward === 0 ? 0 : 2
+  return { forward: (forward + references) * golden.length, backward: backward * golden.length }
+}
 
 /**
  * Scores from each unit's values: `score` is their mean as it is, `standardError` that of the mean (0 for methods
@@ -77,11 +93,11 @@ export const blocks = Effect.fnUntraced(function* (
  */
 export const scores = (
   { golden, units }: Pick<Task, "golden" | "units">,
-  values: ReadonlyArray<ReadonlyArray<number>>, // [units][examples]
+  found: Values,
   { method, scheme }: Options,
 ): Scores.Scores => {
   const scored = units.map(({ kind }, index) => {
-    const own = values[index] ?? []
+    const own = found[index] ?? []
     return { kind, score: Statistics.mean(own), standardError: Statistics.standardError(own) }
   })
   const relative = Normalisation.relative(scored)
@@ -98,24 +114,28 @@ export const scores = (
       score: scored[u]?.score ?? 0,
       standardError: scored[u]?.standardError ?? 0,
       relative: relative[u] ?? 1,
-      values: values[u] ?? [],
+      values: found[u] ?? [],
     })),
   }
 }
 
 /** Measures every unit of a task: [units][examples], signed, nats. */
-export const values = Effect.fn("Importance.values")(function* (task: Task, method: Method) {
+export const values = Effect.fn("Importance.values")(function* (
+  task: Task,
+  method: Method,
+): Effect.fn.Return<Values, MethodError, LanguageModel | Scope.Scope> {
   const opened = yield* models(task.base, task.expert, task.golden)
-  const work = yield* blocks(task, opened, method)
-  return (yield* Effect.forEach(work, ({ measure }) => measure)).flat()
+  const work = yield* parts(task, opened, method)
+  return combine(method, yield* Effect.forEach(work, ({ measure: run }) => run))
 }, Effect.scoped)
 
 /** Scores every unit of an expert on its golden data. */
 export const measure = Effect.fn("Importance.measure")(function* (
-  input: Omit<Task, "units" | "seed">,
+  input: Pick<Task, "base" | "expert" | "golden">,
   options: Options,
 ) {
   const { units } = yield* Unit.partition(input.expert, options.scheme)
-  const found = yield* values({ ...input, units, seed: options.seed ?? 0 }, options.method)
+  const { quadrature = standardQuadrature, seed = 0 } = options
+  const found = yield* values({ ...input, units, seed, quadrature }, options.method)
   return scores({ golden: input.golden, units }, found, options)
 })

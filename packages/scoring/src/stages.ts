@@ -100,7 +100,7 @@ export const examples = Stage.make({
 
 const Values = Artifact.json("values", Schema.Array(Schema.Array(Schema.Finite)))
 
-/** The importance of an expert's units on its golden data. Checkpointed block by block. */
+/** The importance of an expert's units on its golden data. Checkpointed part by part. */
 export const importance = Stage.make({
   name: "importance",
   version: 2,
@@ -109,18 +109,20 @@ export const importance = Stage.make({
     scheme: Schema.Literals(["kvGroup", "queryHead"]),
     method: Schema.Literals(Importance.methods),
     seed: Schema.optionalKey(Schema.Int),
+    quadrature: Schema.optionalKey(Positive),
   },
   output: Scores.artifact,
   run: Effect.fn(function* ({ base, expert, golden: examples }, options) {
     const { units } = yield* Unit.partition(expert, options.scheme)
-    const task = { base, expert, golden: examples, units, seed: options.seed ?? 0 }
+    const { quadrature = Importance.standardQuadrature, seed = 0 } = options
+    const task = { base, expert, golden: examples, units, seed, quadrature }
     const models = yield* Importance.models(base, expert, examples)
-    const blocks = yield* Importance.blocks(task, models, options.method)
-    const values = yield* Stage.forEach(blocks, ({ measure }) => measure, {
+    const parts = yield* Importance.parts(task, models, options.method)
+    const measured = yield* Stage.forEach(parts, ({ measure }) => measure, {
       part: ({ id }) => id,
       output: Values,
       concurrency,
     })
-    return Importance.scores(task, values.flat(), options)
+    return Importance.scores(task, Importance.combine(options.method, measured), options)
   }, Effect.scoped),
 })

@@ -11,6 +11,9 @@ export const checkpointPath = (member: string) =>
 
 /** Reference scores of one expert, computed in float32; every array is per sample, in nats. */
 export interface Oracle {
+  /** Points of the path-integrated scores. */
+  readonly quadrature: number
+  readonly logitDistance: { readonly others: Readonly<Record<string, ReadonlyArray<number>>> }
   readonly samples: ReadonlyArray<{
     readonly prompt: string
     readonly tokens: ReadonlyArray<number>
@@ -25,11 +28,17 @@ export interface Oracle {
     readonly revert: ReadonlyArray<number>
     readonly add: ReadonlyArray<number>
     readonly ablate: ReadonlyArray<number>
+    readonly pathIntegrated: ReadonlyArray<number>
+    readonly gateGradient: ReadonlyArray<number>
   }>
 }
 
-export const oracle = (expert: string): Oracle =>
-  JSON.parse(readFileSync(new URL(`oracles/scoring/micro-${expert}.json`, shared), "utf8"))
+/** The reference scores of `<family>-<expert>`. */
+export const oracleOf = (name: string): Oracle =>
+  JSON.parse(readFileSync(new URL(`oracles/scoring/${name}.json`, shared), "utf8"))
+
+/** The reference scores of an expert of the micro family. */
+export const oracle = (expert: string): Oracle => oracleOf(`micro-${expert}`)
 
 /** The oracle's samples as examples; their text is not needed for a loss. */
 export const examples = ({ samples }: Oracle): ReadonlyArray<Example.Example> =>

@@ -9,13 +9,13 @@
  */
 import { Gates } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { subtract, unitByUnit } from "./Blocks.ts"
+import { concatenate, subtract, unitByUnit } from "./Parts.ts"
 import type { Method } from "./Method.ts"
 
 export const method: Method = {
   name: "ablate",
   cost: (units) => ({ forward: units, backward: 0 }),
-  blocks: (task, models) =>
+  parts: (task, models) =>
     unitByUnit(
       task,
       Effect.fnUntraced(function* (unit) {
@@ -25,4 +25,5 @@ export const method: Method = {
         return subtract(yield* model.losses(task.golden, { gates }), expert)
       }),
     ),
+  combine: concatenate,
 }

@@ -7,7 +7,7 @@
  */
 import type { Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { subtract, unitByUnit } from "./Blocks.ts"
+import { concatenate, subtract, unitByUnit } from "./Parts.ts"
 import type { Method, Models, Task } from "./Method.ts"
 import { lossesWith } from "./Revert.ts"
 
@@ -24,5 +24,6 @@ export const ofUnit = Effect.fnUntraced(function* (
 export const method: Method = {
   name: "add",
   cost: (units) => ({ forward: units, backward: 0 }),
-  blocks: (task, models) => unitByUnit(task, (unit) => ofUnit(task, models, unit)),
+  parts: (task, models) => unitByUnit(task, (unit) => ofUnit(task, models, unit)),
+  combine: concatenate,
 }

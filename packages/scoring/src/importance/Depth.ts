@@ -2,14 +2,15 @@
  * Layer: importance by depth alone, (l + 1) / L for layer l of L. A null: what a method gains by knowing no more than
  * that later layers change behaviour more, the idea of LiNeS (Wang et al. 2024).
  */
-import { withoutData } from "./Blocks.ts"
+import { concatenate, withoutData } from "./Parts.ts"
 import type { Method } from "./Method.ts"
 
 export const method: Method = {
   name: "layer",
   cost: () => ({ forward: 0, backward: 0 }),
-  blocks: (task) => {
+  parts: (task) => {
     const layers = Math.max(0, ...task.units.map(({ layer }) => layer)) + 1
     return withoutData(task, ({ layer }) => (layer + 1) / layers)
   },
+  combine: concatenate,
 }

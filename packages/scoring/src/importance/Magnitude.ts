@@ -6,6 +6,7 @@
 import { Checkpoint, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { Method, Task } from "./Method.ts"
+import { concatenate } from "./Parts.ts"
 
 /** Sum of squares of expert − base over a slice of a tensor of shape [rows, columns]; a vector is one column. */
 const squares = (
@@ -49,5 +50,6 @@ const norms = Effect.fnUntraced(function* ({ base, expert, units }: Task) {
 export const method: Method = {
   name: "magnitude",
   cost: () => ({ forward: 0, backward: 0 }),
-  blocks: (task) => [{ id: "all", measure: norms(task) }],
+  parts: (task) => [{ id: "all", measure: norms(task) }],
+  combine: concatenate,
 }

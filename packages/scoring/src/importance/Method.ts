@@ -1,8 +1,9 @@
 /**
- * What an importance method is: a name, what it costs, and blocks of units that are measured together.
+ * What an importance method is: a name, what it costs, parts that are measured one by one, and how they combine.
  *
- * A method gives every unit a value per golden example, in nats, positive where the unit helps the expert. Blocks are
- * what a stage checkpoints; a method that measures unit by unit has one per unit. Adding a method is adding a file.
+ * A method gives every unit a value per golden example, in nats, positive where the unit helps the expert. Parts are
+ * what a stage checkpoints: units where they are measured one by one, points of a path where all units are measured at
+ * once. Adding a method is adding a file.
  */
 import type { ScoringError } from "../ScoringError.ts"
 import type {
@@ -26,6 +27,8 @@ export interface Task {
   readonly units: ReadonlyArray<Unit.Unit>
   /** Seed of methods that draw. */
   readonly seed: number
+  /** Points of methods that integrate, ≥ 1. */
+  readonly quadrature: number
 }
 
 /** Losses of base and expert, which every unit is compared with. */
@@ -45,19 +48,25 @@ export interface Models {
 
 export type MethodError = ModelError | ScoringError | CheckpointError | SafetensorsError
 
-/** Units that are measured together. */
-export interface Block {
-  /** Unique within a method's blocks, the same from run to run. */
+/** Values of units: [units][examples], signed, nats; one value per unit for methods without data. */
+export type Values = ReadonlyArray<ReadonlyArray<number>>
+
+/** A piece of the measurement; what a stage checkpoints. */
+export interface Part {
+  /** Unique within a method's parts, the same from run to run. */
   readonly id: string
-  /** [units of the block][examples] in the order of the task, or one value per unit for methods without data. */
-  readonly measure: Effect.Effect<ReadonlyArray<ReadonlyArray<number>>, MethodError>
+  readonly measure: Effect.Effect<Values, MethodError>
 }
 
 /** One way to measure importance. */
 export interface Method {
   readonly name: string
-  /** Passes over one example for so many units, beside the two for the losses of base and expert. */
-  readonly cost: (units: number) => { readonly forward: number; readonly backward: number }
-  /** Blocks that cover the task's units once, in their order. */
-  readonly blocks: (task: Task, models: Models) => ReadonlyArray<Block>
+  /** Passes over one example for so many units and points, beside the two for the losses of base and expert. */
+  readonly cost: (
+    units: number,
+    quadrature: number,
+  ) => { readonly forward: number; readonly backward: number }
+  readonly parts: (task: Task, models: Models) => ReadonlyArray<Part>
+  /** The values of the task's units, in their order, from the parts' in theirs. */
+  readonly combine: (parts: ReadonlyArray<Values>) => Values
 }

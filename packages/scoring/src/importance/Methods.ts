@@ -2,13 +2,27 @@
 import * as Ablate from "./Ablate.ts"
 import * as Add from "./Add.ts"
 import * as Depth from "./Depth.ts"
+import * as Fisher from "./Fisher.ts"
+import * as GateGradient from "./GateGradient.ts"
 import * as Magnitude from "./Magnitude.ts"
 import type { Method } from "./Method.ts"
+import * as PathIntegrated from "./PathIntegrated.ts"
 import * as Random from "./Random.ts"
 import * as Revert from "./Revert.ts"
 import * as Symmetric from "./Symmetric.ts"
 
-export const names = ["revert", "add", "symmetric", "ablate", "magnitude", "random", "layer"] as const
+export const names = [
+  "revert",
+  "add",
+  "symmetric",
+  "ablate",
+  "pathIntegrated",
+  "gateGradient",
+  "fisher",
+  "magnitude",
+  "random",
+  "layer",
+] as const
 export type Name = (typeof names)[number]
 
 export const byName: Readonly<Record<Name, Method>> = {
@@ -16,6 +30,9 @@ export const byName: Readonly<Record<Name, Method>> = {
   add: Add.method,
   symmetric: Symmetric.method,
   ablate: Ablate.method,
+  pathIntegrated: PathIntegrated.method,
+  gateGradient: GateGradient.method,
+  fisher: Fisher.method,
   magnitude: Magnitude.method,
   random: Random.method,
   layer: Depth.method,

@@ -4,16 +4,17 @@
  * A draw depends on the seed and the unit's id alone, not on the order or number of units.
  */
 import { Digest } from "@hila/core"
-import { withoutData } from "./Blocks.ts"
+import { concatenate, withoutData } from "./Parts.ts"
 import type { Method } from "./Method.ts"
 
 export const method: Method = {
   name: "random",
   cost: () => ({ forward: 0, backward: 0 }),
   // 52 bits of a hash are as good as a generator's and need no state.
-  blocks: (task) =>
+  parts: (task) =>
     withoutData(
       task,
       ({ id }) => Number.parseInt(Digest.of(`${task.seed} ${id}`).slice(0, 13), 16) / 2 ** 52,
     ),
+  combine: concatenate,
 }

@@ -8,7 +8,7 @@
  */
 import { DeltaGates, type DeltaModel, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { subtract, unitByUnit } from "./Blocks.ts"
+import { concatenate, subtract, unitByUnit } from "./Parts.ts"
 import type { Method, Models, Task } from "./Method.ts"
 
 /** Losses with every unit at `others` and one at `own`, where 0 is the base and 1 the expert. */
@@ -36,5 +36,6 @@ export const ofUnit = Effect.fnUntraced(function* (
 export const method: Method = {
   name: "revert",
   cost: (units) => ({ forward: units, backward: 0 }),
-  blocks: (task, models) => unitByUnit(task, (unit) => ofUnit(task, models, unit)),
+  parts: (task, models) => unitByUnit(task, (unit) => ofUnit(task, models, unit)),
+  combine: concatenate,
 }

@@ -6,14 +6,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Add from "./Add.ts"
-import { unitByUnit } from "./Blocks.ts"
+import { concatenate, unitByUnit } from "./Parts.ts"
 import type { Method } from "./Method.ts"
 import * as Revert from "./Revert.ts"
 
 export const method: Method = {
   name: "symmetric",
   cost: (units) => ({ forward: 2 * units, backward: 0 }),
-  blocks: (task, models) =>
+  parts: (task, models) =>
     unitByUnit(
       task,
       Effect.fnUntraced(function* (unit) {
@@ -22,4 +22,5 @@ export const method: Method = {
         return last.map((value, k) => (value + (first[k] ?? 0)) / 2)
       }),
     ),
+  combine: concatenate,
 }

@@ -1,0 +1,34 @@
+/** Ways of cutting a measurement into parts. */
+import { DeltaGates, type Unit } from "@hila/model"
+import * as Effect from "effect/Effect"
+import type { Method, MethodError, Models, Part, Task, Values } from "./Method.ts"
+
+/** left − right, example by example. */
+export const subtract = (left: ArrayLike<number>, right: ArrayLike<number>): ReadonlyArray<number> =>
+  Array.from(left, (value, k) => value - (right[k] ?? 0))
+
+/** The parts' units, one part after the other. */
+export const concatenate: Method["combine"] = (parts) => parts.flat()
+
+/** One part per unit; `measure` gives the unit's value per example. */
+export const unitByUnit = (
+  task: Task,
+  measure: (unit: Unit.Unit) => Effect.Effect<ReadonlyArray<number>, MethodError>,
+): ReadonlyArray<Part> =>
+  task.units.map((unit) => ({ id: unit.id, measure: Effect.map(measure(unit), (values) => [values]) }))
+
+/** One part for all units; `score` gives the unit's one value. */
+export const withoutData = (task: Task, score: (unit: Unit.Unit) => number): ReadonlyArray<Part> => [
+  { id: "all", measure: Effect.sync(() => task.units.map((unit) => [score(unit)])) },
+]
+
+/** ⟨∂Loss_k/∂θ, δ_u⟩ for every unit u and example k with all gates at `at` (0 base, 1 expert): [units][examples]. */
+export const gradientAt = Effect.fnUntraced(function* (
+  { golden, units }: Task,
+  models: Pick<Models, "delta">,
+  at: number,
+): Effect.fn.Return<Values, MethodError> {
+  const delta = yield* models.delta
+  const gradients = yield* delta.gradients(golden, DeltaGates.filled(delta.shape, at))
+  return units.map((unit) => gradients.map(({ gates }) => DeltaGates.along(gates, delta.shape, unit)))
+})

@@ -1,0 +1,27 @@
+/**
+ * Path-integrated: the gradient of the loss along the way from base to expert, unit by unit.
+ *
+ *     I = −(1/Q) Σ_q ⟨∂Loss(θ_0 + a_q δ)/∂θ, δ_u⟩,  a_q = (q − ½)/Q,  q = 1 … Q
+ *
+ * Integrated gradients (Sundararajan et al. 2017, eq. 1) with units of the change as features and the midpoint rule.
+ * Complete: over all units and the residual it adds up to Loss(base) − Loss(expert), but for the error of the rule. All
+ * units at once: Q passes forward and back, however many units there are.
+ */
+import type { Method } from "./Method.ts"
+import { gradientAt } from "./Parts.ts"
+
+export const method: Method = {
+  name: "pathIntegrated",
+  cost: (_units, quadrature) => ({ forward: quadrature, backward: quadrature }),
+  parts: (task, models) =>
+    Array.from({ length: task.quadrature }, (_, q) => ({
+      id: `point ${q + 1} of ${task.quadrature}`,
+      measure: gradientAt(task, models, (q + 0.5) / task.quadrature),
+    })),
+  combine: (points) =>
+    (points[0] ?? []).map((examples, unit) =>
+      examples.map(
+        (_, k) => -points.reduce((sum, point) => sum + (point[unit]?.[k] ?? 0), 0) / points.length,
+      ),
+    ),
+}
