@@ -1,53 +1,22 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Artifact, Plan, Run, Stage, Store } from "@hila/core"
-import { Effect } from "effect"
-import * as Schema from "effect/Schema"
+import { Effect, Fiber } from "effect"
 import {
   cpSync,
   existsSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   writeFileSync,
 } from "node:fs"
-import { join } from "node:path"
+import { hostname } from "node:os"
+import { dirname, join } from "node:path"
 import { Checkpoint, Hub, LanguageModel } from "../src/index.ts"
 import { fromEnvironment } from "../src/hub/Settings.ts"
-import { temporary } from "./support/fixtures.ts"
-import { commit, type Fault, mockHub } from "./support/mock-hub.ts"
+import { messageOf, pinned, repo, setting } from "./support/hub.ts"
+import { commit, mockHub } from "./support/mock-hub.ts"
 import { fixture, openModel } from "./support/models.ts"
-
-const repo = "me/tiny"
-
-/** A Hub with one model, an empty cache, and a way to use both; every use asks as a new process would. */
-const setting = Effect.gen(function* () {
-  const directory = yield* temporary
-  const files = join(directory, "files")
-  cpSync(fixture("math"), files, { recursive: true })
-  writeFileSync(join(files, "README.md"), "not needed")
-  writeFileSync(join(files, "pytorch_model.bin"), "not needed")
-  const hub = yield* mockHub({ [repo]: files, "me/empty": yield* temporary })
-  const cache = join(directory, "cache")
-  const use = (more: Partial<Hub.Settings> = {}) =>
-    Effect.provideService(Hub.Settings, {
-      endpoint: hub.endpoint,
-      token: undefined,
-      cache,
-      offline: false,
-      ...more,
-    })
-  const root = join(cache, "models--me--tiny")
-  return { hub, cache, root, use, files, blob: (name: string) => join(root, "blobs", hub.sha256(repo, name)) }
-})
-
-const messageOf = <A, R>(effect: Effect.Effect<A, { readonly message: string; readonly blame: string }, R>) =>
-  Effect.map(Effect.flip(effect), ({ blame, message }) => {
-    assert.notInclude(message, "\n")
-    return `${blame}: ${message}`
-  })
-
-const pinned = { repo, revision: commit }
 
 describe("Hub.open", () => {
   it.effect("fetches what a checkpoint needs into the shared cache layout, and nothing else, once", () =>
@@ -138,6 +107,24 @@ describe("Hub.open", () => {
     }),
   )
 
+  it.live("waits for another process that fetches the same file, and takes over from one that is gone", () =>
+    Effect.gen(function* () {
+      const { blob, hub, use } = yield* setting
+      const lock = `${blob("model.safetensors")}.lock`
+      mkdirSync(dirname(lock), { recursive: true })
+      writeFileSync(lock, `${process.pid}@${hostname()}`)
+      const asked = () => hub.log.some((line) => line.includes("model.safetensors"))
+      const fetching = yield* Effect.forkChild(use()(Hub.open(pinned)))
+      yield* Effect.sleep(300)
+      assert.isFalse(asked())
+      // The other one dies; its process number is not in use.
+      writeFileSync(lock, `4194999@${hostname()}`)
+      yield* Fiber.join(fetching)
+      assert.isTrue(asked())
+      assert.isFalse(existsSync(lock))
+    }),
+  )
+
   it.effect("sends the token, if there is one, and takes only what the Hub promised", () =>
     Effect.gen(function* () {
       const { blob, hub, use } = yield* setting
@@ -152,94 +139,6 @@ describe("Hub.open", () => {
       assert.isFalse(
         existsSync(blob("model.safetensors")) || existsSync(`${blob("model.safetensors")}.incomplete`),
       )
-    }),
-  )
-})
-
-const faults: ReadonlyArray<readonly [title: string, when: RegExp, what: Fault, line: RegExp]> = [
-  ["401", /revision/, { status: 401 }, /^input: Hub me\/tiny@main: access denied \(401\): .*set HF_TOKEN/],
-  ["403", /revision/, { status: 403 }, /^input: .*access denied \(403\): .*accept its conditions/],
-  ["404", /revision/, { status: 404 }, /^input: .*no such repository, revision or file \(404\)/],
-  ["429", /tree/, { status: 429 }, /^system: .*too many requests \(429\)/],
-  [
-    "503",
-    /revision/,
-    { status: 503 },
-    /^system: Hub me\/tiny@main: the Hub answers 503; run it again later$/,
-  ],
-  [
-    "503 at a file",
-    /tokenizer\.json/,
-    { status: 503 },
-    /^system: Hub me\/tiny@\w+\/tokenizer\.json: the Hub answers 503/,
-  ],
-  [
-    "a stop in a small file",
-    /tokenizer\.json/,
-    { stopAfter: 10 },
-    /^system: .*the Hub stopped after \d+ bytes of \d+ bytes/,
-  ],
-  [
-    "wrong bytes of a small file",
-    /tokenizer\.json/,
-    { corrupt: true },
-    /expected git digest \w{40}, got \w{40}/,
-  ],
-]
-
-describe("a Hub that fails is one line", () => {
-  for (const [title, when, what, line] of faults) {
-    it.effect(`${title}, and the next attempt succeeds`, () =>
-      Effect.gen(function* () {
-        const { hub, use } = yield* setting
-        hub.fault = { when, what }
-        assert.match(yield* messageOf(use()(Hub.open({ repo }))), line)
-        hub.fault = undefined
-        assert.isAbove((yield* use()(Hub.open({ repo }))).tensors.size, 0)
-      }),
-    )
-  }
-
-  it.effect("a token that is refused is named, not shown", () =>
-    Effect.gen(function* () {
-      const { hub, use } = yield* setting
-      hub.fault = { when: /./, what: { status: 401 } }
-      const refused = yield* messageOf(use({ token: "hf_secret" })(Hub.open({ repo })))
-      assert.match(refused, /the token in HF_TOKEN is not valid/)
-      const odd = yield* messageOf(use({ token: "secret" })(Hub.open({ repo })))
-      assert.match(odd, /token must start with 'hf_'/)
-    }),
-  )
-
-  it.effect("no Hub at all; what is cached still opens", () =>
-    Effect.gen(function* () {
-      const { hub, use } = yield* setting
-      yield* use()(Hub.open({ repo, revision: "v1" }))
-      yield* hub.close
-      assert.match(
-        yield* messageOf(use()(Hub.open({ repo }))),
-        /^system: Hub me\/tiny@main: the Hub cannot be reached: [A-Z_]+$/,
-      )
-      yield* use()(Hub.open({ repo, revision: "v1" }))
-      const other = use({ offline: true })(Hub.open({ repo }))
-      assert.match(yield* messageOf(other), /^input: .*not in the cache, and HF_HUB_OFFLINE is set/)
-    }),
-  )
-
-  it.effect("a repository without a checkpoint, and names that are none", () =>
-    Effect.gen(function* () {
-      const { use } = yield* setting
-      const empty = use()(Hub.open({ repo: "me/empty" }))
-      assert.match(
-        yield* messageOf(empty),
-        /^input: Hub me\/empty@main: no checkpoint: it has no config\.json$/,
-      )
-      for (const options of [{ repo: "../me" }, { repo: "a/b/c" }, { repo, revision: "../../x" }]) {
-        assert.match(
-          yield* messageOf(use()(Hub.open(options))),
-          /not the name of a repository: expected org\/name/,
-        )
-      }
     }),
   )
 })
@@ -294,64 +193,6 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("A model of the Hub",
       const again = yield* openModel(join(root, "snapshots", commit))
       const [same] = yield* again.generate(["Q: 87+45\nA:"], { maxTokens: 16, stop: ["\n"] })
       assert.deepStrictEqual(same, written)
-    }),
-  )
-})
-
-const count = Stage.make({
-  name: "count",
-  version: 1,
-  inputs: { model: Checkpoint.artifact },
-  params: {},
-  output: Artifact.json("count", Schema.Int, { summary: String }),
-  run: ({ model }) => Effect.succeed(Checkpoint.parameterCount(model)),
-})
-
-describe("Hub.checkpoint", () => {
-  const nodes = (model: ReturnType<typeof Hub.checkpoint>) => ({ count: count({ model }) })
-
-  it.effect("is planned without weights, and has the digest of the same files in a directory", () =>
-    Effect.gen(function* () {
-      const { blob, hub, use } = yield* setting
-      const store = Store.layer(join(yield* temporary, "store"))
-      const wanted = nodes(Hub.checkpoint({ repo }))
-      yield* use()(Effect.provide(Plan.make(wanted), store))
-      assert.isFalse(existsSync(blob("model.safetensors")))
-      const { count: first } = yield* use()(Effect.provide(Run.outputs(wanted, { pipeline: "count" }), store))
-      assert.isTrue(existsSync(blob("model.safetensors")))
-      assert.strictEqual(first, Checkpoint.parameterCount(yield* Checkpoint.open(fixture("math"))))
-
-      // A copy of the model on disk has the same content, so nothing runs again.
-      const local = nodes(Checkpoint.source(fixture("math")))
-      const [step] = yield* Effect.provide(Plan.make(local), store)
-      assert.strictEqual(step?._tag, "Hit")
-
-      // With everything cached, a pinned revision needs no Hub.
-      yield* hub.close
-      const offline = nodes(Hub.checkpoint(pinned))
-      const [again] = yield* use()(Effect.provide(Plan.make(offline), store))
-      assert.strictEqual(again?._tag, "Hit")
-    }),
-  )
-
-  it.effect("fails a run with one line that says whose turn it is", () =>
-    Effect.gen(function* () {
-      const { hub, use } = yield* setting
-      const store = Store.layer(join(yield* temporary, "store"))
-      const wanted = nodes(Hub.checkpoint({ repo }))
-      const run = use()(Effect.provide(Run.outputs(wanted, { pipeline: "count" }), store))
-      hub.fault = { when: /revision/, what: { status: 503 } }
-      assert.strictEqual(
-        yield* messageOf(run),
-        "system: source me/tiny@main: the Hub answers 503; run it again later",
-      )
-      hub.fault = { when: /model\.safetensors/, what: { stopAfter: 10 } }
-      assert.match(
-        yield* messageOf(run),
-        /^system: me\/tiny@\w+\/model\.safetensors: .*the Hub stopped after \d+ bytes/,
-      )
-      hub.fault = undefined
-      assert.isAbove((yield* run).count, 0)
     }),
   )
 })

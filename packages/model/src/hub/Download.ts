@@ -14,6 +14,7 @@ import { codeOf, writeFully } from "../internal/files.ts"
 import { HubError } from "../ModelError.ts"
 import * as Api from "./Api.ts"
 import * as Cache from "./Cache.ts"
+import * as Lock from "./Lock.ts"
 import type { Settings } from "./Settings.ts"
 
 /** One download at a time of each blob in this process. */
@@ -128,12 +129,18 @@ export const ensure = Effect.fnUntraced(function* (
   yield* gateOf(blob).withPermit(
     Effect.gen(function* () {
       if (yield* Cache.has(layout, file)) return
+      const source = `${Api.nameOf(reference)}/${file.path}`
       if (settings.offline) {
-        const source = `${Api.nameOf(reference)}/${file.path}`
         const problem = "not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the file"
         return yield* new HubError({ source, problem, blame: "input" })
       }
-      yield* fetchBlob(settings, reference, file, blob)
+      const onFailure = (cause: unknown) =>
+        new HubError({ source, problem: `cannot lock ${blob}: ${String(cause)}`, blame: "system" })
+      const fetching = Effect.gen(function* () {
+        // Another process may have fetched it while this one waited.
+        if (!(yield* Cache.has(layout, file))) yield* fetchBlob(settings, reference, file, blob)
+      })
+      yield* Lock.withLock(`${blob}.lock`, onFailure, fetching)
     }),
   )
   yield* Cache.link(layout, commit, file)
