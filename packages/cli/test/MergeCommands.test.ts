@@ -1,0 +1,69 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { readdirSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { workbench } from "./workbench.ts"
+
+const family = fileURLToPath(new URL("../../../fixtures/micro/", import.meta.url))
+const recipe = `merge_method: ties
+base_model: ${family}base
+models:
+- {model: ${family}math, parameters: {weight: 1, density: 0.5}}
+- {model: ${family}code, parameters: {weight: 1, density: 0.5}}
+`
+
+describe("hila merge and its tools", () => {
+  it.live("plan, merge, inspect and compare, for people and for programs", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      bench.write("recipe.yml", recipe)
+      const plan = yield* bench.hila("plan-merge", "recipe.yml")
+      assert.match(plan.out, /result +ties ×38 +38 /)
+      assert.notInclude(bench.files(), "merged")
+      const merge = yield* bench.hila("merge", "recipe.yml", "merged", "--shard-size", "1MB")
+      assert.strictEqual(merge.err, "")
+      assert.match(merge.out, /wrote merged: 38 tensors in \d+\.\d s\n$/)
+      assert.include(readdirSync(bench.path("merged")), "model.safetensors.index.json")
+      assert.include(readFileSync(bench.path("merged/README.md"), "utf8"), "merge_method: ties")
+      const inspect = yield* bench.hila("inspect", "merged", "--strict")
+      assert.strictEqual(inspect.code, 0)
+      assert.match(inspect.out, /nothing odd, every value is finite\n$/)
+      const compare = yield* bench.hila("compare", "merged", `${family}base`, "--json")
+      const { total }: { readonly total: { readonly cosine: number } } = JSON.parse(compare.out)
+      assert.isAbove(total.cosine, 0.9)
+      const again = yield* bench.hila("merge", "recipe.yml", "merged")
+      assert.strictEqual(again.code, 2)
+      assert.match(
+        again.err,
+        /^hila: .*merged: is not empty \(it has README\.md\): name a new directory, or empty this one\n$/,
+      )
+    }),
+  )
+
+  it.live("a mistake in a recipe is one line with its place, exit 2, and nothing is left", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      bench.write("recipe.yml", recipe.replace("density", "densitty"))
+      const before = bench.files()
+      const { code, err } = yield* bench.hila("merge", "recipe.yml", "merged")
+      assert.strictEqual(
+        err,
+        'hila: recipe.yml:4:LINE: unknown parameter "densitty" for ties, did you mean "density"?\n'.replace(
+          "LINE",
+          err.split(":")[3]!,
+        ),
+      )
+      assert.strictEqual(code, 2)
+      assert.deepStrictEqual(bench.files(), before)
+    }),
+  )
+
+  it.live("merge --schema prints a JSON Schema", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const { out } = yield* bench.hila("merge", "--schema")
+      const schema: { readonly $schema: string } = JSON.parse(out)
+      assert.strictEqual(schema.$schema, "https://json-schema.org/draft/2020-12/schema")
+    }),
+  )
+})
