@@ -42,10 +42,11 @@ const tensors = (
 
 const flat = (results: ReadonlyArray<Float32Array>) => results.flatMap((result) => [...result])
 
-const assertNear = (got: ReadonlyArray<number>, wanted: ReadonlyArray<number>) => {
-  assert.strictEqual(got.length, wanted.length)
-  for (const [i, value] of got.entries()) assert.approximately(value, wanted[i]!, 1e-5, `element ${i}`)
-}
+/** The largest difference of two arrays of one length. */
+const furthest = (got: ReadonlyArray<number>, wanted: ReadonlyArray<number>): number =>
+  got.length === wanted.length
+    ? got.reduce((most, value, i) => Math.max(most, Math.abs(value - wanted[i]!)), 0)
+    : Infinity
 
 /** Algorithm 1 of TIES: trim over the whole model keeping ties, elect by the sum, mean of what agrees. */
 const tiesByTheBook = (
@@ -94,7 +95,7 @@ describe("profile: paper", () => {
       assert.isAbove(cancelled.length, 0)
       for (const chunk of [10, 1000]) {
         const got = flat(drive(definitions.ties, values, tensors(base, deltas), chunk))
-        assertNear(got, tiesByTheBook(base, deltas, 0.4, 0.7))
+        assert.isBelow(furthest(got, tiesByTheBook(base, deltas, 0.4, 0.7)), 1e-5)
       }
     })
   }
@@ -125,7 +126,7 @@ describe("profile: paper", () => {
           return kept ? sum + (weight[t]! * (model[i]! - value)) / density[t]! : sum
         }, value),
       )
-      assertNear([...got!], wanted)
+      assert.isBelow(furthest([...got!], wanted), 1e-5)
     }
   })
 
@@ -153,7 +154,7 @@ describe("profile: paper", () => {
         const p = density - epsilon + (2 * epsilon * rank) / (columns - 1)
         return uniform(Random.key(9, 0, tensor.name), i) < p ? value + delta[i]! / p : value
       })
-      assertNear([...got!], wanted)
+      assert.isBelow(furthest([...got!], wanted), 1e-5)
     }
   })
 })
