@@ -4,6 +4,7 @@ import { Hub, LanguageModel } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { UsageError } from "./CliError.ts"
+import * as Downloads from "./Downloads.ts"
 
 /** A property under its name, unless it is undefined. */
 const given = <K extends string, A>(key: K, value: A | undefined): { readonly [k in K]?: A } =>
@@ -71,7 +72,7 @@ export const evaluate = Effect.fnUntraced(
     if (names(flags.tasks).length === 0)
       return yield* new UsageError({ problem: "--tasks: name at least one task" })
     const selection = yield* Catalog.select(names(flags.tasks), flags.include)
-    const checkpoint = yield* Hub.model(flags.model)
+    const checkpoint = yield* Downloads.shown(Hub.model(flags.model))
     const model = yield* (yield* LanguageModel).open(checkpoint)
     const { path, results } = yield* Suite.run(
       model,

@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { resolve } from "node:path"
 import { UsageError } from "./CliError.ts"
+import * as Downloads from "./Downloads.ts"
 
 interface Asked {
   readonly model: string
@@ -64,7 +65,7 @@ const print = (text: string) => Effect.sync(() => void process.stdout.write(text
 /** `hila generate`: text as it comes; several samples, and JSON, when they are whole. */
 export const generate = Effect.fnUntraced(function* (asked: Asked) {
   const threads = Option.match(asked.threads, { onNone: () => ({}), onSome: (n) => ({ threads: n }) })
-  const checkpoint = yield* Hub.model(asked.model)
+  const checkpoint = yield* Downloads.shown(Hub.model(asked.model))
   const run = Effect.gen(function* () {
     const service = yield* LanguageModel
     const { addSpecial, text } = yield* promptOf(asked, checkpoint)
@@ -100,7 +101,8 @@ export const exportOnnx = Effect.fnUntraced(function* (asked: {
   readonly directory: string
   readonly json: boolean
 }) {
-  const exported = yield* Export.onnx(yield* Hub.model(asked.model), resolve(asked.directory))
+  const checkpoint = yield* Downloads.shown(Hub.model(asked.model))
+  const exported = yield* Export.onnx(checkpoint, resolve(asked.directory))
   if (asked.json) return yield* Console.log(JSON.stringify(exported))
   const weights = exported.weights.map(({ linked, name }) => `${name} (${linked ? "linked" : "copied"})`)
   const names = (ports: typeof exported.inputs) => {

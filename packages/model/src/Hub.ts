@@ -19,7 +19,7 @@ import { type ArchitectureError, CheckpointError, HubError, type SafetensorsErro
 import * as Safetensors from "./Safetensors.ts"
 import * as SafetensorsHeader from "./SafetensorsHeader.ts"
 
-export { Settings } from "./hub/Settings.ts"
+export { type Downloaded, Progress, Settings } from "./hub/Settings.ts"
 
 /** A model on the Hub: its repository, and a branch, a tag or a commit; `main` unless given. */
 export interface Options {

@@ -15,7 +15,7 @@ import { HubError } from "../ModelError.ts"
 import * as Api from "./Api.ts"
 import * as Cache from "./Cache.ts"
 import * as Lock from "./Lock.ts"
-import type { Settings } from "./Settings.ts"
+import { Progress, type Settings } from "./Settings.ts"
 
 /** One download at a time of each blob in this process. */
 const gates = new Map<string, Semaphore.Semaphore>()
@@ -64,7 +64,12 @@ const fetchBlob = Effect.fnUntraced(function* (
     // Only 206 goes on where the last attempt stopped.
     if (response.status !== 206) done = 0
     if (done > 0) yield* onDisk(() => absorb(hash, partial))
-    const total = yield* onDisk((signal) => receive(response, partial, done, hash, signal))
+    const report = yield* Progress
+    const arrived = (chunk: Uint8Array, so: number) => {
+      hash.update(chunk)
+      report({ file: source, done: so, total: file.size })
+    }
+    const total = yield* onDisk((signal) => receive(response, partial, done, arrived, signal))
     if (total < file.size) {
       const [part, all] = [total, file.size].map(bytes)
       return yield* fail(`the Hub stopped after ${part} of ${all}; they are kept, run it again to go on`)
@@ -95,7 +100,7 @@ const receive = async (
   response: Response,
   path: string,
   start: number,
-  hash: ReturnType<typeof createHash>,
+  arrived: (chunk: Uint8Array, total: number) => void,
   signal: AbortSignal,
 ): Promise<number> => {
   const handle = await open(path, start === 0 ? "w" : "a")
@@ -107,8 +112,8 @@ const receive = async (
       const next = await reader?.read().catch(() => undefined)
       if (next === undefined || next.done) break
       await writeFully(handle, next.value)
-      hash.update(next.value)
       total += next.value.length
+      arrived(next.value, total)
     }
     await handle.sync()
   } finally {

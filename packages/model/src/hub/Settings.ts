@@ -39,3 +39,16 @@ export const fromEnvironment = (env: Environment): Settings => {
 export const Settings: Context.Reference<Settings> = Context.Reference<Settings>("@hila/model/HubSettings", {
   defaultValue: () => fromEnvironment(process.env),
 })
+
+/** How far a download is, in bytes; `done` begins where an earlier attempt stopped. */
+export interface Downloaded {
+  /** `org/name@commit/file`. */
+  readonly file: string
+  readonly done: number
+  readonly total: number
+}
+
+/** Told of every chunk that arrives; nobody is, unless one is provided. */
+export const Progress: Context.Reference<(event: Downloaded) => void> = Context.Reference<
+  (event: Downloaded) => void
+>("@hila/model/HubProgress", { defaultValue: () => () => undefined })
