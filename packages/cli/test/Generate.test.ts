@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -68,6 +68,25 @@ describe("hila generate", () => {
       const { hila } = yield* workbench
       const out = succeed(yield* hila("generate", micro("math"), "--prompt", question, "--stop", "\n"))
       assert.strictEqual(out, " 132\n\n")
+    }),
+  )
+
+  it.live("answers in the model's own chat template", () =>
+    Effect.gen(function* () {
+      const { hila, path } = yield* workbench
+      cpSync(micro("math"), path("chat"), { recursive: true })
+      const template = "{{ bos_token }}Q: {{ messages[-1].content }}{{ messages[:-1] | length }}\nA:"
+      writeFileSync(path("chat/chat_template.jinja"), template)
+      const ask = ["--chat", "--system", "Be brief.", "--prompt", "87+4", "--stop", "\n", "--json"]
+      const { prompt, promptLength, response, tokens } = JSON.parse(
+        succeed(yield* hila("generate", path("chat"), ...ask)),
+      )
+      assert.strictEqual(prompt, "<s>Q: 87+41\nA:")
+      assert.strictEqual(response, " 128\n")
+      assert.deepStrictEqual(
+        tokens.slice(0, promptLength).filter((token: number) => token < 3),
+        [1],
+      )
     }),
   )
 
