@@ -19,9 +19,7 @@ import * as FewShot from "./tasks/FewShot.ts"
 import type { Task } from "./tasks/Task.ts"
 
 /** Which documents are asked, and how errors are estimated. */
-export interface Options {
-  /** The data directory, see `Dataset`. */
-  readonly data?: string
+export interface Options extends Dataset.Where {
   /** The first n documents, as the harness has it; below 1 that share of them. */
   readonly limit?: number
   /** n documents drawn by `seed`, in equal shares of the gold answers. */
@@ -64,7 +62,7 @@ export interface TaskResult {
 }
 
 /** Reads a task's documents and makes the items that are asked. */
-export const items = Effect.fn("Evaluation.items")(function* (task: Task, options: Options = {}) {
+export const prepare = Effect.fn("Evaluation.prepare")(function* (task: Task, options: Options = {}) {
   const { config, file } = task
   const split = config.test_split ?? config.validation_split
   if (split === undefined || split === null) {
@@ -74,22 +72,25 @@ export const items = Effect.fn("Evaluation.items")(function* (task: Task, option
       problem: "names the split to evaluate, and is missing",
     })
   }
-  const data = options.data === undefined ? {} : { data: options.data }
+  const where = {
+    ...(options.data === undefined ? {} : { data: options.data }),
+    ...(options.files === undefined ? {} : { files: options.files }),
+  }
   const head = options.limit !== undefined && options.limit >= 1 ? Math.ceil(options.limit) : undefined
   const shotSplit = task.numFewshot === 0 ? undefined : FewShot.split(task)
   const wanted = shotSplit === split || head === undefined ? {} : { end: head }
-  const { rows, source } = yield* Dataset.read(file, config, split, { ...data, ...wanted })
+  const { rows, source } = yield* Dataset.read(file, config, split, { ...where, ...wanted })
   if (rows.length === 0) return yield* new TaskError({ file, problem: `${source} has no documents` })
   const pool =
     shotSplit === undefined
       ? []
       : shotSplit === split
         ? rows
-        : (yield* Dataset.read(file, config, shotSplit, data)).rows
+        : (yield* Dataset.read(file, config, shotSplit, where)).rows
   const shots = yield* FewShot.choose(task, pool, rows, options.fewshotSeed ?? 1234)
   const chosen = yield* Sampling.choose(task, rows, options)
   const made = yield* Effect.forEach(chosen, (id) => Items.make(task, id, rows[id] ?? {}, shots(id)))
-  return { items: made, source, documents: rows.length }
+  return { task, items: made, source, documents: rows.length } satisfies Prepared
 })
 
 const logLikelihood = (answer: Answer | undefined): number =>
@@ -182,28 +183,43 @@ export const score = (
   return { samples, scores }
 }
 
+/** A task with its items, ready to be asked. */
+export interface Prepared {
+  readonly task: Task
+  readonly items: ReadonlyArray<Items.Item>
+  /** Where the documents came from, and how many there are in the split. */
+  readonly source: string
+  readonly documents: number
+}
+
 /** A model's result on a task. */
 export const task = Effect.fn("Evaluation.task")(function* (
   respondent: Answering.Respondent,
-  task: Task,
+  { documents, items: made, source, task }: Prepared,
   journal: Journal,
-  options: Options = {},
+  replicates?: number,
   progress?: (state: Answering.Progress) => Effect.Effect<void>,
 ) {
-  const { documents, items: made, source } = yield* items(task, options)
   const answers = yield* Answering.answer(
     respondent,
     made.flatMap((item) => item.requests),
     journal,
     progress,
   )
-  let at = 0
-  const perItem = made.map(({ requests }) => answers.slice(at, (at += requests.length)))
   return {
     task,
     source,
     documents,
     asked: made.length,
-    ...score(task, made, perItem, options.replicates),
+    ...score(task, made, perItem(made, answers), replicates),
   } satisfies TaskResult
 })
+
+/** Answers to the requests of all items, item by item. */
+export const perItem = (
+  items: ReadonlyArray<Items.Item>,
+  answers: ReadonlyArray<Answer>,
+): ReadonlyArray<ReadonlyArray<Answer>> => {
+  let at = 0
+  return items.map(({ requests }) => answers.slice(at, (at += requests.length)))
+}

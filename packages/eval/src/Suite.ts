@@ -72,13 +72,12 @@ export const run = Effect.fn("Suite.run")(function* (
   const date = new Date(started)
   const shots = options.numFewshot === undefined ? {} : { numFewshot: options.numFewshot }
   const tasks = yield* Effect.forEach(selection.tasks, ({ config, file }) => Task.make(file, config, shots))
-  const planned = yield* Effect.forEach(tasks, (task) =>
-    Effect.map(Evaluation.items(task, options), ({ items }) => ({
-      task: task.name,
-      documents: items.length,
-      requests: items.reduce((sum, { requests }) => sum + requests.length, 0),
-    })),
-  )
+  const prepared = yield* Effect.forEach(tasks, (task) => Evaluation.prepare(task, options))
+  const planned = prepared.map(({ items, task }) => ({
+    task: task.name,
+    documents: items.length,
+    requests: items.reduce((sum, { requests }) => sum + requests.length, 0),
+  }))
   yield* emit({ _tag: "Planned", tasks: planned })
   const modelDigest = yield* identity(model.checkpoint)
   const directory = join(options.output, Files.sanitized(name))
@@ -102,9 +101,9 @@ export const run = Effect.fn("Suite.run")(function* (
     })
   const stamp = Files.stamp(date)
   let results = resultsOf()
-  for (const task of tasks) {
-    const result = yield* Evaluation.task(respondent, task, journal, options, (state) =>
-      emit({ _tag: "Progress", task: task.name, ...state }),
+  for (const ready of prepared) {
+    const result = yield* Evaluation.task(respondent, ready, journal, options.replicates, (state) =>
+      emit({ _tag: "Progress", task: ready.task.name, ...state }),
     )
     finished.push(result)
     yield* Files.writeSamples(directory, stamp, result)

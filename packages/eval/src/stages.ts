@@ -100,3 +100,5 @@ const requireNames = (subject: string, names: ReadonlyArray<string>, what: strin
           problem: `${names.length} names (${names.join(", ")}) for ${number} ${what}; give one name for each`,
         }),
       )
+
+export { builtInTasks, files, taskItems, taskScores, taskTable } from "./TaskStages.ts"

@@ -252,7 +252,7 @@ describe.skipIf(!hasShared)("built-in tasks over real data (needs ../shared)", (
     Effect.gen(function* () {
       const task = yield* taskNamed(name)
       const data = fileURLToPath(new URL(name.startsWith("realtext") ? "models" : "data", shared))
-      const { documents: found, items } = yield* Evaluation.items(task, { data, limit: 25 })
+      const { documents: found, items } = yield* Evaluation.prepare(task, { data, limit: 25 })
       assert.strictEqual(found, documents)
       assert.strictEqual(items.length, 25)
       for (const item of items) {

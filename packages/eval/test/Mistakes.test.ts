@@ -21,7 +21,7 @@ const mistake = (text: string, data = rows) =>
       write("rows.jsonl", data)
       write("loop.yaml", "include: small.yaml\n")
       const file = write("small.yaml", text)
-      const error = yield* Effect.flip(Effect.flatMap(taskOf(file), (task) => Evaluation.items(task)))
+      const error = yield* Effect.flip(Effect.flatMap(taskOf(file), (task) => Evaluation.prepare(task)))
       assert.strictEqual(error.blame, "input")
       return error.message.replaceAll(`${directory}/`, "")
     }),

@@ -48,8 +48,11 @@ const unavailable: Readonly<Record<string, string>> = {
 }
 
 /** The entry of one file. */
-export const load = Effect.fn("Catalog.load")(function* (file: string): Effect.fn.Return<Entry, TaskError> {
-  const decoded = yield* TaskConfig.decode(yield* TaskFile.read(file), file)
+export const load = Effect.fn("Catalog.load")(function* (
+  file: string,
+  place?: TaskFile.Place,
+): Effect.fn.Return<Entry, TaskError> {
+  const decoded = yield* TaskConfig.decode(yield* TaskFile.read(file, place), file)
   return decoded._tag === "Task"
     ? { _tag: "Task", name: decoded.config.task, file, config: decoded.config }
     : { _tag: "Group", name: decoded.config.group, file, config: decoded.config }
@@ -73,7 +76,12 @@ const filesBelow = Effect.fnUntraced(function* (directories: ReadonlyArray<strin
 /** All entries of Hila's own tasks and of further directories; a later directory's task takes an earlier one's name. */
 export const all = Effect.fn("Catalog.all")(function* (directories: ReadonlyArray<string> = []) {
   const files = yield* filesBelow([builtIn, ...directories])
-  return new Map((yield* Effect.forEach(files, load, { concurrency: 8 })).map((entry) => [entry.name, entry]))
+  return new Map(
+    (yield* Effect.forEach(files, (file) => load(file), { concurrency: 8 })).map((entry) => [
+      entry.name,
+      entry,
+    ]),
+  )
 })
 
 /** Finds entries by name. A file called like the task is read first; only where there is none, all files are. */
@@ -106,7 +114,7 @@ export const select = Effect.fn("Catalog.select")(function* (
   directories: ReadonlyArray<string> = [],
 ): Effect.fn.Return<Selection, TaskError> {
   const paths = names.filter((name) => /\.ya?ml$/.test(name) && existsSync(name))
-  const loaded = yield* Effect.forEach(paths, load)
+  const loaded = yield* Effect.forEach(paths, (path) => load(path))
   const find = yield* finder(directories, loaded)
   const byPath = new Map(paths.map((path, i) => [path, loaded[i]?.name ?? path]))
   const tasks = new Map<string, TaskEntry>()

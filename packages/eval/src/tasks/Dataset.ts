@@ -30,6 +30,16 @@ const paths = (value: unknown): ReadonlyArray<string> =>
       ? value.filter((path) => typeof path === "string")
       : []
 
+/** Files by their names, for data that do not lie in a directory. */
+export type Files = Readonly<Record<string, string>>
+
+/** Where local data lie. */
+export interface Where {
+  /** The data directory. */
+  readonly data?: string
+  readonly files?: Files
+}
+
 /** What is read, for errors and for the record of a run. */
 export interface Documents {
   /** Files, or the data set's name on the Hub. */
@@ -37,11 +47,13 @@ export interface Documents {
   readonly rows: ReadonlyArray<Row>
 }
 
-const locate = (name: string, roots: ReadonlyArray<string>): Copy | undefined => {
+const locate = (name: string, roots: ReadonlyArray<string>, files: Files): Copy | undefined => {
   const { file, ...range } = part(name)
+  const kept = files[file]
+  if (kept !== undefined) return { name: file, path: kept, ...range }
   const candidates = isAbsolute(file) ? [file] : roots.map((root) => join(root, file))
   const path = candidates.find((candidate) => existsSync(candidate))
-  return path === undefined ? undefined : { path, ...range }
+  return path === undefined ? undefined : { name: file, path, ...range }
 }
 
 /** A file's name and, after it in brackets, which of its rows: `mbpp.jsonl[10:510]`. */
@@ -50,8 +62,9 @@ const part = (name: string) => {
   return { file, start: Number(start ?? 0), end: end === undefined || end === "" ? undefined : Number(end) }
 }
 
-/** A file of a local copy, as it is named and where it is. */
+/** A file of a local copy: what it is called, where it is, which of its rows are meant. */
 interface Copy {
+  readonly name: string
   readonly path: string
   readonly start: number
   readonly end: number | undefined
@@ -59,18 +72,21 @@ interface Copy {
 
 const readFiles = (copies: ReadonlyArray<Copy>, options: Rows.Options) =>
   Effect.map(
-    Effect.forEach(copies, ({ end, path, start }) =>
-      Effect.map(Rows.read(path, options), (rows) => rows.slice(start, end)),
+    Effect.forEach(copies, ({ end, name, path, start }) =>
+      Effect.map(Rows.read(path, { ...options, name }), (rows) => rows.slice(start, end)),
     ),
     (parts) => parts.flat(),
   )
+
+/** A file as a reader knows it: where it is, unless a store has it under a digest. */
+const nameOf = ({ name, path }: Copy): string => (path.endsWith(name) ? path : name)
 
 /** The documents of one split, prepared by the task's `process_docs`. */
 export const read = Effect.fn("Dataset.read")(function* (
   file: string,
   config: TaskConfig,
   split: string,
-  options: { readonly data?: string; readonly end?: number } = {},
+  options: Where & { readonly end?: number } = {},
 ): Effect.fn.Return<Documents, TaskError> {
   const process =
     config.process_docs === undefined || config.process_docs === null
@@ -97,6 +113,7 @@ export const read = Effect.fn("Dataset.read")(function* (
     })
   }
   const kwargs = record(config.dataset_kwargs)
+  const files = options.files ?? {}
   const roots = [options.data, cwd(), dirname(file)].flatMap((root) =>
     root === undefined ? [] : [resolve(root)],
   )
@@ -112,7 +129,7 @@ export const read = Effect.fn("Dataset.read")(function* (
       })
     }
     const found = yield* Effect.forEach(names, (name) => {
-      const at = locate(name, roots)
+      const at = locate(name, roots, files)
       return at === undefined
         ? Effect.fail(
             new TaskError({
@@ -125,17 +142,17 @@ export const read = Effect.fn("Dataset.read")(function* (
     })
     const field = typeof kwargs["field"] === "string" ? { field: kwargs["field"] } : {}
     return yield* prepared({
-      source: found.map(({ path }) => path).join(", "),
+      source: found.map(nameOf).join(", "),
       rows: yield* readFiles(found, field),
     })
   }
   const local = record(record(config.metadata)["local"])
   const names = paths(local[split]).map((name) => name.replace("{name}", config.dataset_name ?? ""))
-  const copies = names.flatMap((name) => locate(name, roots) ?? [])
+  const copies = names.flatMap((name) => locate(name, roots, files) ?? [])
   if (names.length > 0 && copies.length === names.length) {
     const header = paths(local["header"])
     const rows = yield* readFiles(copies, header.length === 0 ? {} : { header })
-    return yield* prepared({ source: copies.map(({ path }) => path).join(", "), rows })
+    return yield* prepared({ source: copies.map(nameOf).join(", "), rows })
   }
   const rows = yield* Hub.read(
     {

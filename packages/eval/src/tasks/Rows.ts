@@ -62,6 +62,8 @@ const parquet = (file: string) =>
 export interface Options {
   /** The columns of a csv file without a line of names. */
   readonly header?: ReadonlyArray<string>
+  /** What the file is called, where it lies under another name. */
+  readonly name?: string
   /** The key of a json file under which the rows lie; a list of texts becomes rows of one column `text`. */
   readonly field?: string
 }
@@ -71,12 +73,13 @@ export const read = Effect.fn("Rows.read")(function* (
   file: string,
   options: Options = {},
 ): Effect.fn.Return<ReadonlyArray<Row>, TaskError> {
-  const name = file.replace(/\.gz$/, "")
+  const called = options.name ?? file
+  const name = called.replace(/\.gz$/, "")
   const extension = /\.([a-z]+)$/.exec(name)?.[1]
   const text = Effect.tryPromise({
     try: async () => {
       const bytes = await readFile(file)
-      return (name === file ? bytes : await promisify(gunzip)(bytes)).toString("utf8")
+      return (name === called ? bytes : await promisify(gunzip)(bytes)).toString("utf8")
     },
     catch: (cause) => new TaskError({ file, problem: `cannot be read: ${messageOf(cause)}` }),
   })

@@ -15,10 +15,13 @@ const functionTag = {
   resolve: (text: string) => new FunctionName({ function: text.trim() }),
 }
 
+/** Where the file lies that goes by a path; a store keeps files under other names. */
+export type Place = (path: string) => string
+
 /** The content of a YAML file, without its includes. */
-const readYaml = Effect.fnUntraced(function* (file: string) {
+const readYaml = Effect.fnUntraced(function* (file: string, place: Place) {
   const text = yield* Effect.tryPromise({
-    try: () => readFile(file, "utf8"),
+    try: () => readFile(place(file), "utf8"),
     catch: () => new TaskError({ file, problem: "cannot be read: is the path right?" }),
   })
   const { LineCounter, parseDocument } = yield* Effect.promise(() => import("yaml"))
@@ -39,6 +42,7 @@ type Content = Readonly<Record<string, unknown>>
 /** The content of a task file with everything it includes. */
 export const read = Effect.fnUntraced(function* (
   file: string,
+  place: Place = (path) => path,
   including: ReadonlyArray<string> = [],
 ): Effect.fn.Return<Content, TaskError> {
   if (including.includes(file)) {
@@ -48,7 +52,7 @@ export const read = Effect.fnUntraced(function* (
       problem: `goes in a circle: ${including.join(" → ")}`,
     })
   }
-  const content = yield* readYaml(file)
+  const content = yield* readYaml(file, place)
   if (typeof content !== "object" || content === null || Array.isArray(content)) {
     return yield* new TaskError({
       file,
@@ -63,7 +67,7 @@ export const read = Effect.fnUntraced(function* (
     if (typeof name !== "string") {
       return yield* new TaskError({ file, key: "include", problem: "expected a file's name" })
     }
-    contents.push(yield* read(resolve(dirname(file), name), [...including, file]))
+    contents.push(yield* read(resolve(dirname(file), name), place, [...including, file]))
   }
   return Object.assign({}, ...contents, own) as Content
 })
