@@ -92,3 +92,14 @@ export class CheckoutError extends Schema.TaggedError<CheckoutError>()("Checkout
     return `cannot check out to ${this.path}: ${this.problem}`
   }
 }
+
+/** A store cannot be served at an address. */
+export class ServeError extends Schema.TaggedError<ServeError>()("ServeError", {
+  address: Schema.String,
+  problem: Schema.String,
+}) {
+  readonly blame = "input"
+  override get message() {
+    return `cannot serve the store at ${this.address}: ${this.problem}`
+  }
+}

@@ -11,6 +11,7 @@ export {
   ParamsError,
   PipelineError,
   ResourceError,
+  ServeError,
   SourceError,
   StoreError,
 } from "./CoreError.ts"
@@ -25,6 +26,7 @@ export * as Node from "./Node.ts"
 export * as Pipeline from "./Pipeline.ts"
 export * as Plan from "./Plan.ts"
 export * as Reason from "./Reason.ts"
+export * as Remote from "./Remote.ts"
 export * as Resources from "./Resources.ts"
 export * as Run from "./Run.ts"
 export * as RunLog from "./RunLog.ts"

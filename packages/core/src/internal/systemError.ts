@@ -2,10 +2,13 @@
 
 const reasons: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
+  EADDRINUSE: "the port is in use",
+  ECONNREFUSED: "nothing answers there",
   EDQUOT: "the disk quota is used up",
   EEXIST: "exists already",
   EIO: "the disk failed to read or write",
   EISDIR: "is a directory",
+  ENOTFOUND: "there is no such host",
   ENOENT: "no such file or directory",
   ENOSPC: "no space left on the device",
   ENOTDIR: "is not a directory",
