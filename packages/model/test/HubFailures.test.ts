@@ -8,6 +8,12 @@ const faults: ReadonlyArray<readonly [title: string, when: RegExp, what: Fault, 
   ["401", /revision/, { status: 401 }, /^input: Hub me\/tiny@main: access denied \(401\): .*set HF_TOKEN/],
   ["403", /revision/, { status: 403 }, /^input: .*access denied \(403\): .*accept its conditions/],
   ["404", /revision/, { status: 404 }, /^input: .*no such repository, revision or file \(404\)/],
+  [
+    "an answer that is no JSON",
+    /revision/,
+    { text: "<html>" },
+    /^system: .*not JSON; is HF_ENDPOINT right\?$/,
+  ],
   ["429", /tree/, { status: 429 }, /^system: .*too many requests \(429\)/],
   [
     "503",
@@ -55,7 +61,10 @@ describe("a Hub that fails is one line", () => {
       const refused = yield* messageOf(use({ token: "hf_secret" })(Hub.open({ repo })))
       assert.match(refused, /the token in HF_TOKEN is not valid/)
       const odd = yield* messageOf(use({ token: "secret" })(Hub.open({ repo })))
-      assert.match(odd, /token must start with 'hf_'/)
+      assert.match(
+        odd,
+        /^input: .*the token in HF_TOKEN is no token of the Hub: expected one that begins with hf_$/,
+      )
     }),
   )
 

@@ -47,6 +47,9 @@ export const failure = (source: string, { token }: Settings, cause: unknown): Hu
     case 429:
       return system("too many requests (429); wait a little and run it again")
   }
+  if (cause instanceof TypeError && cause.message.includes("access token"))
+    return input("the token in HF_TOKEN is no token of the Hub: expected one that begins with hf_")
+  if (cause instanceof SyntaxError) return system("the Hub's answer is not JSON; is HF_ENDPOINT right?")
   if (typeof status === "number") return system(`the Hub answers ${status}; run it again later`)
   return system(`the Hub cannot be reached: ${reason(cause)}`)
 }

@@ -5,9 +5,10 @@ import { readdirSync, readFileSync } from "node:fs"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { join } from "node:path"
 
-/** What may go wrong with a request: a status, an answer that ends early, bytes that are not the file's, no ranges. */
+/** What may go wrong with a request: a status, another answer, one that ends early, bytes that are not the file's, no ranges. */
 export type Fault =
   | { readonly status: number }
+  | { readonly text: string }
   | { readonly stopAfter: number }
   | { readonly corrupt: true }
   | { readonly ignoreRange: true }
@@ -93,6 +94,7 @@ export const mockHub = Effect.fnUntraced(function* (directories: Readonly<Record
     log.push(line)
     headers.push(request.headers)
     const fault = hub.fault?.when.test(line) === true ? hub.fault.what : undefined
+    if (fault !== undefined && "text" in fault) return void response.end(fault.text)
     if (fault !== undefined && "status" in fault)
       return json(response, fault.status, { error: "refused\nby the test" })
     const found = /^\/(?:api\/models\/)?([^/]+\/[^/]+)\/(revision|tree|resolve)\/([^/]+)(?:\/(.+))?$/.exec(
