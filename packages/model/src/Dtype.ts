@@ -66,7 +66,7 @@ export const toFloat32 = (bytes: Uint8Array, dtype: FloatDtype): Float32Array =>
   return out
 }
 
-/** As `toFloat32`, into memory that is there; `bytes` start at a multiple of 8 in their buffer and fill `out`. */
+/** As `toFloat32`, into memory that is there; `bytes` start at a multiple of the width in their buffer and fill `out`. */
 export const decode = (bytes: Uint8Array, dtype: FloatDtype, out: Float32Array): void => {
   const { buffer, byteOffset } = bytes
   const bits = () => new Uint32Array(out.buffer, out.byteOffset, out.length)

@@ -9,7 +9,7 @@
 import * as Result from "effect/Result"
 
 /** Resident bytes of Node, ONNX Runtime and their threads before any weight is read. */
-export const runtimeBytes = 224 * 2 ** 20
+export const runtimeBytes = 256 * 2 ** 20
 
 /** Pieces that may stay: their names, and their weights as f32 in bytes. */
 export interface Part {

@@ -7,8 +7,10 @@ import * as Dtype from "../Dtype.ts"
 import { failure, readFully, withFile } from "../internal/files.ts"
 import { ModelError } from "../ModelError.ts"
 
-/** Rows read at once, where they lie behind one another. */
-const maxRun = 1024
+/** Bytes between two wanted rows up to which reading on is cheaper than another read. */
+const gap = 2 ** 16
+/** Bytes read at once, unless a row has more. */
+const maxRun = 2 ** 22
 
 /** The rows `indices` of a tensor [rows, width] as f32, [indices.length, width]; repeated ones are read once. */
 export const read = Effect.fnUntraced(function* (
@@ -36,21 +38,29 @@ export const read = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       for (let from = 0; from < sorted.length;) {
         const first = sorted[from] ?? 0
-        let count = 1
-        while (count < maxRun && sorted[from + count] === first + count) count++
+        let to = from
+        const last = (at: number) => (sorted[at] ?? Infinity) + 1
+        while (
+          (last(to + 1) - last(to)) * rowBytes <= gap + rowBytes &&
+          (last(to + 1) - first) * rowBytes <= maxRun
+        ) {
+          to++
+        }
+        const length = (last(to) - first) * rowBytes
         const bytes = yield* Effect.tryPromise({
-          try: () => readFully(handle, offset + first * rowBytes, count * rowBytes),
+          try: () => readFully(handle, offset + first * rowBytes, length),
           catch: onFailure,
         })
-        if (bytes.length < count * rowBytes) {
+        if (bytes.length < length) {
           return yield* refuse(`${file} has become shorter since its header was read`)
         }
-        const values = Dtype.toFloat32(bytes, dtype)
-        for (let i = 0; i < count; i++) {
-          const row = values.subarray(i * width, (i + 1) * width)
-          for (const at of places.get(first + i) ?? []) out.set(row, at * width)
+        for (; from <= to; from++) {
+          const row = sorted[from] ?? 0
+          const [start, end] = [(row - first) * rowBytes, (row - first + 1) * rowBytes]
+          for (const at of places.get(row) ?? []) {
+            Dtype.decode(bytes.subarray(start, end), dtype, out.subarray(at * width, (at + 1) * width))
+          }
         }
-        from += count
       }
       return out
     }),
