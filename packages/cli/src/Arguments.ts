@@ -37,6 +37,11 @@ export const jobs = Flag.Int("jobs").pipe(
   Flag.optional,
 )
 
+export const remote = Flag.String("remote").pipe(
+  Flag.withMetavar("url"),
+  Flag.withDescription("A store to share results with, see: hila store serve --help"),
+  Flag.optional,
+)
 export const strict = Flag.Boolean("strict").pipe(
   Flag.withDescription("Runs a stage again if its code has changed, whatever its version says"),
   Flag.withDefault(false),

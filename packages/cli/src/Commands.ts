@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { chosen, debug, jobs, json, open, pipeline, planOf, set, store, strict } from "./Arguments.ts"
+import { chosen, debug, jobs, json, open, pipeline, planOf, remote, set, store, strict } from "./Arguments.ts"
 import { StageError, UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
 import * as EvalCommands from "./EvalCommands.ts"
@@ -28,6 +28,7 @@ const run = Command.make(
     ),
     set,
     store,
+    remote,
     jobs,
     keepGoing: Flag.Boolean("keep-going").pipe(
       Flag.withDescription("After a failure, goes on with everything that does not depend on it"),
@@ -77,7 +78,7 @@ const run = Command.make(
 
 const plan = Command.make(
   "plan",
-  { pipeline, set, store, strict, json, debug },
+  { pipeline, set, store, remote, strict, json, debug },
   Effect.fnUntraced(function* (given) {
     const made = yield* Effect.provide(planOf(given), Stores.layer(given))
     yield* Console.log(given.json ? JSON.stringify(Plan.toJson(made)) : Plan.render(made))
@@ -99,6 +100,7 @@ const explain = Command.make(
     ),
     set,
     store,
+    remote,
     strict,
     json,
     debug,
@@ -158,6 +160,7 @@ export const hila = Command.make("hila").pipe(
     StoreCommands.accept,
     StoreCommands.gc,
     StoreCommands.verify,
+    StoreCommands.store,
     MergeCommands.merge,
     MergeCommands.planMerge,
     MergeCommands.inspect,

@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { debug, jobs, json, pipeline, set, store } from "./Arguments.ts"
+import { debug, jobs, json, pipeline, remote, set, store } from "./Arguments.ts"
 
 const work = Effect.promise(() => import("./StoreRuns.ts"))
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
@@ -142,6 +142,7 @@ export const sweep = Command.make(
     ),
     set,
     store,
+    remote,
     jobs,
     json,
     debug,
@@ -156,3 +157,41 @@ export const sweep = Command.make(
     },
   ]),
 )
+
+const serve = Command.make(
+  "serve",
+  {
+    store,
+    host: Flag.String("host").pipe(
+      Flag.withMetavar("address"),
+      Flag.withDescription("Where to listen; this machine alone by default, any other needs a token"),
+      Flag.withDefault("127.0.0.1"),
+    ),
+    port: Flag.Int("port").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("8788 by default; 0 takes any that is free"),
+      Flag.withSchema(Count),
+      Flag.withDefault(8788),
+    ),
+    debug,
+  },
+  (given) => Effect.flatMap(work, ({ serve }) => serve(given)),
+).pipe(
+  Command.withDescription(
+    "Serves a store to other processes; HILA_STORE_TOKEN in the environment is what both sides have to know",
+  ),
+  Command.withExamples([
+    { command: "hila store serve --store /data/hila", description: "On this machine, at port 8788" },
+    {
+      command: "hila run pipelines/hila.ts --remote http://127.0.0.1:8788",
+      description: "Use it, in another terminal",
+    },
+  ]),
+)
+
+const group = Command.make("store").pipe(
+  Command.withDescription("Shares a store"),
+  Command.withSubcommands([serve]),
+)
+/** `hila store`. */
+export { group as store }

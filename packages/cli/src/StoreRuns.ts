@@ -231,3 +231,15 @@ export const verify = Effect.fnUntraced(
   },
   (effect, given) => on(given)(effect),
 )
+
+export const serve = Effect.fnUntraced(
+  function* (given: Given & { readonly host: string; readonly port: number }) {
+    const StoreServer = yield* Effect.promise(() => import("@hila/core/StoreServer"))
+    const { host, port } = given
+    const url = yield* StoreServer.serve({ host, port, ...Stores.token() })
+    yield* Console.log(`${given.store} at ${url}`)
+    return yield* Effect.never
+  },
+  Effect.scoped,
+  (effect, given) => on(given)(effect),
+)

@@ -1,6 +1,23 @@
 /** The store that a command works on. */
-import { Store } from "@hila/core"
+import { Remote, Store } from "@hila/core"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { resolve } from "node:path"
 
-/** The store of `--store`. */
-export const layer = (given: { readonly store: string }) => Store.layer(resolve(given.store))
+/** What a server of a store asks for, on either side: a flag would show it to everybody on the machine. */
+export const token = (): { readonly token?: string } => {
+  const { HILA_STORE_TOKEN } = process.env
+  return HILA_STORE_TOKEN === undefined || HILA_STORE_TOKEN === "" ? {} : { token: HILA_STORE_TOKEN }
+}
+
+const warn = (message: string) => Effect.sync(() => void process.stderr.write(`hila: warning: ${message}\n`))
+
+/** The store of `--store`, and behind it the one of `--remote`. */
+export const layer = (given: { readonly store: string; readonly remote?: Option.Option<string> }) => {
+  const local = Store.layer(resolve(given.store))
+  const url = given.remote ?? Option.none()
+  return Option.isNone(url)
+    ? local
+    : Remote.layer({ url: url.value, warn, ...token() }).pipe(Layer.provide(local))
+}

@@ -32,6 +32,7 @@ export const sweep = Effect.fnUntraced(function* (given: {
   readonly over: ReadonlyArray<string>
   readonly set: ReadonlyArray<string>
   readonly store: string
+  readonly remote: Option.Option<string>
   readonly jobs: Option.Option<number>
   readonly json: boolean
 }) {

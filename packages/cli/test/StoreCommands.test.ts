@@ -94,4 +94,27 @@ describe("what earlier runs left", () => {
       assert.strictEqual(wrong.err, "hila: --over density: expected name=a,b,c\n")
     }),
   )
+
+  it.live("a served store gives its results to others, and an unreachable one is a warning", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const server = yield* Effect.acquireRelease(
+        Effect.sync(() => bench.start("store", "serve", "--store", "shared", "--port", "0")),
+        (child) => Effect.sync(() => child.kill()),
+      )
+      const url = yield* Effect.callback<string>((resume) => {
+        server.stdout?.once("data", (text) =>
+          resume(Effect.succeed(String(text).trim().replace("shared at ", ""))),
+        )
+      })
+      yield* bench.hila("run", "toy.ts", "--store", "mine", "--remote", url)
+      const other = yield* bench.hila("run", "toy.ts", "--store", "yours", "--remote", url)
+      assert.match(other.out, /2 hits, 0 runs/)
+      assert.strictEqual(other.err, "")
+      server.kill()
+      const alone = yield* bench.hila("run", "toy.ts", "--store", "third", "--remote", "http://127.0.0.1:9")
+      assert.match(alone.err, /^hila: warning: remote store [^\n]+; going on without it\n$/)
+      assert.strictEqual(alone.code, 0)
+    }),
+  )
 })
