@@ -4,15 +4,16 @@
  * Where a unit matters to one expert more than to the others, that expert has the larger share there. With equal
  * shares and full masks this is task arithmetic, bit for bit.
  */
-import { Architecture, type Checkpoint, Safetensors, type Unit } from "@hila/model"
+import { Architecture, type Checkpoint, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Coefficients from "./Coefficients.ts"
-import * as Elementwise from "./Elementwise.ts"
+import * as Engine from "./engine/Engine.ts"
+import type { UnitSpan } from "./engine/Method.ts"
 import type { Mask } from "./Mask.ts"
 import { MergeError } from "./MergeError.ts"
 import * as Preflight from "./Preflight.ts"
 import * as Region from "./Region.ts"
-import * as TensorStream from "./TensorStream.ts"
+import * as TaskVectors from "./TaskVectors.ts"
 import * as UnitCheck from "./UnitCheck.ts"
 import type { UnitWeights } from "./UnitWeights.ts"
 
@@ -71,36 +72,41 @@ export const fuse = Effect.fn("fuse")(function* (
     experts.length,
     params.residual ?? "mean",
   )
-  return yield* TensorStream.write(directory, {
+  const evenly = experts.map(() => 1)
+  return yield* Engine.write(directory, {
     method,
-    like: base,
-    plan,
+    files: base.files,
     chunk: params.chunk,
-    combine: Effect.fnUntraced(function* ({ info: { name } }, chunk) {
-      const { columns, rows } = chunk
-      const [origin, ...tuned] = chunk.values
-      const sum = new Float32Array(rows * columns)
+    tensors: plan.map((tensor) => {
+      const { name, shape } = tensor.info
       const inside = slices.get(name)
-      const bits =
-        inside === undefined ? [] : yield* Effect.forEach(masks, (mask) => readBits(mask, name, chunk))
-      for (const [expert, values] of tuned.entries()) {
-        if (inside === undefined) {
-          Elementwise.addDelta(sum, values, origin!, outside(name)[expert]!, columns, Region.whole(chunk))
-          continue
-        }
-        const mask = bits[expert]
-        for (const { slice, unit } of inside) {
-          const region = Region.within(chunk, slice)
-          const weight = coefficients[unit]![expert]!
-          if (mask === undefined) Elementwise.addDelta(sum, values, origin!, weight, columns, region)
-          else Elementwise.addMaskedDelta(sum, values, origin!, mask, weight, columns, region)
-        }
-      }
-      Elementwise.applyTo(sum, origin!, lambda)
-      return sum
+      if (inside === undefined) return TaskVectors.sum(tensor, outside(name), lambda)
+      const spans = inside.map(({ slice, unit }) => ({ ...slice, weights: coefficients[unit]! }))
+      return TaskVectors.sum(tensor, evenly, lambda, {
+        masks: masks.map((mask) => mask.tensors.get(name)),
+        units: [...spans, ...gaps(spans, Region.gridOf(shape), experts.length)],
+      })
     }),
   })
 })
+
+/** The rows or columns between the slices of units, which stay the base's. */
+const gaps = (
+  spans: ReadonlyArray<UnitSpan>,
+  { columns, rows }: Region.Grid,
+  experts: number,
+): ReadonlyArray<UnitSpan> => {
+  const axis = spans[0]?.axis ?? 0
+  const ordered = spans.filter((span) => span.axis === axis).toSorted((a, b) => a.start - b.start)
+  const weights = Array.from({ length: experts }, () => 0)
+  const found: Array<UnitSpan> = []
+  let covered = 0
+  for (const { end, start } of [...ordered, { start: axis === 0 ? rows : columns, end: 0 }]) {
+    if (start > covered) found.push({ axis, start: covered, end: start, weights })
+    covered = Math.max(covered, end)
+  }
+  return found
+}
 
 const refuse = (input: string, problem: string, tensor?: string) =>
   new MergeError({ method, input, problem, ...(tensor === undefined ? {} : { tensor }) })
@@ -142,11 +148,6 @@ const checkMask = Effect.fnUntraced(function* (
       return yield* refuse(input, `expected bits ${expected}, got ${got} (${mask.path})`, info.name)
   }
 })
-
-const readBits = (mask: Mask, tensor: string, { columns, firstRow, rows }: Region.Rows) => {
-  const stride = Region.maskStride(columns)
-  return Safetensors.read(mask.tensors.get(tensor)!, { start: firstRow * stride, length: rows * stride })
-}
 
 /** K w of each expert for a tensor outside every unit, by name. */
 const residualCoefficients = Effect.fnUntraced(function* (

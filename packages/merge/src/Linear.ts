@@ -6,10 +6,11 @@
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Coefficients from "./Coefficients.ts"
-import * as Elementwise from "./Elementwise.ts"
+import * as Engine from "./engine/Engine.ts"
 import { MergeError } from "./MergeError.ts"
+import * as Arithmetic from "./methods/Linear.ts"
+import { untyped } from "./methods/Definition.ts"
 import * as Preflight from "./Preflight.ts"
-import * as TensorStream from "./TensorStream.ts"
 
 /** Options of `linear`. */
 export interface LinearParams {
@@ -47,17 +48,18 @@ export const linear = Effect.fn("linear")(function* (
     { role: "model 1", checkpoint: first },
     ...others.map((checkpoint, index) => ({ role: `model ${index + 2}`, checkpoint })),
   ])
-  return yield* TensorStream.write(directory, {
+  const normalize = params.normalize !== false
+  return yield* Engine.write(directory, {
     method,
-    like: first,
-    plan,
+    files: first.files,
     chunk: params.chunk,
-    combine: (_, { columns, rows, values }) =>
-      Effect.sync(() => {
-        const sum = new Float32Array(rows * columns)
-        for (const [model, weight] of weights.entries()) Elementwise.addScaled(sum, values[model]!, weight)
-        if (total !== 1) Elementwise.divide(sum, total)
-        return sum
-      }),
+    tensors: plan.map(({ info: { dtype, name, shape }, inputs: models }) => ({
+      name,
+      dtype,
+      shape,
+      method: untyped(Arithmetic.method),
+      params: { weight: weights, normalize },
+      models,
+    })),
   })
 })

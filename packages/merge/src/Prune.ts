@@ -7,7 +7,7 @@
 import { type Checkpoint, SafetensorsWriter, type Unit, type UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Density from "./Density.ts"
-import * as Elementwise from "./Elementwise.ts"
+import { kernels } from "./kernels/Reference.ts"
 import * as Mask from "./Mask.ts"
 import { MergeError } from "./MergeError.ts"
 import * as Preflight from "./Preflight.ts"
@@ -161,8 +161,8 @@ const eachDelta = Effect.fnUntraced(function* <E, R>(
     const { values } = yield* TensorStream.readChunk(inputs, rows)
     const [base, expert] = values
     const delta = new Float32Array(rows.rows * rows.columns)
-    Elementwise.subtract(delta, expert!, base!)
-    if (Elementwise.firstOutside(delta, Infinity) !== -1) {
+    kernels.subtract(delta, expert!, base!)
+    if (kernels.firstOutside(delta, Infinity) !== -1) {
       const problem = "expert − base is not finite: one of them has NaN or infinite weights"
       return yield* new MergeError({ method, input: "weights of the models", tensor: info.name, problem })
     }

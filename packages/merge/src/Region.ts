@@ -41,9 +41,6 @@ export interface Span {
   readonly end: number
 }
 
-/** The whole chunk as one region. */
-export const whole = (chunk: Rows): Region => ({ top: 0, bottom: chunk.rows, left: 0, right: chunk.columns })
-
 /** The part of a slice that lies in a chunk; empty (`top >= bottom`) where they do not meet. */
 export const within = (chunk: Rows, span: Span): Region =>
   span.axis === 0

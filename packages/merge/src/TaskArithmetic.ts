@@ -6,11 +6,10 @@
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Coefficients from "./Coefficients.ts"
-import * as Elementwise from "./Elementwise.ts"
+import * as Engine from "./engine/Engine.ts"
 import { MergeError } from "./MergeError.ts"
 import * as Preflight from "./Preflight.ts"
-import * as Region from "./Region.ts"
-import * as TensorStream from "./TensorStream.ts"
+import * as TaskVectors from "./TaskVectors.ts"
 
 /** Options of `taskArithmetic`. */
 export interface TaskArithmeticParams {
@@ -42,21 +41,10 @@ export const taskArithmetic = Effect.fn("taskArithmetic")(function* (
     return yield* new MergeError({ method, input: "experts", problem: "expected at least one, got none" })
   }
   const plan = yield* Preflight.plan(method, Preflight.baseAndExperts(base, experts))
-  return yield* TensorStream.write(directory, {
+  return yield* Engine.write(directory, {
     method,
-    like: base,
-    plan,
+    files: base.files,
     chunk: params.chunk,
-    combine: (_, chunk) =>
-      Effect.sync(() => {
-        const { columns, rows } = chunk
-        const [origin, ...tuned] = chunk.values
-        const sum = new Float32Array(rows * columns)
-        for (const [expert, weight] of weights.entries()) {
-          Elementwise.addDelta(sum, tuned[expert]!, origin!, weight, columns, Region.whole(chunk))
-        }
-        Elementwise.applyTo(sum, origin!, lambda)
-        return sum
-      }),
+    tensors: plan.map((tensor) => TaskVectors.sum(tensor, weights, lambda)),
   })
 })

@@ -172,7 +172,7 @@ describe("pre-flight", () => {
       })
       assert.strictEqual(
         yield* refusal((path) => taskArithmetic({ base, experts: [broken] }, { lambda: 1 }, path)),
-        `taskArithmetic: weights of the models: tensor ${up}: the result NaN is no finite BF16 number: an input has NaN or infinite weights, or a coefficient is too large`,
+        `taskArithmetic: model 1: tensor ${up}: element 7 is NaN; weights must be finite (${broken.files["model.safetensors"]})`,
       )
       assert.strictEqual(
         yield* refusal((path) =>
