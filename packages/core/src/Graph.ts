@@ -1,4 +1,4 @@
-/** Graphs: a pipeline as a picture, in Mermaid's flow chart language. */
+/** Graphs: a pipeline as a picture, in the languages of Mermaid and of Graphviz. */
 import * as Node from "./Node.ts"
 
 const quote = (text: string): string => text.replaceAll('"', "#quot;")
@@ -28,4 +28,36 @@ export const mermaid = (outputs: Readonly<Record<string, Node.AnyNode>>): string
     ([name, node]) => `  ${id(node)} --> out_${name}(("${quote(name)}"))`,
   )
   return ["flowchart LR", ...boxes, ...edges, ...ends].join("\n")
+}
+
+const dotQuote = (text: string): string => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`
+
+/**
+ * The same picture for Graphviz: `hila graph --dot | dot -Tsvg`.
+ *
+ * @example
+ * Graph.dot({}) // => "digraph pipeline {\n  rankdir=LR\n}"
+ */
+export const dot = (outputs: Readonly<Record<string, Node.AnyNode>>): string => {
+  const nodes = Node.order(Object.values(outputs))
+  const id = (node: Node.AnyNode) => `n${nodes.indexOf(node)}`
+  const boxes = nodes.map((node) =>
+    node.kind === "source"
+      ? `  ${id(node)} [shape=box, style=rounded, label=${dotQuote(Node.title(node))}]`
+      : `  ${id(node)} [shape=box, label=${dotQuote(`${Node.title(node)} · v${node.stage.version}`)}]`,
+  )
+  const edges = nodes.flatMap((node) =>
+    node.kind === "source"
+      ? []
+      : Object.entries(node.inputs).flatMap(([slot, input]) =>
+          [input]
+            .flat()
+            .map((from: Node.AnyNode) => `  ${id(from)} -> ${id(node)} [label=${dotQuote(slot)}]`),
+        ),
+  )
+  const ends = Object.entries(outputs).flatMap(([name, node]) => [
+    `  ${dotQuote(`out ${name}`)} [shape=circle, label=${dotQuote(name)}]`,
+    `  ${id(node)} -> ${dotQuote(`out ${name}`)}`,
+  ])
+  return ["digraph pipeline {", "  rankdir=LR", ...boxes, ...edges, ...ends, "}"].join("\n")
 }

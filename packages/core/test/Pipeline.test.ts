@@ -97,6 +97,26 @@ describe("Pipeline", () => {
     }),
   )
 
+  it.effect("is drawn for Graphviz too", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        Graph.dot(yield* Pipeline.build(pipeline, { title: 'a "b"' })),
+        [
+          "digraph pipeline {",
+          "  rankdir=LR",
+          '  n0 [shape=box, style=rounded, label="numbers"]',
+          '  n1 [shape=box, label="scale a \\"b\\" · v1"]',
+          '  n2 [shape=box, label="sum a \\"b\\" · v1"]',
+          '  n0 -> n1 [label="numbers"]',
+          '  n1 -> n2 [label="parts"]',
+          '  "out total" [shape=circle, label="total"]',
+          '  n2 -> "out total"',
+          "}",
+        ].join("\n"),
+      )
+    }),
+  )
+
   it.effect("plans everything as never run on an empty store", () =>
     Effect.gen(function* () {
       const store = join(yield* temporaryDirectory, "store")
