@@ -300,6 +300,22 @@ describe("a merge by recipe", () => {
     }),
   )
 
+  it.effect("scales task vectors by layer with a gradient of lambda, which is LiNeS", () =>
+    Effect.gen(function* () {
+      const text = `merge_method: task_arithmetic\nbase_model: ${family}base\n${models(`${family}math`)}parameters: {lambda: [0.2, 0.8]}\n`
+      const { tensors } = yield* Prepared.fromText(text, "recipe.yml", "/")
+      const expected = new Map([
+        [undefined, 0.2],
+        [0, 0.2],
+        [1, 0.4],
+        [2, 0.6],
+        [3, 0.8],
+      ])
+      for (const { name, subject, values } of tensors)
+        assert.approximately(Number(values["lambda"]), expected.get(subject.layer)!, 1e-12, name)
+    }),
+  )
+
   it.effect("says before it begins what it needs and where it departs from the existing tool", () =>
     Effect.gen(function* () {
       const text = `merge_method: breadcrumbs\nbase_model: ${family}base\n${models(`${family}math`)}parameters: {density: 0.5, gamma: 0.001, int8_mask: true, t: 1}\ndtype: bfloat16\n`

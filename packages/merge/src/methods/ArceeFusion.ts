@@ -55,8 +55,6 @@ const ranks = (elements: number): ReadonlyArray<number> =>
     return [elements - Math.floor(at), elements - Math.min(Math.ceil(at), elements - 1)]
   })
 
-const valueOf = (pattern: number): number => new Float32Array(new Uint32Array([pattern]).buffer)[0]!
-
 export const method: Method<unknown, State> = {
   name: "arcee_fusion",
   module: import.meta.url,
@@ -76,7 +74,7 @@ export const method: Method<unknown, State> = {
         ...low!,
         close: (task, totals, state) => {
           const closed = low!.close(task, totals, state)
-          const values = closed.cuts[0]!.map(({ threshold }) => valueOf(threshold))
+          const values = closed.cuts[0]!.map(Largest.magnitudeOf)
           const [first, median, third] = quantiles.map((quantile, index) => {
             const at = quantile * (task.elements - 1)
             const [below, above] = [values[2 * index]!, values[2 * index + 1]!]

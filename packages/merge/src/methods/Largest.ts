@@ -48,21 +48,23 @@ export const passes = <P, S extends State>(options: {
   readonly each: number
   /** The values of each stream in a block; called once per block and pass. */
   readonly values: (kernels: Kernels, block: Block, task: Task<P>, state: S) => ReadonlyArray<Float32Array>
-  /** The numbers to keep, `[stream][k]`; `nonzero[stream]` values are not 0. */
+  /** The numbers to keep, `[stream][k]`; with `countNonzero`, `nonzero[stream]` values are not 0. */
   readonly keep: (task: Task<P>, nonzero: ReadonlyArray<number>) => ReadonlyArray<ReadonlyArray<number>>
   /**
    * Which of the values equal to the threshold are among the largest: the first ones by index, the last ones, or all of
    * them. `first` by default.
    */
   readonly ties?: Ties
+  readonly countNonzero?: boolean
 }): ReadonlyArray<Pass<P, S, unknown>> => {
   const { each, streams, values } = options
   return [
     {
-      counts: streams * (HIGH + 1),
+      counts: streams * HIGH + (options.countNonzero === true ? streams : 0),
       reduce: (kernels, block, task, state, { counts }) => {
         for (const [stream, of] of values(kernels, block, task, state).entries()) {
           kernels.countHigh(counts.subarray(stream * HIGH, (stream + 1) * HIGH), of)
+          if (options.countNonzero !== true) continue
           const at = streams * HIGH + stream
           counts[at] = counts[at]! + kernels.countNonzero(of)
         }
@@ -207,3 +209,7 @@ const descend = (counts: Float64Array, wanted: number): { readonly bin: number; 
   }
   return { bin: 0, above }
 }
+
+/** The magnitude at which a cut lies. */
+export const magnitudeOf = ({ threshold }: Cut): number =>
+  new Float32Array(new Uint32Array([threshold]).buffer)[0]!

@@ -53,6 +53,7 @@ export const method: Method<Params, State, Largest.Carry> = {
       ? Largest.passes<Params, State>({
           streams: 1,
           each: 1,
+          countNonzero: true,
           values: (kernels, block, of) => [variance(kernels, block, TaskVector.all(kernels, block, of))],
           keep: ({ params }, [nonzero]) => [[Math.floor(nonzero! * params.select_topk)]],
         })

@@ -20,6 +20,8 @@ export const names = [
   "nearswap",
   "arcee_fusion",
   "passthrough",
+  "pcb",
+  "consensus_ta",
 ] as const
 
 export type Name = (typeof names)[number]

@@ -4,6 +4,7 @@ import { definition as breadcrumbs } from "./Breadcrumbs.ts"
 import { definition as breadcrumbs_ties } from "./BreadcrumbsTies.ts"
 import { definition as dare_linear } from "./DareLinear.ts"
 import { definition as dare_ties } from "./DareTies.ts"
+import { definition as consensus_ta } from "./ConsensusTaskArithmetic.ts"
 import type { Definition } from "./Definition.ts"
 import { definition as della } from "./Della.ts"
 import { definition as della_linear } from "./DellaLinear.ts"
@@ -15,6 +16,7 @@ import type { Name } from "./names.ts"
 import { definition as nearswap } from "./NearSwap.ts"
 import { definition as nuslerp } from "./NuSlerp.ts"
 import { definition as passthrough } from "./Passthrough.ts"
+import { definition as pcb } from "./Pcb.ts"
 import { definition as ram } from "./Ram.ts"
 import { definition as ramplus_tl } from "./RamPlus.ts"
 import { definition as sce } from "./Sce.ts"
@@ -44,4 +46,6 @@ export const definitions: Readonly<Record<Name, Definition>> = {
   nearswap,
   arcee_fusion,
   passthrough,
+  pcb,
+  consensus_ta,
 }

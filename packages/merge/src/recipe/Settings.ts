@@ -144,7 +144,11 @@ export const checkNames = Effect.fnUntraced(function* (
   return [...notes]
 })
 
+/** Why a parameter does nothing, if none of the methods that know it uses it. */
 const ignoredReasons = (
   found: ReadonlyArray<readonly [Name, Definition]>,
   key: string,
-): ReadonlyArray<string> => found.flatMap(([, { parameters }]) => parameters[key]?.ignored ?? [])
+): ReadonlyArray<string> => {
+  const reasons = found.flatMap(([, { parameters }]) => parameters[key]?.ignored ?? [])
+  return reasons.length < found.length ? [] : reasons.slice(0, 1)
+}
