@@ -55,6 +55,21 @@ export const generate = Command.make(
       Flag.withDefault(0),
     ),
     threads: count("threads", "Threads that compute; the machine's by default"),
+    small: Flag.String("small").pipe(
+      Flag.withMetavar("model"),
+      Flag.withDescription("With --expert: the small model that the experts come from"),
+      Flag.optional,
+    ),
+    experts: Flag.String("expert").pipe(
+      Flag.withMetavar("model"),
+      Flag.withDescription("Adds what this small model learned to the logits at each step; repeatable"),
+      Flag.atLeast(0),
+    ),
+    alphas: Flag.Finite("alpha").pipe(
+      Flag.withMetavar("x"),
+      Flag.withDescription("How much of each expert, in order; by default sought at each step"),
+      Flag.atLeast(0),
+    ),
     logProbabilities: toggle("log-probabilities", "With --json: also log p of each token, in nats"),
     json,
     debug,
@@ -67,6 +82,11 @@ export const generate = Command.make(
     {
       command: 'hila generate org/name@v1 --chat --prompt "Hello" --temperature 0.7 --top-p 0.9 --seed 3',
       description: "A model of the Hub answers, drawn with a seed",
+    },
+    {
+      command:
+        'hila generate models/large --small models/base --expert models/math --prompt "Q: 87+45" --json',
+      description: "Dynamic logits fusion; the weight of the expert at each step is in the JSON",
     },
   ]),
 )

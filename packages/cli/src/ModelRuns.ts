@@ -1,5 +1,14 @@
 /** What `hila generate` and `hila export` do. */
-import { ChatTemplate, type Checkpoint, Export, type GenerateOptions, Hub, LanguageModel } from "@hila/model"
+import {
+  type CausalModel,
+  ChatTemplate,
+  type Checkpoint,
+  Export,
+  type GenerateOptions,
+  Hub,
+  LanguageModel,
+  LogitsFusion,
+} from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -23,6 +32,9 @@ interface Asked {
   readonly samples: Option.Option<number>
   readonly seed: number
   readonly threads: Option.Option<number>
+  readonly small: Option.Option<string>
+  readonly experts: ReadonlyArray<string>
+  readonly alphas: ReadonlyArray<number>
   readonly logProbabilities: boolean
   readonly json: boolean
 }
@@ -60,6 +72,19 @@ const sampling = ({ minP, repetitionPenalty, temperature, topK, topP }: Asked) =
   ...given("repetitionPenalty", repetitionPenalty),
 })
 
+/** The model itself, or with what experts learned added at each step. */
+const writerOf = Effect.fnUntraced(function* (large: CausalModel, { alphas, experts, small }: Asked) {
+  if (Option.isNone(small) && experts.length === 0 && alphas.length === 0) return large
+  if (Option.isNone(small) || experts.length === 0) {
+    const problem = "--small, --expert, --alpha: name the small model and at least one expert of it"
+    return yield* new UsageError({ problem })
+  }
+  const service = yield* LanguageModel
+  const open = (path: string) => Effect.flatMap(Downloads.shown(Hub.model(path)), service.open)
+  const models = { large, small: yield* open(small.value), experts: yield* Effect.forEach(experts, open) }
+  return yield* LogitsFusion.make(models, alphas.length === 0 ? {} : { alphas })
+})
+
 const print = (text: string) => Effect.sync(() => void process.stdout.write(text))
 
 /** `hila generate`: text as it comes; several samples, and JSON, when they are whole. */
@@ -80,12 +105,13 @@ export const generate = Effect.fnUntraced(function* (asked: Asked) {
       logProbabilities: asked.logProbabilities,
       addSpecial,
     }
+    const writer = yield* writerOf(model, asked)
     const samples = Option.getOrElse(asked.samples, () => 1)
     if (samples === 1 && !asked.json) {
-      yield* Stream.runForEach(model.stream(text, options), (piece) => print(piece.text))
+      yield* Stream.runForEach(writer.stream(text, options), (piece) => print(piece.text))
       return yield* print("\n")
     }
-    const written = yield* model.generate([text], { ...options, samples })
+    const written = yield* writer.generate([text], { ...options, samples })
     for (const [i, generation] of written.entries()) {
       yield* asked.json
         ? Console.log(JSON.stringify(generation))

@@ -125,6 +125,22 @@ describe("hila generate", () => {
     }),
   )
 
+  it.live("lets several models write together, and says with which weights", () =>
+    Effect.gen(function* () {
+      const { hila } = yield* workbench
+      const ask = ["--prompt", question, "--stop", "\n", "--small", micro("base"), "--expert", micro("math")]
+      const fused = JSON.parse(succeed(yield* hila("generate", micro("base"), ...ask, "--json")))
+      assert.strictEqual(fused.response, " 132\n")
+      assert.deepStrictEqual(
+        fused.alphas,
+        fused.tokens.slice(fused.promptLength).map(() => [1]),
+      )
+      const half = yield* hila("generate", micro("base"), ...ask, "--alpha", "0.5", "--alpha", "1")
+      assert.match(half.err, /alphas: expected 1 numbers, got \[0\.5,1\]/)
+      assert.strictEqual(half.code, 2)
+    }),
+  )
+
   it.live("takes a model of the Hub, fetched once, and exports it", () =>
     Effect.gen(function* () {
       const { hila, path } = yield* hub
