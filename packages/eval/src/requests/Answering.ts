@@ -24,8 +24,12 @@ export interface Progress {
   readonly total: number
 }
 
-/** Requests of one chunk: a killed run loses at most so many. */
-export const chunkSize = 256
+/** Requests of one chunk: a killed run loses at most so many. Generating takes a pass per token, so its are smaller. */
+const chunkSizes: Readonly<Record<Request["_tag"], number>> = {
+  LogLikelihood: 256,
+  Rolling: 32,
+  Generate: 64,
+}
 
 /** Opens a model for requests; `maxLength` bounds what it reads at once, below its own positions. */
 export const respondent = Effect.fnUntraced(function* (
@@ -117,6 +121,15 @@ const ask = (respondent: Respondent, requests: ReadonlyArray<Request>) => {
 const size = (request: Request): number =>
   request._tag === "Rolling" ? request.text.length : request.context.length
 
+type Named = readonly [digest: string, request: Request]
+
+/** Requests cut into chunks of one kind each. */
+const chunks = (order: ReadonlyArray<Named>): ReadonlyArray<ReadonlyArray<Named>> =>
+  [...Map.groupBy(order, ([, request]) => request._tag)].flatMap(([kind, own]) => {
+    const size = chunkSizes[kind]
+    return Array.from({ length: Math.ceil(own.length / size) }, (_, i) => own.slice(i * size, (i + 1) * size))
+  })
+
 /** The answers to requests, in their order. */
 export const answer = Effect.fn("Answering.answer")(function* (
   respondent: Respondent,
@@ -133,8 +146,8 @@ export const answer = Effect.fn("Answering.answer")(function* (
   const [total, kept] = [order.length, order.length - missing]
   let done = kept
   yield* progress({ done, kept, total })
-  for (let at = 0; at < order.length; at += chunkSize) {
-    const chunk = order.slice(at, at + chunkSize).filter(([name]) => journal.find(name) === undefined)
+  for (const whole of chunks(order)) {
+    const chunk = whole.filter(([name]) => journal.find(name) === undefined)
     if (chunk.length === 0) continue
     const answers = yield* ask(
       respondent,

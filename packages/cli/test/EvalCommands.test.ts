@@ -1,0 +1,109 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { setTimeout as pause } from "node:timers/promises"
+import { fileURLToPath } from "node:url"
+import { workbench } from "./workbench.ts"
+
+const micro = (member: string) => fileURLToPath(new URL(`../../../fixtures/micro/${member}`, import.meta.url))
+
+const sums = Array.from({ length: 160 }, (_, i) => `{"question":"${i}+${i % 7}","gold":${i % 4}}\n`).join("")
+const task = `task: sums
+dataset_path: json
+dataset_kwargs: {data_files: {test: rows.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "Q: {{question}}\\nA:"
+doc_to_choice: ["1", "2", "3", "4"]
+doc_to_target: gold
+`
+
+const setUp = Effect.map(workbench, (bench) => {
+  bench.write("rows.jsonl", sums)
+  bench.write("sums.yaml", task)
+  const files = (member: string, start: string) => {
+    const [directory = ""] = readdirSync(bench.path("out")).filter((name) => name.endsWith(member))
+    return readdirSync(bench.path(`out/${directory}`))
+      .filter((name) => name.startsWith(start))
+      .map((name) => bench.path(`out/${directory}/${name}`))
+  }
+  const evaluate = (member: string) => ["eval", micro(member), "--tasks", "sums.yaml", "--output", "out"]
+  return { ...bench, files, evaluate }
+})
+
+describe("hila eval", () => {
+  it.effect(
+    "killed in the middle and started again, asks nothing twice and scores as an undisturbed run",
+    () =>
+      Effect.gen(function* () {
+        const { evaluate, files, hila, path, start } = yield* setUp
+        const child = start(...evaluate("math"))
+        const ended = new Promise((resolve) => {
+          child.once("exit", resolve)
+        })
+        const answered = () =>
+          existsSync(path("out")) && files("math", "journal").some((file) => readFileSync(file).length > 0)
+        yield* Effect.promise(async () => {
+          while (child.exitCode === null && !answered()) await pause(5)
+          child.kill("SIGKILL")
+          await ended
+        })
+        const again = yield* hila(...evaluate("math"))
+        assert.strictEqual(again.code, 0, again.err)
+        assert.match(again.out, /requests kept from an earlier run/)
+        const [journal = ""] = files("math", "journal")
+        const digests = readFileSync(journal, "utf8")
+          .trim()
+          .split("\n")
+          .map((line): string => JSON.parse(line)[0])
+        assert.strictEqual(digests.length, 640)
+        assert.strictEqual(new Set(digests).size, 640)
+        assert.match(again.out, /^sums +Yaml +none +0 +160 +acc +↑/m)
+      }),
+  )
+
+  it.effect("compares two models on the same documents", () =>
+    Effect.gen(function* () {
+      const { evaluate, files, hila } = yield* setUp
+      for (const member of ["math", "base"]) {
+        const { code, err } = yield* hila(...evaluate(member), "--limit", "20", "--json")
+        assert.strictEqual(code, 0, err)
+      }
+      const [math = ""] = files("math", "results")
+      const [base = ""] = files("base", "results")
+      const compared = yield* hila("eval", "compare", math, base, "--format", "csv")
+      assert.strictEqual(compared.code, 0, compared.err)
+      assert.match(
+        compared.out,
+        /^task,metric,filter,n,A,B,A−B,95 %,p,p \(Holm\),,detectable\nsums,acc ↑,none,20,/,
+      )
+    }),
+  )
+
+  it.effect("says in one line what is wrong", () =>
+    Effect.gen(function* () {
+      const { evaluate, hila, write } = yield* setUp
+      write("sums.yaml", `${task}num_fewshots: 3\n`)
+      const wrong = yield* hila(...evaluate("math"))
+      assert.deepStrictEqual([wrong.code, wrong.out], [2, ""])
+      assert.strictEqual(wrong.err, "hila: sums.yaml: num_fewshots: unknown key; did you mean num_fewshot?\n")
+      const missing = yield* hila("eval", micro("math"))
+      assert.strictEqual(missing.code, 2)
+      assert.match(missing.err, /Missing required flag: --tasks/)
+    }),
+  )
+})
+
+describe("hila tasks", () => {
+  it.effect("lists tasks, and shows one with its first request", () =>
+    Effect.gen(function* () {
+      const { hila, path } = yield* setUp
+      const list = yield* hila("tasks", "list")
+      assert.match(list.out, /^mmlu_anatomy +multiple_choice +multiple-choice questions/m)
+      assert.match(list.out, /^humaneval +runs code/m)
+      const shown = yield* hila("tasks", "show", "sums.yaml", "--data", path("."))
+      assert.match(shown.out, /output_type +multiple_choice/)
+      assert.match(shown.out, /"Q: 0\+0\\nA:"\n {2}→ " 1"\n/)
+    }),
+  )
+})
