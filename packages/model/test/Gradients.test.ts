@@ -23,7 +23,7 @@ interface Oracle {
 
 const families = ["micro-math", "micro-code", "micro-lang", "realtext-code", "realtext-med", "realtext-zh"]
 
-layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Gradients", (it) => {
+layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients", (it) => {
   const golden = Effect.gen(function* () {
     const { encode } = yield* (yield* openModel(fixture("base"))).tokenizer
     return sums(4).map((prompt, i) => example(encode(`${prompt} ${37 * i}\n`), encode(prompt).length))
