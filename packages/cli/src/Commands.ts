@@ -130,12 +130,16 @@ const graph = Command.make(
       Flag.withDescription("As a Mermaid flow chart (the default)"),
       Flag.withDefault(true),
     ),
+    dot: Flag.Boolean("dot").pipe(
+      Flag.withDescription("In the language of Graphviz"),
+      Flag.withDefault(false),
+    ),
     set,
     debug,
   },
   Effect.fnUntraced(function* (given) {
     const { nodes } = yield* open(given)
-    yield* Console.log(Graph.mermaid(nodes))
+    yield* Console.log(given.dot ? Graph.dot(nodes) : Graph.mermaid(nodes))
   }),
 ).pipe(
   Command.withDescription("Draws the pipeline"),

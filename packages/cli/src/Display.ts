@@ -33,10 +33,11 @@ const lasting = (event: Event, width: number): string | undefined => {
       return `  ${event.node.padEnd(width)}  attempt ${event.attempt}, since the last one failed: ${event.message}`
     case "Waits":
       return `  ${event.node.padEnd(width)}  waits    for ${event.owner}, which computes it`
+    case "Failed":
+      return `  ${event.node.padEnd(width)}  failed   ${event.message.replaceAll(/\s*\n\s*/g, " ")}`
     case "Planned":
     case "Started":
     case "Progress":
-    case "Failed":
       return undefined
   }
 }

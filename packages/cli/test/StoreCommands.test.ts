@@ -117,4 +117,23 @@ describe("what earlier runs left", () => {
       assert.strictEqual(alone.code, 0)
     }),
   )
+
+  it.live("a run that keeps going makes the rest, and tells every failure", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      bench.write(
+        "two.ts",
+        good.replace(
+          "return { doubled,",
+          'return { bad: double({ value: Source.value(number, 1) }, { by: 14 }, "bad"), doubled,',
+        ),
+      )
+      const { code, err, out } = yield* bench.hila("run", "two.ts", "--keep-going")
+      assert.match(out, / {2}double bad {2}failed {3}disk on fire\n/)
+      assert.match(out, /list two +[\d.]+ s /)
+      assert.match(err, /^hila: double bad: disk on fire[^\n]*\n$/)
+      assert.strictEqual(code, 1)
+      assert.match((yield* bench.hila("graph", "two.ts", "--dot")).out, /^digraph pipeline \{\n/)
+    }),
+  )
 })
