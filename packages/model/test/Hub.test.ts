@@ -125,6 +125,20 @@ describe("Hub.open", () => {
     }),
   )
 
+  it.live("leaves nothing locked when it is interrupted, and goes on afterwards", () =>
+    Effect.gen(function* () {
+      const { blob, hub, use } = yield* setting
+      hub.fault = { when: /model\.safetensors/, what: { stopAfter: 300_000 } }
+      const fetching = yield* Effect.forkChild(use()(Hub.open(pinned)))
+      const lock = `${blob("model.safetensors")}.lock`
+      while (!existsSync(lock) && fetching.pollUnsafe() === undefined) yield* Effect.sleep(1)
+      yield* Fiber.interrupt(fetching)
+      assert.isFalse(existsSync(lock))
+      hub.fault = undefined
+      assert.isAbove((yield* use()(Hub.open(pinned))).tensors.size, 0)
+    }),
+  )
+
   it.effect("sends the token, if there is one, and takes only what the Hub promised", () =>
     Effect.gen(function* () {
       const { blob, hub, use } = yield* setting

@@ -55,10 +55,11 @@ export const withLock = <A, E, E2, R>(
 ): Effect.Effect<A, E | E2, R> => {
   const acquire: Effect.Effect<void, E2> = Effect.flatMap(
     Effect.tryPromise({ try: () => take(path), catch: onFailure }),
-    (taken) => (taken ? Effect.void : Effect.andThen(Effect.sleep(patience), acquire)),
+    (taken) => (taken ? Effect.void : Effect.andThen(Effect.interruptible(Effect.sleep(patience)), acquire)),
   )
+  // Only the waiting may be interrupted: a lock that is taken is always given back.
   return Effect.acquireUseRelease(
-    Effect.interruptible(acquire),
+    acquire,
     () => effect,
     () => Effect.ignore(Effect.tryPromise(() => rm(path, { force: true }))),
   )
