@@ -7,6 +7,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parse } from "yaml"
+import { hubOf } from "./hub.ts"
 import { altered, bytesOf, list, micro, scratch, tensorBytes } from "./support.ts"
 
 const family = fileURLToPath(new URL("../../../fixtures/micro/", import.meta.url))
@@ -298,6 +299,29 @@ describe("a merge by recipe", () => {
       }
       assert.strictEqual(merged.tensors.get(up)?.dtype, "BF16")
     }),
+  )
+
+  it.effect(
+    "takes models of the Hub: headers for pre-flight, weights when it has passed, digests without reading",
+    () =>
+      Effect.gen(function* () {
+        const { log, use } = yield* hubOf({ "me/base": `${family}base`, "me/math": `${family}math` })
+        const fromHub = (more: string) => `merge_method: linear\n${models("me/base", "me/math")}${more}`
+        const asked = () => log.filter((line) => /^model\.safetensors \d/.test(line))
+        const refused = yield* use(
+          refusal(fromHub("parameters:\n  normalize: [{filter: nowhere, value: true}]\n")),
+        )
+        assert.match(refused, /matches no tensor/)
+        const weights = Number((yield* bytesOf(`${family}base/model.safetensors`)).length)
+        const whole = (line: string) => line.endsWith(`-${weights}`)
+        assert.deepStrictEqual(asked().filter(whole), [])
+        const { merged, path } = yield* use(merge(fromHub("chat_template: chatml\n"), { digests: true }))
+        const wanted = (yield* merge(linear)).merged
+        assert.deepStrictEqual(yield* tensorBytes(merged), yield* tensorBytes(wanted))
+        const card = String(yield* bytesOf(join(path, "README.md")))
+        assert.match(card, /base_model:\n {2}- me\/base\n {2}- me\/math\nbase_model_relation: merge\n/)
+        assert.match(card, /\| model \| me\/math \| model\.safetensors \| `[0-9a-f]{64}` \|/)
+      }),
   )
 
   it.effect("scales task vectors by layer with a gradient of lambda, which is LiNeS", () =>

@@ -50,8 +50,8 @@ const openModel = Effect.fnUntraced(function* (
   const original =
     found !== undefined
       ? yield* Checkpoint.open(found)
-      : located.recipe.tokenizer != null || located.recipe.tokenizer_source != null
-        ? yield* Hub.open(hub!) // vocabularies are compared before anything else
+      : needsFiles(located)
+        ? yield* Hub.open(hub!)
         : yield* Hub.inspect(hub!)
   const model = { reference, checkpoint: original, original, ...(hub === undefined ? {} : { hub }) }
   if (lora === undefined) return model
@@ -60,6 +60,10 @@ const openModel = Effect.fnUntraced(function* (
     ? yield* located.error(at, `there is no directory ${lora.path} for the adapter: fetch it first`)
     : { ...model, adapter: yield* Adapter.open(adapter, original) }
 })
+
+/** Whether pre-flight itself reads more of a model than its headers: vocabularies and templates. */
+const needsFiles = ({ recipe }: Located) =>
+  recipe.tokenizer != null || recipe.tokenizer_source != null || recipe.chat_template === "auto"
 
 /** The directory of a model, if there is one. */
 const locate = Effect.fnUntraced(function* (located: Located, at: Path, path: string, directory: string) {
