@@ -123,6 +123,7 @@ describe("the SIMD kernels", () => {
         for (const keep of [0, 0.3, 0.5, 1]) {
           const values = floats(length, () => draw(next, true))
           const probabilities = floats(length, next)
+          assert.strictEqual(values[0].length, values[1].length)
           wasm.keepRandom(values[0], 77, start, keep)
           reference.keepRandom(values[1], 77, start, keep)
           assertSame(values[0], values[1], `keepRandom from ${start}`)

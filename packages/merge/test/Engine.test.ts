@@ -1,0 +1,116 @@
+/** The streaming engine: what its result does not depend on, and what is left of a run that is killed. */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Engine } from "@hila/merge"
+import * as Effect from "effect/Effect"
+import { fork } from "node:child_process"
+import { mkdtemp, rm } from "node:fs/promises"
+import { once } from "node:events"
+import { tmpdir } from "node:os"
+import { setTimeout } from "node:timers/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import * as Models from "./models.ts"
+import { bytesOf, list, scratch, tensorBytes } from "./support.ts"
+
+let directory = ""
+let models: Effect.Success<ReturnType<typeof Models.write>>
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "hila-merge-"))
+  models = await Effect.runPromise(Models.write(directory))
+})
+
+afterAll(() => rm(directory, { recursive: true }))
+
+const names = Object.keys(Models.params) as ReadonlyArray<keyof typeof Models.params>
+
+describe("the bytes of a merge", () => {
+  for (const name of names) {
+    it.effect(`by ${name} are the same with any number of threads, chunks and shards`, () =>
+      Effect.gen(function* () {
+        const output = yield* scratch
+        const tensors = Models.plan(models, name)
+        const merge = (options: Engine.Options, to: string) =>
+          Engine.write(join(output, to), { method: name, tensors, files: models.files, ...options })
+        const expected = yield* Effect.flatMap(merge({ threads: 0 }, "inline"), tensorBytes)
+        assert.deepStrictEqual(
+          yield* Effect.flatMap(merge({ threads: 1, chunk: 1 }, "one"), tensorBytes),
+          expected,
+        )
+        const sharded = yield* merge({ threads: 2, chunk: 40_000, shardBytes: 300_000 }, "two")
+        assert.deepStrictEqual(yield* tensorBytes(sharded), expected)
+        const files = (yield* list(join(output, "two"))).filter((file) => file.startsWith("model"))
+        const shards = [1, 2, 3, 4].map((shard) => `model-0000${shard}-of-00004.safetensors`)
+        assert.sameMembers(files, [...shards, "model.safetensors.index.json"])
+      }),
+    )
+  }
+
+  it.effect("stay the same when another tensor joins", () =>
+    Effect.gen(function* () {
+      const output = yield* scratch
+      for (const name of ["dare_ties", "della", "ties"] as const) {
+        const all = Models.plan(models, name)
+        const tensors = all.filter((tensor) => tensor.name !== "embed.weight")
+        const merge = (of: typeof all, to: string) =>
+          Effect.flatMap(
+            Engine.write(join(output, `${name} ${to}`), {
+              method: name,
+              tensors: of,
+              files: models.files,
+            }),
+            tensorBytes,
+          )
+        const { "embed.weight": _, ...others } = yield* merge(all, "all")
+        assert.deepStrictEqual(yield* merge(tensors, "some"), others)
+      }
+    }),
+  )
+})
+
+describe("the memory of a merge", () => {
+  it("is bounded before it begins, by the tensors' shapes and not by their number", () => {
+    for (const name of ["linear", "ties"] as const) {
+      const tensors = Models.plan(models, name)
+      const deep = [0, 1, 2, 3].flatMap((layer) =>
+        tensors.map((tensor) => ({ ...tensor, name: `${layer}.${tensor.name}` })),
+      )
+      const bound = Engine.memoryBound(tensors, { threads: 2 })
+      assert.strictEqual(Engine.memoryBound(deep, { threads: 2 }), bound)
+      assert.isBelow(bound, 2 ** 30)
+    }
+  })
+})
+
+describe("a merge that is killed", () => {
+  it.effect("leaves no output directory, and the next run ends right and cleans up", () =>
+    Effect.gen(function* () {
+      const place = yield* scratch
+      const output = join(place, "merged")
+      const entry = fileURLToPath(new URL("merging.ts", import.meta.url))
+      let killed = 0
+      for (const moment of [0, 25, 60]) {
+        yield* Effect.promise(async () => {
+          const child = fork(entry, [directory, output], { execArgv: ["--conditions=@hila/source"] })
+          await once(child, "message")
+          await setTimeout(moment)
+          child.kill("SIGKILL")
+          if (child.exitCode === null && child.signalCode === null) await once(child, "exit")
+        })
+        // A run that was done before the signal came has its whole result.
+        if ((yield* list(place)).includes("merged")) break
+        killed += 1
+      }
+      assert.isAbove(killed, 0)
+      const again = join(place, "again")
+      const tensors = Models.plan(models, "ties")
+      yield* Engine.write(again, { method: "ties", tensors, files: models.files })
+      if (!(yield* list(place)).includes("merged")) {
+        yield* Engine.write(output, { method: "ties", tensors, files: models.files })
+        assert.sameMembers(yield* list(place), ["again", "merged"])
+      }
+      const weights = (path: string) => bytesOf(join(path, "model.safetensors"))
+      assert.isTrue((yield* weights(output)).equals(yield* weights(again)))
+    }),
+  )
+})
