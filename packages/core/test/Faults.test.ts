@@ -13,7 +13,7 @@ import { temporaryDirectory } from "./temporary.ts"
 describe("Faults", () => {
   it.live("a run cut at a file-system call leaves a store that the next run completes", () =>
     Effect.gen(function* () {
-      const { failed, tried } = yield* injection(23)
+      const { failed, tried } = yield* injection(37)
       assert.isAbove(failed, tried / 3)
     }),
   )

@@ -78,12 +78,18 @@ export const evaluator = Effect.fnUntraced(function* (targets: ReadonlyArray<Nod
   const byKey = new Map<string, Evaluation>()
   const codeOf = SourceCode.reader()
   const evaluate = (node: Node.AnyNode): Evaluation => evaluations.get(node) ?? Effect.die(node)
-  for (const node of Node.order(targets)) {
+  const order = Node.order(targets)
+  for (const node of order) {
     const evaluation =
       node.kind === "source"
         ? Effect.flatMap(resolveSource(node), (content) => done(node.artifact, content))
         : evaluateStage(node, evaluate, byKey, codeOf, tools)
     evaluations.set(node, yield* Effect.cached(evaluation))
+  }
+  // Several, since one may have to ask another machine what its content is.
+  const sources = order.filter(({ kind }) => kind === "source")
+  yield* Effect.forEach(sources, (node) => Effect.exit(evaluate(node)), { concurrency: 8, discard: true })
+  for (const node of order) {
     if (node.kind === "source") {
       // What is wrong with a source is for those to say who need it.
       const resolved = yield* Effect.exit(evaluate(node))
@@ -180,7 +186,7 @@ const produce = (call: Call): Evaluation =>
         // Another process may have finished it between the look and the claim.
         return (yield* recorded(call)) ?? (yield* compute(call))
       }),
-    ).pipe(tools.pools(title, node.stage.resources), tools.jobs.withPermits(1))
+    ).pipe(tools.jobs.withPermits(1), tools.pools(title, node.stage.resources))
     const wait = patience()
     for (let announced: string | undefined; ;) {
       const result = yield* attempt

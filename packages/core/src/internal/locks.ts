@@ -100,27 +100,22 @@ export const claim = (layout: Layout, name: string) => {
   })
 }
 
-/** Announces a run, unless a collection is in progress. */
-export const enter = (layout: Layout) =>
+/** Announces one side of two that exclude each other, unless somebody of the other side is there. */
+const announceUnless = (layout: Layout, side: string, other: string) =>
   Effect.gen(function* () {
-    yield* announce(layout, "users")
-    const directory = layout.lock("gc")
-    const [collector] = yield* storeTry("lock", directory, (disk) => living(disk, directory))
-    return collector === undefined
-      ? ({ held: true } satisfies Claim)
-      : ({ held: false, owner: Owner.describe(collector) } satisfies Claim)
+    const { own } = yield* announce(layout, side)
+    const directory = layout.lock(other)
+    const [present] = yield* storeTry("lock", directory, (disk) => living(disk, directory))
+    if (present === undefined) return { held: true } satisfies Claim
+    yield* storeTry("unlock", directory, (disk) => withdraw(disk, layout.lock(side), own))
+    return { held: false, owner: Owner.describe(present) } satisfies Claim
   })
 
+/** Announces a run, unless a collection is in progress. */
+export const enter = (layout: Layout) => announceUnless(layout, "users", "gc")
+
 /** Announces a collection, unless runs are in progress. */
-export const close = (layout: Layout) =>
-  Effect.gen(function* () {
-    yield* announce(layout, "gc")
-    const directory = layout.lock("users")
-    const [user] = yield* storeTry("lock", directory, (disk) => living(disk, directory))
-    return user === undefined
-      ? ({ held: true } satisfies Claim)
-      : ({ held: false, owner: Owner.describe(user) } satisfies Claim)
-  })
+export const close = (layout: Layout) => announceUnless(layout, "gc", "users")
 
 /** Removes the claims of the dead; a killed run leaves them, and nobody may ask for their names again. */
 export const sweep = (layout: Layout) =>
