@@ -7,14 +7,13 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { randomUUID } from "node:crypto"
-import { constants } from "node:fs"
-import { copyFile, link, mkdir, readdir, realpath, rename, rm, writeFile } from "node:fs/promises"
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import type { Checkpoint } from "./Checkpoint.ts"
 import * as Checkpoints from "./Checkpoint.ts"
 import { decoder } from "./graphs/Decoder.ts"
 import * as Weights from "./graphs/Weights.ts"
-import { codeOf, failure } from "./internal/files.ts"
+import { failure, linkOrCopy, orMissing } from "./internal/files.ts"
 import { type ArchitectureError, CheckpointError, ModelError } from "./ModelError.ts"
 import { encode } from "./onnx/Encode.ts"
 import * as Graph from "./onnx/Graph.ts"
@@ -38,25 +37,8 @@ export interface Exported {
 
 const port = ({ name, shape, type }: Graph.Value): Port => ({ name, type, shape: [...shape] })
 
-/** Gives a file a second name, or copies it; true where it is a link. */
-const linkOrCopy = async (from: string, to: string): Promise<boolean> => {
-  // A link to a symbolic link would be one itself, and ONNX Runtime refuses those.
-  const file = await realpath(from)
-  try {
-    await link(file, to)
-    return true
-  } catch (cause) {
-    if (codeOf(cause) === "ENOENT" || codeOf(cause) === "ENOSPC") throw cause
-    await copyFile(file, to, constants.COPYFILE_FICLONE)
-    return false
-  }
-}
-
-const isFree = (path: string): Promise<boolean> =>
-  readdir(path).then(
-    (names) => names.length === 0,
-    (cause) => codeOf(cause) === "ENOENT",
-  )
+const isFree = async (path: string): Promise<boolean> =>
+  (await orMissing(() => readdir(path), [])).length === 0
 
 /** Writes `model.onnx` and its weights to a directory that is new or empty; it appears complete or not at all. */
 export const onnx = Effect.fnUntraced(function* (

@@ -9,9 +9,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
-import { copyFile, mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises"
+import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises"
 import { dirname, join, relative } from "node:path"
-import { codeOf } from "../internal/files.ts"
+import { orMissing, symlinkOrCopy } from "../internal/files.ts"
 import { HubError } from "../ModelError.ts"
 import { RemoteFile } from "./Api.ts"
 
@@ -46,14 +46,8 @@ const attempt = <A>(source: string, path: string, call: () => Promise<A>): Effec
       }),
   })
 
-const readIfThere = async (path: string): Promise<string | undefined> => {
-  try {
-    return await readFile(path, "utf8")
-  } catch (cause) {
-    if (codeOf(cause) === "ENOENT") return undefined
-    throw cause
-  }
-}
+const readIfThere = (path: string): Promise<string | undefined> =>
+  orMissing(() => readFile(path, "utf8"), undefined)
 
 const writeAtomic = async (path: string, text: string): Promise<void> => {
   const temporary = `${path}.${randomUUID()}.tmp`
@@ -91,26 +85,13 @@ export const keepFiles = ({ repo, tree }: Layout, commit: string, files: Readonl
 
 /** Whether the bytes of a file are there, whole. */
 export const has = ({ blob, repo }: Layout, { etag, size }: RemoteFile): Effect.Effect<boolean, HubError> =>
-  attempt(repo, blob(etag), async () => {
-    try {
-      return (await stat(blob(etag))).size === size
-    } catch (cause) {
-      if (codeOf(cause) === "ENOENT") return false
-      throw cause
-    }
-  })
+  attempt(repo, blob(etag), async () => (await orMissing(() => stat(blob(etag)), undefined))?.size === size)
 
 /** Gives a commit's file its name, as a link to its bytes. */
 export const link = ({ blob, repo, snapshot }: Layout, commit: string, { etag, path }: RemoteFile) => {
   const name = snapshot(commit, path)
   return attempt(repo, name, async () => {
     await mkdir(dirname(name), { recursive: true })
-    try {
-      await symlink(relative(dirname(name), blob(etag)), name)
-    } catch (cause) {
-      if (codeOf(cause) === "EEXIST") return
-      if (codeOf(cause) !== "EPERM" && codeOf(cause) !== "ENOTSUP") throw cause
-      await copyFile(blob(etag), name)
-    }
+    await symlinkOrCopy(relative(dirname(name), blob(etag)), name, blob(etag))
   })
 }

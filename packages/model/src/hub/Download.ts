@@ -10,7 +10,7 @@ import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import { mkdir, open, rename, rm, stat } from "node:fs/promises"
 import { dirname } from "node:path"
-import { codeOf, writeFully } from "../internal/files.ts"
+import { orMissing, writeFully } from "../internal/files.ts"
 import { HubError } from "../ModelError.ts"
 import * as Api from "./Api.ts"
 import * as Cache from "./Cache.ts"
@@ -26,14 +26,8 @@ const gateOf = (blob: string): Semaphore.Semaphore => {
   return gate
 }
 
-const sizeOf = async (path: string): Promise<number> => {
-  try {
-    return (await stat(path)).size
-  } catch (cause) {
-    if (codeOf(cause) === "ENOENT") return 0
-    throw cause
-  }
-}
+const sizeOf = async (path: string): Promise<number> =>
+  (await orMissing(() => stat(path), undefined))?.size ?? 0
 
 /** Git names small files by the sha1 of their length and bytes; large ones go by the sha256 of their bytes. */
 const hasherOf = ({ large, size }: Api.RemoteFile) =>

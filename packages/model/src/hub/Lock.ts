@@ -5,10 +5,10 @@
  * machine only its age is known.
  */
 import * as Effect from "effect/Effect"
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { mkdir, readFile, rm, stat } from "node:fs/promises"
 import { hostname } from "node:os"
 import { dirname } from "node:path"
-import { codeOf } from "../internal/files.ts"
+import { codeOf, createNew } from "../internal/files.ts"
 
 const patience = "200 millis"
 /** After this long, a lock from another machine counts as left behind. */
@@ -37,14 +37,9 @@ const isHeld = async (path: string): Promise<boolean> => {
 /** Takes the lock; false where somebody else has it. */
 const take = async (path: string): Promise<boolean> => {
   await mkdir(dirname(path), { recursive: true })
-  try {
-    await writeFile(path, own(), { flag: "wx" })
-    return true
-  } catch (cause) {
-    if (codeOf(cause) !== "EEXIST") throw cause
-    if (!(await isHeld(path))) await rm(path, { force: true })
-    return false
-  }
+  if (await createNew(path, own())) return true
+  if (!(await isHeld(path))) await rm(path, { force: true })
+  return false
 }
 
 /** Runs an effect while no other process holds the lock at `path`; waits until then. */

@@ -1,6 +1,17 @@
 /** File-system calls as effects whose failures are one line. */
 import * as Effect from "effect/Effect"
-import { type FileHandle, open as openFile, readdir, stat } from "node:fs/promises"
+import { constants } from "node:fs"
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  open as openFile,
+  readdir,
+  realpath,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises"
 import { join } from "node:path"
 
 /** The code of a file-system error (`ENOENT`), if it has one. */
@@ -85,4 +96,50 @@ export const listFiles = async (directory: string, prefix = ""): Promise<Record<
     else files[`${prefix}${name}`] = path
   }
   return files
+}
+
+/** What a call gives, or `missing` where the file it is about does not exist. */
+export const orMissing = async <A, B>(call: () => Promise<A>, missing: B): Promise<A | B> => {
+  try {
+    return await call()
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return missing
+    throw cause
+  }
+}
+
+/** Writes a file that must be new; false where it exists. */
+export const createNew = async (path: string, text: string): Promise<boolean> => {
+  try {
+    await writeFile(path, text, { flag: "wx" })
+    return true
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST") return false
+    throw cause
+  }
+}
+
+/** Gives a file a second name by a hard link, or copies it where links are impossible; true where it is a link. */
+export const linkOrCopy = async (from: string, to: string): Promise<boolean> => {
+  // A hard link to a symbolic link would be a symbolic link itself.
+  const file = await realpath(from)
+  try {
+    await link(file, to)
+    return true
+  } catch (cause) {
+    if (codeOf(cause) === "ENOSPC") throw cause
+    await copyFile(file, to, constants.COPYFILE_FICLONE)
+    return false
+  }
+}
+
+/** Makes `name` a symbolic link to `target`, given relative to it, or copies `file`; keeps what is there. */
+export const symlinkOrCopy = async (target: string, name: string, file: string): Promise<void> => {
+  try {
+    await symlink(target, name)
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST") return
+    if (codeOf(cause) !== "EPERM" && codeOf(cause) !== "ENOTSUP") throw cause
+    await copyFile(file, name)
+  }
 }
