@@ -1,6 +1,6 @@
 /** What `hila score` and `hila scores` do. */
-import { Digest, Events, Run, Source } from "@hila/core"
-import { type Checkpoint, Hub, LanguageModel } from "@hila/model"
+import { Digest, type Event, Events, Run, Source } from "@hila/core"
+import { type Checkpoint, Hub, LanguageModel, Unit } from "@hila/model"
 import { GoldenFile, HeatMap, Importance, Ranking, Scores, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -48,6 +48,46 @@ const display = (asJson: boolean) =>
     ? { emit: () => undefined, close: () => undefined }
     : Display.plain((text) => void process.stdout.write(text))
 
+/** What the work takes, in one line; none where a file is not what it should be, which the run itself tells better. */
+const costLine = Effect.fnUntraced(
+  function* (given: {
+    readonly expert: string
+    readonly golden: string
+    readonly method: Importance.Method
+    readonly scheme: Unit.UnitScheme
+    readonly quadrature: number
+  }) {
+    const { units } = yield* Unit.partition(yield* Hub.openPath(given.expert), given.scheme)
+    const text = yield* Effect.tryPromise(() => readFile(given.golden, "utf8"))
+    const examples = text.split("\n").filter((line) => line.trim() !== "").length
+    const of = { examples, units: units.length, quadrature: given.quadrature }
+    const { backward, forward } = Importance.cost(given.method, of)
+    const passes = backward === 0 ? `${forward} forward` : `${forward} forward and ${backward} backward`
+    return `  ${given.method} of ${units.length} units on ${examples} examples: ${passes} passes`
+  },
+  Effect.orElseSucceed(() => undefined),
+)
+
+/** A display that says what the work takes when it starts, and after its first part how long the rest may take. */
+const announcing = (screen: Display.Display, cost: string | undefined, write: (text: string) => void) => {
+  let since = 0
+  let told = cost === undefined
+  return (event: Event) => {
+    screen.emit(event)
+    if (told) return
+    if (event._tag === "Started" && event.node === "importance") {
+      since = Date.now()
+      write(`${cost}\n`)
+    }
+    if (event._tag === "Progress" && event.node === "importance" && event.done > event.kept) {
+      told = true
+      const { done, kept, total } = event
+      const seconds = ((Date.now() - since) / 1000 / (done - kept)) * (total - done)
+      if (total > done) write(`  at most about ${seconds.toFixed(1)} s left, by the time of the first part\n`)
+    }
+  }
+}
+
 /** `hila score`: a pipeline of one stage, so that it is cached and resumes. */
 export const score = Effect.fnUntraced(function* (given: {
   readonly base: string
@@ -68,8 +108,10 @@ export const score = Effect.fnUntraced(function* (given: {
   const { method, quadrature, scheme, seed } = given
   const importance = Stages.importance({ base, expert, golden }, { method, scheme, seed, quadrature })
   const screen = display(given.json)
+  const cost = given.json ? undefined : yield* costLine(given)
+  const emit = announcing(screen, cost, (text) => void process.stdout.write(text))
   const { scores } = yield* Run.outputs({ scores: importance }, { pipeline: "score" }).pipe(
-    Effect.provideService(Events, { emit: (event) => Effect.sync(() => screen.emit(event)) }),
+    Effect.provideService(Events, { emit: (event) => Effect.sync(() => emit(event)) }),
     Effect.provide(Layer.mergeAll(LanguageModel.layer, Stores.layer(given))),
   )
   yield* Effect.sync(screen.close)

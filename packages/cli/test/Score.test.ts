@@ -40,6 +40,8 @@ describe("hila score", () => {
           )
         const first = yield* score("revert")
         assert.strictEqual(first.err, "")
+        assert.match(first.out, /revert of 20 units on 3 examples: 66 forward passes\n/)
+        assert.match(first.out, /at most about \d+\.\d s left, by the time of the first part\n/)
         assert.match(first.out, /20 units by revert/)
         assert.match(first.out, /layer +g0 +g1 +g2 +g3 +mlp\n/)
         assert.include(readFileSync(path("revert.svg"), "utf8"), "<svg")
@@ -50,6 +52,7 @@ describe("hila score", () => {
 
         const again = yield* score("revert")
         assert.include(again.out, "2 hits, 0 runs")
+        assert.notInclude(again.out, "passes")
         yield* score("magnitude")
         const compared = yield* hila(
           "scores",

@@ -80,11 +80,14 @@ export const parts = Effect.fnUntraced(function* (
 export const combine = (method: Method, measured: ReadonlyArray<Values>): Values =>
   Methods.byName[method].combine(measured)
 
-/** What a measurement will take: passes over one example each. */
-export const cost = (method: Method, { golden, quadrature, units }: Task) => {
-  const { backward, forward } = Methods.byName[method].cost(units.length, quadrature)
-  const references = forward === 0 ? 0 : 2
-  return { forward: (forward + references) * golden.length, backward: backward * golden.length }
+/** What a measurement takes: passes over one example each, those for the losses of base and expert included. */
+export const cost = (
+  method: Method,
+  of: { readonly examples: number; readonly units: number; readonly quadrature: number },
+) => {
+  const { backward, forward } = Methods.byName[method].cost(of.units, of.quadrature)
+  const compared = backward === 0 && forward > 0 ? 2 : 0
+  return { forward: (forward + compared) * of.examples, backward: backward * of.examples }
 }
 
 /**

@@ -61,7 +61,7 @@ export interface Part {
 /** One way to measure importance. */
 export interface Method {
   readonly name: string
-  /** Passes over one example for so many units and points, beside the two for the losses of base and expert. */
+  /** Passes over one example for so many units and points, beside the losses that differences are taken from. */
   readonly cost: (
     units: number,
     quadrature: number,
