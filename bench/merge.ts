@@ -2,9 +2,9 @@
  * How fast merging is, against copying: `npm run bench:merge -- [--params 1.24B] [--dir <scratch>] [--only ties,linear]`.
  *
  * Makes a base and three checkpoints of the Llama shape in a scratch directory, merges them by each method in a process
- * of its own, and prints seconds, the bytes read and written per second, peak resident memory, and the ratio to plain
- * copying: every input read once, one output written and synced, no reflink. The inputs were written just before, so
- * they are in the page cache as far as memory goes. Everything is removed at the end.
+ * of its own, and prints seconds, processor seconds of all threads, bytes read and written per second, peak resident
+ * memory, and the ratio to plain copying: every input read once, one output written and synced, no reflink. The inputs
+ * were written just before, so they are in the page cache as far as memory goes. Everything is removed at the end.
  */
 import { fork } from "node:child_process"
 import { mkdir, mkdtemp, open, rm, statfs } from "node:fs/promises"
@@ -31,6 +31,8 @@ interface Report {
   readonly seconds: number
   readonly bytes: number
   readonly peak: number
+  /** Seconds of processor time, of all threads and the system. */
+  readonly cpu: number
 }
 
 /** A merge in a process of its own: the time from its start to its end, and the most memory it had. */
@@ -42,9 +44,9 @@ const measure = (method: string, directory: string) =>
       directory,
       args.threads ?? "",
     ])
-    let told: Pick<Report, "bytes" | "peak"> | undefined
+    let told: Omit<Report, "seconds"> | undefined
     child.on("message", (message) => {
-      told = message as Pick<Report, "bytes" | "peak">
+      told = message as Omit<Report, "seconds">
     })
     child.on("exit", (code) => {
       const seconds = (performance.now() - begin) / 1000
@@ -56,6 +58,7 @@ const measure = (method: string, directory: string) =>
 /** Reads every input and writes one of them again, in pieces of 8 MiB; the next piece is read while one is written. */
 const copy = async (inputs: ReadonlyArray<string>, output: string): Promise<Report> => {
   const begin = performance.now()
+  const before = process.cpuUsage()
   const out = await open(output, "wx")
   let bytes = 0
   let writing: Promise<unknown> = Promise.resolve()
@@ -77,13 +80,14 @@ const copy = async (inputs: ReadonlyArray<string>, output: string): Promise<Repo
   }
   await out.sync()
   await out.close()
-  return { seconds: (performance.now() - begin) / 1000, bytes, peak: 0 }
+  const { system, user } = process.cpuUsage(before)
+  return { seconds: (performance.now() - begin) / 1000, bytes, peak: 0, cpu: (system + user) / 1e6 }
 }
 
-const row = (name: string, { bytes, peak, seconds }: Report, copying: number) => {
+const row = (name: string, { bytes, cpu, peak, seconds }: Report, copying: number) => {
   const rate = bytes / GB / seconds
   const memory = peak === 0 ? "" : `${(peak / 2 ** 20).toFixed(0)} MiB`
-  const cells = [seconds.toFixed(1), rate.toFixed(2), memory, (seconds / copying).toFixed(2)]
+  const cells = [seconds.toFixed(1), cpu.toFixed(1), rate.toFixed(2), memory, (seconds / copying).toFixed(2)]
   process.stdout.write(`${name.padEnd(22)}${cells.map((cell) => cell.padStart(11)).join("")}\n`)
 }
 
@@ -98,7 +102,7 @@ const series = async (directory: string, shape: Shape, wanted: ReadonlyArray<str
     `base + 3 checkpoints of ${(shape.parameters / 1e9).toFixed(2)} B parameters, bf16, made in ${seconds} s\n`,
   )
   process.stdout.write(
-    `${"".padEnd(22)}${["seconds", "GB/s", "peak RSS", "× copying"].map((cell) => cell.padStart(11)).join("")}\n`,
+    `${"".padEnd(22)}${["seconds", "CPU s", "GB/s", "peak RSS", "× copying"].map((cell) => cell.padStart(11)).join("")}\n`,
   )
   const copied = join(directory, "copy.bin")
   const files = models.map((model) => join(model, "model.safetensors"))

@@ -51,9 +51,10 @@ const program = Effect.gen(function* () {
   yield* Engine.write(merged, { method: name, tensors, files: base.files, ...options })
   const size = [...base.tensors.values()].reduce((total, info) => total + info.byteLength, 0)
   const inputs = experts.length + (name === "linear" ? 0 : 1)
-  const peak = process.resourceUsage().maxRSS * 1024
+  const { maxRSS, systemCPUTime, userCPUTime } = process.resourceUsage()
+  const peak = maxRSS * 1024
   if (peak > bound) process.stdout.write(`peak ${peak} is above the stated bound ${bound}\n`)
-  process.send?.({ bytes: (inputs + 1) * size, peak })
+  process.send?.({ bytes: (inputs + 1) * size, peak, cpu: (userCPUTime + systemCPUTime) / 1e6 })
 })
 
 await Effect.runPromise(program)

@@ -21,9 +21,9 @@ import * as Pool from "./Pool.ts"
 
 /** How the work is done; the result depends on none of it but the cut into shards. */
 export interface Options {
-  /** Threads that compute; 0: the calling one. By default 0 for small models, else one per processor. */
+  /** Threads that compute; 0: the calling one. By default 0 for small models, else one per processor, up to 8. */
   readonly threads?: number | undefined
-  /** The most scalars of each input per chunk; by default as many as make chunks of 48 MiB in all. */
+  /** The most scalars of each input per chunk; by default as many as make chunks of 16 MiB in all. */
   readonly chunk?: number | undefined
   /** Bytes of weights per output file; one file by default. */
   readonly shardBytes?: number | undefined
@@ -43,12 +43,15 @@ export interface Merge<E, R> extends Options {
 /** Models below so many scalars, over all inputs, are merged faster on the calling thread than threads start. */
 const SMALL = 1 << 24
 
+/** More would wait for the disk, and each takes memory. */
+const MOST_THREADS = 8
+
 const threadsFor = (tensors: ReadonlyArray<Plan.TensorPlan>, threads: number | undefined): number => {
   const scalars = tensors.reduce(
     (sum, { models, shape }) => sum + (models.length + 1) * Layout.elementsOf(shape),
     0,
   )
-  return threads ?? (scalars < SMALL ? 0 : availableParallelism())
+  return threads ?? (scalars < SMALL ? 0 : Math.min(availableParallelism(), MOST_THREADS))
 }
 
 /** Tensors (or groups) in flight. */
