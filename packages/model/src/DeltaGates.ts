@@ -23,6 +23,15 @@ export const filled = (shape: ModelShape, value: number): DeltaGates => ({
   residual: value,
 })
 
+/** What is wrong with gates that are not one per unit of the model; undefined where nothing is. */
+export const misfit = ({ kvHeads, mlp, queryHeads }: DeltaGates, shape: ModelShape): string | undefined => {
+  const sizes = [queryHeads.length, kvHeads.length, mlp.length]
+  const expected = [shape.layers * shape.heads, shape.layers * shape.kvHeads, shape.layers]
+  return sizes.every((size, i) => size === expected[i])
+    ? undefined
+    : `gates: expected ${expected.join(", ")} numbers (query heads, key-value heads, MLPs), got ${sizes.join(", ")}`
+}
+
 /** The gates with one unit set to `value`; a key-value group is its query heads and its key-value head. */
 export const set = (
   gates: DeltaGates,

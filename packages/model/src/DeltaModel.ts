@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { DeltaGates } from "./DeltaGates.ts"
+import * as Gates from "./DeltaGates.ts"
 import type { Example } from "./Example.ts"
 import * as LossGradients from "./gradients/LossGradients.ts"
 import { ModelError } from "./ModelError.ts"
@@ -51,17 +52,10 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaMod
   const { heads, kvHeads, layers } = shape
 
   const check = (gates: DeltaGates): Effect.Effect<void, ModelError> => {
-    const sizes = [gates.queryHeads.length, gates.kvHeads.length, gates.mlp.length]
-    const expected = [layers * heads, layers * kvHeads, layers]
-    return sizes.every((size, i) => size === expected[i])
+    const problem = Gates.misfit(gates, shape)
+    return problem === undefined
       ? Effect.void
-      : Effect.fail(
-          new ModelError({
-            model: name,
-            problem: `gates: expected ${expected.join(", ")} numbers (query heads, key-value heads, MLPs), got ${sizes.join(", ")}`,
-            blame: "input",
-          }),
-        )
+      : Effect.fail(new ModelError({ model: name, problem, blame: "input" }))
   }
 
   /** The gate inputs of a run: fresh copies, since buffers are handed over to the worker. */

@@ -8,12 +8,15 @@
 import * as Effect from "effect/Effect"
 import type { Example } from "../Example.ts"
 import * as Gates from "../Gates.ts"
+import type { BlockGraph } from "../graphs/BlockGraph.ts"
+import * as BlockGraphs from "../graphs/BlockGraph.ts"
 import type { ModelError } from "../ModelError.ts"
 import * as Batches from "../runtime/Batches.ts"
 import * as Losses from "../runtime/Losses.ts"
-import type { Forward, Parts } from "./Forward.ts"
-import { gateFeeds } from "./Forward.ts"
-import type { Head } from "./Head.ts"
+import type { Parts } from "./Forward.ts"
+import * as Forward from "./Forward.ts"
+import * as Head from "./Head.ts"
+import * as Pieces from "./Pieces.ts"
 import * as Predictions from "./Predictions.ts"
 import type { Residual } from "./Residual.ts"
 import * as Residuals from "./Residual.ts"
@@ -26,33 +29,51 @@ export interface GateGradient {
   readonly gates: Gates.Gates
 }
 
+/** The graphs that run a model's pieces backwards. */
+export interface Graphs {
+  readonly layers: ReadonlyArray<BlockGraph>
+  readonly head: BlockGraph
+}
+
+/** Writes the backward graphs. */
+export const graphs = Effect.fnUntraced(function* ({
+  name,
+  shape,
+}: Parts<Gates.Gates>): Effect.fn.Return<Graphs, ModelError> {
+  const layers = yield* Effect.forEach(Array.from({ length: shape.layers }), (_, l) =>
+    Pieces.built(name, BlockGraphs.layerGradient(shape, l)),
+  )
+  return { layers, head: yield* Pieces.built(name, BlockGraphs.headGradient(shape)) }
+})
+
 /** The losses of examples and their gradients at `gates`; the examples are checked. */
 export const gradients = Effect.fnUntraced(function* (
-  { name, pieces, runner, shape }: Parts,
-  forward: Forward,
-  head: Head,
+  parts: Parts<Gates.Gates>,
+  backward: Graphs,
   examples: ReadonlyArray<Example>,
   gates: Gates.Gates,
 ): Effect.fn.Return<ReadonlyArray<GateGradient>, ModelError> {
+  const { gating, name, pieces, runner, shape } = parts
   const { heads, hiddenSize, layers } = shape
+  const forward = Forward.make(parts)
+  const head = Head.make(shape, pieces, runner)
   const rows = examples.map(({ tokens }) => tokens.slice(0, -1))
   const results: Array<GateGradient> = []
 
-  /** Takes the derivatives of one batch through layer `l`, from those of what comes out of it to those of what goes in. */
   const group = Effect.fnUntraced(function* (batches: ReadonlyArray<ReadonlyArray<number>>) {
-    const streams: Array<Residual> = [yield* forward.embed(rows, batches)]
+    const streams: Array<Residual> = [yield* forward.embed(rows, batches, gates)]
     for (let l = 0; l < layers; l++) {
       streams.push(...(yield* forward.advance([{ residual: streams[l]!, gates }], l + 1)))
     }
     const last = streams.at(-1)!.batches
     const questions = Predictions.of(last, examples, hiddenSize)
-    const { logLikelihood, logSumExp } = yield* head.logLikelihoods(questions)
+    const { logLikelihood, logSumExp } = yield* head.logLikelihoods(questions, gating.ofRest(gates))
     const losses = Predictions.losses(questions, logLikelihood, examples)
     yield* Losses.checkFinite(name, losses)
-    const ofTargets = yield* head.gradient(questions, logSumExp)
+    const ofTargets = yield* head.gradient(questions, logSumExp, backward.head)
     const adjoints = [...Predictions.adjoints(questions, ofTargets, last, hiddenSize)]
     const found = batches.map(() => Gates.filled(shape, 0))
-    for (const [l, { backward, piece }] of [...pieces.layers.entries()].toReversed()) {
+    for (const [l, { piece }] of [...pieces.layers.entries()].toReversed()) {
       yield* runner.use(piece, (run) =>
         Effect.forEach(
           streams[l]!.batches,
@@ -62,8 +83,8 @@ export const gradients = Effect.fnUntraced(function* (
             // Nothing asks for the derivative with respect to the embedded tokens.
             const wanted = l === 0 ? ["d.heads", "d.mlp"] : ["d.heads", "d.mlp", "d.hidden"]
             const outputs = yield* run(
-              backward.encoded,
-              { ...feeds, ...gateFeeds(shape, gates, l), adjoint },
+              backward.layers[l]!.encoded,
+              { ...feeds, ...gating.ofLayer(gates, l), adjoint },
               wanted,
             )
             adjoints[i] = Losses.float32(outputs["d.hidden"])

@@ -5,7 +5,6 @@
  */
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../Checkpoint.ts"
-import type * as Gates from "../Gates.ts"
 import type { ModelError } from "../ModelError.ts"
 import type { ModelShape } from "../ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
@@ -17,53 +16,66 @@ import type { Batch, Residual } from "./Residual.ts"
 import * as Residuals from "./Residual.ts"
 import * as Rows from "./Rows.ts"
 
-/** What a model is made of. `name` stands for it in errors. */
-export interface Parts {
+/** The inputs that gates of one kind are to graphs. */
+export interface Gating<in G> {
+  /** What is wrong with gates of another model, or undefined. */
+  readonly misfit: (gates: G) => string | undefined
+  readonly ofLayer: (gates: G, l: number) => Tensors
+  /** Of embedding and head. */
+  readonly ofRest: (gates: G) => Tensors
+}
+
+/** What a model is made of, or the models between two. `name` stands for it in errors. */
+export interface Parts<in G> {
   readonly name: string
-  readonly checkpoint: Checkpoint
+  readonly checkpoints: ReadonlyArray<Checkpoint>
   readonly shape: ModelShape
   readonly pieces: Pieces
   readonly runner: BlockRunner
+  readonly gating: Gating<G>
 }
 
 /** A stream, and the gates of the layers ahead of it. */
-export interface Setting {
+export interface Setting<out G> {
   readonly residual: Residual
-  readonly gates: Gates.Gates
+  readonly gates: G
 }
 
-export interface Forward {
+export interface Forward<in G> {
   /** The stream before the first layer of rows of tokens, in these batches of them. */
   readonly embed: (
     rows: ReadonlyArray<ReadonlyArray<number>>,
     batches: ReadonlyArray<ReadonlyArray<number>>,
+    gates: G,
   ) => Effect.Effect<Residual, ModelError>
   /** The streams before layer `upTo`; those that are there or beyond stay as they are. */
   readonly advance: (
-    settings: ReadonlyArray<Setting>,
+    settings: ReadonlyArray<Setting<G>>,
     upTo: number,
   ) => Effect.Effect<ReadonlyArray<Residual>, ModelError>
 }
 
-/** The gate inputs of layer `l`. */
-export const gateFeeds = ({ heads }: ModelShape, gates: Gates.Gates, l: number): Tensors => ({
-  "gates.heads": Batches.float32(gates.heads.slice(l * heads, (l + 1) * heads), [1, heads]),
-  "gates.mlp": Batches.float32(gates.mlp.slice(l, l + 1), [1]),
-})
-
 /** The forward pass over pieces. */
-export const make = ({ checkpoint, name, pieces, runner, shape }: Parts): Forward => {
+export const make = <G>({ checkpoints, gating, name, pieces, runner, shape }: Parts<G>): Forward<G> => {
   const { encoded, inputs } = pieces.embedding
   const nothing = { name: "no weights", slab: -1, capacity: 0, weights: [] }
 
-  const embed: Forward["embed"] = Effect.fnUntraced(function* (rows, batches) {
+  const embed: Forward<G>["embed"] = Effect.fnUntraced(function* (rows, batches, gates) {
     const embedded: Array<Batch> = []
     for (const batch of batches) {
       const tokens = batch.map((row) => rows[row] ?? [])
-      const feeds: Record<string, Tensors[string]> = { ...Batches.feeds(tokens, [], "right") }
-      for (const [input, { indices, tensor }] of inputs.rows) {
+      const feeds: Record<string, Tensors[string]> = {
+        ...Batches.feeds(tokens, [], "right"),
+        ...gating.ofRest(gates),
+      }
+      for (const [input, { checkpoint, indices, tensor }] of inputs.rows) {
         const of = feeds[indices]
-        const data = yield* Rows.read(name, checkpoint, tensor, of?.type === "int32" ? of.data : [])
+        const data = yield* Rows.read(
+          name,
+          checkpoints[checkpoint],
+          tensor,
+          of?.type === "int32" ? of.data : [],
+        )
         feeds[input] = Batches.float32(data, [...(of?.dims ?? []), shape.hiddenSize])
       }
       const outputs = yield* runner.use(nothing, (run) => run(encoded, feeds, ["hidden"]))
@@ -72,13 +84,13 @@ export const make = ({ checkpoint, name, pieces, runner, shape }: Parts): Forwar
     return { layer: 0, batches: embedded }
   })
 
-  const through = (run: Run, { forward }: LayerPiece, l: number, gates: Gates.Gates, batch: Batch) =>
+  const through = (run: Run, { graph }: LayerPiece, l: number, gates: G, batch: Batch) =>
     Effect.map(
-      run(forward.encoded, { ...Residuals.feeds(shape, batch), ...gateFeeds(shape, gates, l) }, ["output"]),
+      run(graph.encoded, { ...Residuals.feeds(shape, batch), ...gating.ofLayer(gates, l) }, ["output"]),
       ({ output }): Batch => ({ ...batch, hidden: Losses.float32(output) }),
     )
 
-  const advance: Forward["advance"] = Effect.fnUntraced(function* (settings, upTo) {
+  const advance: Forward<G>["advance"] = Effect.fnUntraced(function* (settings, upTo) {
     let current = settings
     for (const [l, layer] of pieces.layers.slice(0, upTo).entries()) {
       if (current.every(({ residual }) => residual.layer > l)) continue
@@ -90,7 +102,7 @@ export const make = ({ checkpoint, name, pieces, runner, shape }: Parts): Forwar
                 Effect.forEach(setting.residual.batches, (batch) =>
                   through(run, layer, l, setting.gates, batch),
                 ),
-                (batches): Setting => ({ ...setting, residual: { layer: l + 1, batches } }),
+                (batches): Setting<G> => ({ ...setting, residual: { layer: l + 1, batches } }),
               ),
         ),
       )

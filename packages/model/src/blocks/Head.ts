@@ -6,11 +6,13 @@
  * is Σ over slices of softmax(z)·∂z − ∂z(target), which needs the whole sum first and hence a second pass.
  */
 import * as Effect from "effect/Effect"
+import type { BlockGraph } from "../graphs/BlockGraph.ts"
 import type { ModelError } from "../ModelError.ts"
 import type { ModelShape } from "../ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
 import type { BlockRunner } from "../runtime/BlockRunner.ts"
 import * as Losses from "../runtime/Losses.ts"
+import type { Tensors } from "../runtime/Protocol.ts"
 import type { Pieces, Slice } from "./Pieces.ts"
 
 /** Positions whose next token is asked for. */
@@ -29,9 +31,17 @@ export interface Answers {
 }
 
 export interface Head {
-  readonly logLikelihoods: (asked: Asked) => Effect.Effect<Answers, ModelError>
-  /** The derivative of each −log p(target) with respect to its hidden state, [targets.length, hiddenSize]. */
-  readonly gradient: (asked: Asked, logSumExp: Float64Array) => Effect.Effect<Float32Array, ModelError>
+  /** `gates` are the inputs of the head's graph that say where its weights lie between two models, if it has any. */
+  readonly logLikelihoods: (asked: Asked, gates: Tensors) => Effect.Effect<Answers, ModelError>
+  /**
+   * The derivative of each −log p(target) with respect to its hidden state, [targets.length, hiddenSize], by the
+   * head's backward graph.
+   */
+  readonly gradient: (
+    asked: Asked,
+    logSumExp: Float64Array,
+    backward: BlockGraph,
+  ) => Effect.Effect<Float32Array, ModelError>
 }
 
 /** The head of a model that is cut into pieces. */
@@ -66,7 +76,7 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
     token !== undefined && token >= start && token < start + size
 
   return {
-    logLikelihoods: Effect.fnUntraced(function* (asked) {
+    logLikelihoods: Effect.fnUntraced(function* (asked, gates) {
       const logSumExp = new Float64Array(asked.targets.length).fill(-Infinity)
       const logits = new Float64Array(asked.targets.length).fill(Number.NaN)
       for (const slice of slices) {
@@ -74,7 +84,7 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
           Effect.forEach(
             chunks(asked),
             Effect.fnUntraced(function* (rows) {
-              const outputs = yield* run(head.forward.encoded, feeds(asked, slice, rows), [
+              const outputs = yield* run(head.encoded, { ...feeds(asked, slice, rows), ...gates }, [
                 "target",
                 "logSumExp",
               ])
@@ -91,7 +101,7 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
       }
       return { logSumExp, logLikelihood: logits.map((logit, row) => logit - (logSumExp[row] ?? NaN)) }
     }),
-    gradient: Effect.fnUntraced(function* (asked, logSumExp) {
+    gradient: Effect.fnUntraced(function* (asked, logSumExp, backward) {
       const total = new Float64Array(asked.hidden.length)
       for (const slice of slices) {
         yield* runner.use(slice.piece, (run) =>
@@ -103,7 +113,7 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
                 lies(token, slice) ? 1 : 0,
               )
               const outputs = yield* run(
-                head.backward.encoded,
+                backward.encoded,
                 {
                   ...feeds(asked, slice, rows),
                   found: Batches.float32(found, size),

@@ -16,14 +16,9 @@ import type { Piece } from "../runtime/BlockRunner.ts"
 import type { FedWeight } from "../runtime/Protocol.ts"
 import * as Budget from "./Budget.ts"
 
-/** A graph, and one that runs it backwards. */
-export interface Pair {
-  readonly forward: BlockGraph
-  readonly backward: BlockGraph
-}
-
-/** A layer. */
-export interface LayerPiece extends Pair {
+/** A layer: the graph that runs it, and its weights. */
+export interface LayerPiece {
+  readonly graph: BlockGraph
   readonly piece: Piece
 }
 
@@ -38,7 +33,7 @@ export interface Pieces {
   readonly budget: Budget.Budget
   readonly embedding: BlockGraph
   readonly layers: ReadonlyArray<LayerPiece>
-  readonly head: Pair
+  readonly head: BlockGraph
   readonly slices: ReadonlyArray<Slice>
 }
 
@@ -52,24 +47,34 @@ interface Cut {
 const f32Bytes = (weights: ReadonlyArray<FedWeight>): number =>
   weights.reduce((sum, { dims }) => sum + 4 * dims.reduce((product, dim) => product * dim, 1), 0)
 
-/** Cuts a model and spends `memory` bytes on the pieces. */
+/** The graph, or the model's error. */
+export const built = (
+  model: string,
+  graph: Result.Result<BlockGraph, GraphError>,
+): Effect.Effect<BlockGraph, ModelError> =>
+  Effect.mapError(
+    Effect.fromResult(graph),
+    ({ message }) => new ModelError({ model, problem: message, blame: "input" }),
+  )
+
+/** Cuts a model, or the models between a base and an expert, and spends `memory` bytes on the pieces. */
 export const make = Effect.fnUntraced(function* (
   model: string,
-  checkpoint: Checkpoint,
+  checkpoints: ReadonlyArray<Checkpoint>,
   shape: ModelShape,
   memory: number,
 ): Effect.fn.Return<Pieces, ModelError> {
   const refuse = (problem: string) => new ModelError({ model, problem, blame: "input" })
-  const built = (graph: Result.Result<BlockGraph, GraphError>) =>
-    Effect.mapError(Effect.fromResult(graph), ({ message }) => refuse(message))
+  const kind = checkpoints.length === 1 ? "ablation" : "delta"
+  /** The weights of a graph; of the tensor `sliced.name` the rows [start, start + size). */
   /** The weights of a graph; of the tensor `sliced.name` the rows [start, start + size). */
   const weightsOf = Effect.fnUntraced(function* (
     { inputs }: BlockGraph,
     sliced?: { readonly name: string; readonly start: number; readonly size: number },
   ) {
     const weights: Array<FedWeight> = []
-    for (const [input, name] of inputs.tensors) {
-      const info = checkpoint.tensors.get(name)
+    for (const [input, { checkpoint, tensor: name }] of inputs.tensors) {
+      const info = checkpoints[checkpoint]?.tensors.get(name)
       if (info === undefined) return yield* refuse(`the checkpoint has no tensor "${name}"`)
       const { dtype, file, shape: dims } = info
       if (!Dtype.isFloat(dtype))
@@ -93,23 +98,19 @@ export const make = Effect.fnUntraced(function* (
     bytes: f32Bytes(weights),
   })
 
-  const layers: Array<Pair & { readonly cut: Cut }> = []
+  const layers: Array<{ readonly graph: BlockGraph; readonly cut: Cut }> = []
   for (let l = 0; l < shape.layers; l++) {
-    const forward = yield* built(Graphs.layer(shape, l))
-    const backward = yield* built(Graphs.layerGradient(shape, l))
-    layers.push({ forward, backward, cut: cut(`layer ${l}`, yield* weightsOf(forward)) })
+    const graph = yield* built(model, Graphs.layer(kind, shape, l))
+    layers.push({ graph, cut: cut(`layer ${l}`, yield* weightsOf(graph)) })
   }
-  const head = {
-    forward: yield* built(Graphs.head(shape)),
-    backward: yield* built(Graphs.headGradient(shape)),
-  }
+  const head = yield* built(model, Graphs.head(kind, shape))
   const largest = layers.reduce((max, { cut: { bytes } }) => Math.max(max, bytes), 0)
   const slices: Array<{ readonly cut: Cut; readonly start: number; readonly size: number }> = []
-  const one = f32Bytes(yield* weightsOf(head.forward, { name: shape.tensors.head, start: 0, size: 1 }))
-  const rows = Math.max(1, Math.floor((largest - one) / (4 * shape.hiddenSize)) + 1)
+  const one = f32Bytes(yield* weightsOf(head, { name: shape.tensors.head, start: 0, size: 1 }))
+  const rows = Math.max(1, Math.floor((largest - one) / (4 * checkpoints.length * shape.hiddenSize)) + 1)
   for (let start = 0; start < shape.vocabSize; start += rows) {
     const size = Math.min(rows, shape.vocabSize - start)
-    const weights = yield* weightsOf(head.forward, { name: shape.tensors.head, start, size })
+    const weights = yield* weightsOf(head, { name: shape.tensors.head, start, size })
     slices.push({ start, size, cut: cut(`head ${start}`, weights) })
   }
   const cuts = [...layers, ...slices].map((part) => part.cut)
@@ -120,8 +121,8 @@ export const make = Effect.fnUntraced(function* (
       : { name, weights, slab: 0, capacity: budget.slab }
   return {
     budget,
-    embedding: yield* built(Graphs.embedding(shape)),
-    layers: layers.map(({ backward, cut: own, forward }) => ({ forward, backward, piece: place(own) })),
+    embedding: yield* built(model, Graphs.embedding(kind, shape)),
+    layers: layers.map(({ cut: own, graph }) => ({ graph, piece: place(own) })),
     head,
     slices: slices.map(({ cut: own, size, start }) => ({ start, size, piece: place(own) })),
   }

@@ -15,9 +15,11 @@ import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"
 import { gradients } from "../onnx/Reverse.ts"
+import type { Shape } from "../onnx/Shape.ts"
 import * as Block from "./Block.ts"
 import * as Decoder from "./Decoder.ts"
 import * as FedWeights from "./FedWeights.ts"
+import * as Weights from "./Weights.ts"
 
 /** A graph that is ready to run, and the weights it wants. */
 export interface BlockGraph {
@@ -25,19 +27,55 @@ export interface BlockGraph {
   readonly inputs: FedWeights.Inputs
 }
 
+/**
+ * Which gates a model has: `ablation`, on what units add to the residual stream, as `Gates` are; or `delta`, on the way
+ * of weights from a base to an expert, as `DeltaGates` are.
+ */
+export type Kind = "ablation" | "delta"
+
+/** Weights for one graph. */
+type Fed = (sliced?: string) => Weights.Weights
+
 const build = (
   name: string,
-  define: (builder: Builder, fed: (sliced?: string) => FedWeights.Fed) => Readonly<Record<string, Value>>,
+  kind: Kind,
+  shape: ModelShape,
+  define: (builder: Builder, fed: Fed) => Readonly<Record<string, Value>>,
 ): Result.Result<BlockGraph, GraphError> => {
-  let inputs: FedWeights.Inputs = { tensors: new Map(), rows: new Map() }
+  const inputs: FedWeights.Inputs = { tensors: new Map(), rows: new Map() }
   const graph = Graph.build(name, (builder) =>
     define(builder, (sliced) => {
-      const fed = FedWeights.make(builder, sliced)
-      inputs = fed.inputs
-      return fed
+      const of = (checkpoint: number) => FedWeights.make(builder, inputs, { checkpoint, sliced })
+      return kind === "ablation"
+        ? of(0)
+        : Weights.interpolated(builder, of(0), of(1), deltaGates(builder, shape))
     }),
   )
   return Result.map(graph, (built) => ({ encoded: encode(built), inputs }))
+}
+
+/** The gates of one layer's weights; each is an input of the graphs that read it, and of no others. */
+const deltaGates = (builder: Builder, { heads, kvHeads }: ModelShape): Weights.Gates => {
+  const inputs = new Map<string, Value<"f32">>()
+  const input = (name: string, shape: Shape) => {
+    const value = inputs.get(name) ?? builder.input(`gates.${name}`, "f32", shape)
+    inputs.set(name, value)
+    return value
+  }
+  return {
+    get queryHeads() {
+      return input("queryHeads", [1, heads])
+    },
+    get kvHeads() {
+      return input("kvHeads", [1, kvHeads])
+    },
+    get mlp() {
+      return input("mlp", [1])
+    },
+    get residual() {
+      return input("residual", [])
+    },
+  }
 }
 
 const places = (builder: Builder): Block.Places => ({
@@ -46,11 +84,11 @@ const places = (builder: Builder): Block.Places => ({
 })
 
 /** From `tokens` and `positions` to `hidden` [batch, sequence, hiddenSize], the residual stream before layer 0. */
-export const embedding = (shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
-  build("embedding", (builder, fed) => {
+export const embedding = (kind: Kind, shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
+  build("embedding", kind, shape, (builder, fed) => {
     const tokens = builder.input("tokens", "i32", ["batch", "sequence"])
     const at = places(builder)
-    const context = Block.context(builder, shape, fed().weights, at)
+    const context = Block.context(builder, shape, fed(), at)
     return { hidden: Decoder.embed(context, tokens, at.positions) }
   })
 
@@ -62,40 +100,47 @@ const alone = (shape: ModelShape, l: number): ModelShape => ({
   layer: () => shape.layer(l),
 })
 
-/** `hidden`, `gates.heads` [1, heads] and `gates.mlp` [1] of a layer, and what comes out of it. */
-const layerOf = (builder: Builder, shape: ModelShape, l: number, { weights }: FedWeights.Fed) => {
+/** The gates of one layer's outputs: `gates.heads` [1, heads] and `gates.mlp` [1]. */
+const outputGates = (builder: Builder, { heads }: ModelShape): Block.OutputGates => ({
+  heads: builder.input("gates.heads", "f32", [1, heads]),
+  mlp: builder.input("gates.mlp", "f32", [1]),
+})
+
+/** `hidden`, what goes into a layer, and what comes out of it. */
+const layerOf = (builder: Builder, shape: ModelShape, l: number, fed: Fed, gates?: Block.OutputGates) => {
   const hidden = builder.input("hidden", "f32", ["batch", "sequence", shape.hiddenSize])
-  const gates = {
-    heads: builder.input("gates.heads", "f32", [1, shape.heads]),
-    mlp: builder.input("gates.mlp", "f32", [1]),
-  }
-  const context = Block.context(builder, alone(shape, l), weights, places(builder), gates)
-  return { hidden, gates, output: Block.layer(context, 0, hidden).hidden }
+  const context = Block.context(builder, alone(shape, l), fed(), places(builder), gates)
+  return { hidden, output: Block.layer(context, 0, hidden).hidden }
 }
 
 /** From the residual stream before layer `l`, `hidden`, to `output`, the one behind it; with gates of its units. */
-export const layer = (shape: ModelShape, l: number): Result.Result<BlockGraph, GraphError> =>
-  build("layer", (builder, fed) => ({ output: layerOf(builder, shape, l, fed()).output }))
+export const layer = (kind: Kind, shape: ModelShape, l: number): Result.Result<BlockGraph, GraphError> =>
+  build("layer", kind, shape, (builder, fed) => ({
+    output: layerOf(builder, shape, l, fed, kind === "ablation" ? outputGates(builder, shape) : undefined)
+      .output,
+  }))
 
 /**
- * From what goes into `layer` and the derivative of an objective with respect to its output, `adjoint`, to the
+ * From what goes into `layer` with ablation gates and the derivative of an objective with respect to its output, `adjoint`, to the
  * derivatives with respect to the inputs, `d.hidden`, `d.heads` and `d.mlp`; those of the gates are summed over the batch.
  */
 export const layerGradient = (shape: ModelShape, l: number): Result.Result<BlockGraph, GraphError> =>
-  build("layerGradient", (builder, fed) => {
-    const { gates, hidden, output } = layerOf(builder, shape, l, fed())
+  build("layerGradient", "ablation", shape, (builder, fed) => {
+    const gates = outputGates(builder, shape)
+    const { hidden, output } = layerOf(builder, shape, l, fed, gates)
     const adjoint = builder.input("adjoint", "f32", output.shape)
     const [dHidden, dHeads, dMlp] = gradients([{ of: output, adjoint }], [hidden, gates.heads, gates.mlp])
     return { "d.hidden": dHidden, "d.heads": dHeads, "d.mlp": dMlp }
   })
 
 /** The logits of a slice of the vocabulary for `hidden` [rows, hiddenSize], the residual stream behind all layers. */
-const logitsOf = (builder: Builder, shape: ModelShape, fed: FedWeights.Fed) => {
+const logitsOf = (builder: Builder, shape: ModelShape, fed: Fed) => {
+  const weights = fed(shape.tensors.head)
   const hidden = builder.input("hidden", "f32", ["rows", shape.hiddenSize])
   // Norm and head do not depend on positions.
   const nowhere = builder.indices([0])
-  const context = Block.context(builder, shape, fed.weights, { positions: nowhere, keyPositions: nowhere })
-  const weight = fed.weights.tensor(shape.tensors.head, [shape.vocabSize, shape.hiddenSize], {
+  const context = Block.context(builder, shape, weights, { positions: nowhere, keyPositions: nowhere })
+  const weight = weights.tensor(shape.tensors.head, [shape.vocabSize, shape.hiddenSize], {
     _tag: "Residual",
   })
   const logits = Decoder.adjust(shape, Op.linear(Decoder.finalNorm(context, hidden), weight))
@@ -107,9 +152,9 @@ const logitsOf = (builder: Builder, shape: ModelShape, fed: FedWeights.Fed) => {
  * From the residual stream behind all layers, `hidden` [rows, hiddenSize], and `targets` [rows] counted from the
  * slice's first entry, to two logits per row: `target`, and `logSumExp` over the slice.
  */
-export const head = (shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
-  build("head", (builder, fed) => {
-    const { logits, targets } = logitsOf(builder, shape, fed(shape.tensors.head))
+export const head = (kind: Kind, shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
+  build("head", kind, shape, (builder, fed) => {
+    const { logits, targets } = logitsOf(builder, shape, fed)
     const target = Op.gatherElements(logits, targets, 1)
     const share = Op.gatherElements(Op.logSoftmax(logits, -1), targets, 1)
     return { target: Op.reshape(target, ["rows"]), logSumExp: Op.reshape(Op.sub(target, share), ["rows"]) }
@@ -120,8 +165,8 @@ export const head = (shape: ModelShape): Result.Result<BlockGraph, GraphError> =
  * `logSumExp` [rows] is that of the whole vocabulary, `found` [rows] is 1 where the target lies in the slice, else 0.
  */
 export const headGradient = (shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
-  build("headGradient", (builder, fed) => {
-    const { hidden, logits, targets } = logitsOf(builder, shape, fed(shape.tensors.head))
+  build("headGradient", "ablation", shape, (builder, fed) => {
+    const { hidden, logits, targets } = logitsOf(builder, shape, fed)
     const logSumExp = Op.reshape(builder.input("logSumExp", "f32", ["rows"]), ["rows", 1])
     const found = Op.reshape(builder.input("found", "f32", ["rows"]), ["rows", 1])
     const ofLogSumExp = { of: logits, adjoint: Op.exp(Op.sub(logits, logSumExp)) }

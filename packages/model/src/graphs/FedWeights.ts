@@ -8,44 +8,46 @@ import type { Builder, Value } from "../onnx/Graph.ts"
 import type { Shape } from "../onnx/Shape.ts"
 import * as Weights from "./Weights.ts"
 
+/** A tensor of one of the checkpoints a graph is over. */
+export interface Source {
+  readonly checkpoint: number
+  readonly tensor: string
+}
+
 /** An input that stands for a tensor, and rows of tensors that stand for positions of another input. */
 export interface Inputs {
   /** Input → tensor. */
-  readonly tensors: ReadonlyMap<string, string>
+  readonly tensors: Map<string, Source>
   /** Input → the tensor, and the input whose elements say which rows of it. */
-  readonly rows: ReadonlyMap<string, { readonly tensor: string; readonly indices: string }>
+  readonly rows: Map<string, Source & { readonly indices: string }>
 }
 
-/** Weights for one graph, and what the graph has to be fed for them. */
-export interface Fed {
-  readonly weights: Weights.Weights
-  readonly inputs: Inputs
-}
-
-/** `sliced` is a tensor of which only some rows are fed, as many as `slice`. */
-export const make = (builder: Builder, sliced?: string): Fed => {
-  const tensors = new Map<string, string>()
-  const rows = new Map<string, { readonly tensor: string; readonly indices: string }>()
+/**
+ * The weights of a checkpoint, whose inputs are added to `inputs`. `sliced` is a tensor of which only some rows are fed,
+ * as many as `slice`.
+ */
+export const make = (
+  builder: Builder,
+  { rows, tensors }: Inputs,
+  { checkpoint, sliced }: { readonly checkpoint: number; readonly sliced: string | undefined },
+): Weights.Weights => {
   const feed = (tensor: string, shape: Shape): Value<"f32"> => {
     const input = `weight.${tensors.size}`
-    tensors.set(input, tensor)
+    tensors.set(input, { checkpoint, tensor })
     return builder.input(input, "f32", shape)
   }
   const whole = Weights.cached((name, shape) =>
     feed(name, name === sliced ? ["slice", ...shape.slice(1)] : shape),
   )
   return {
-    weights: {
-      tensor: Weights.cached((name, shape, owner, blocks) => {
-        const tensor = whole(name, shape, owner)
-        return blocks === undefined ? tensor : Weights.blocksOf(tensor, blocks)
-      }),
-      rows: (name, shape, indices) => {
-        const input = `rows.${rows.size}`
-        rows.set(input, { tensor: name, indices: indices.name })
-        return builder.input(input, "f32", [...indices.shape, ...shape.slice(1)])
-      },
+    tensor: Weights.cached((name, shape, owner, blocks) => {
+      const tensor = whole(name, shape, owner)
+      return blocks === undefined ? tensor : Weights.blocksOf(tensor, blocks)
+    }),
+    rows: (name, shape, indices) => {
+      const input = `rows.${rows.size}`
+      rows.set(input, { checkpoint, tensor: name, indices: indices.name })
+      return builder.input(input, "f32", [...indices.shape, ...shape.slice(1)])
     },
-    inputs: { tensors, rows },
   }
 }
