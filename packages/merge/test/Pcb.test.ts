@@ -12,7 +12,7 @@ const deltas = [0, 1, 2].map(() =>
 )
 const models = deltas.map((delta) => delta.map((value, i) => value + base[i]!))
 /** As the methods see them: differences of what is stored. */
-const seen = models.map((model) => [...model.map((value, i) => value - base[i]!)])
+const seen = models.map((model) => Array.from(model, (value, i) => Math.fround(value - base[i]!)))
 
 const halves = [
   {

@@ -266,6 +266,26 @@ describe("a merge by recipe", () => {
     }),
   )
 
+  it.effect(
+    "mixes methods with and without a base: the base is a model to the one and apart to the other",
+    () =>
+      Effect.gen(function* () {
+        const text = `merge_method: linear\nbase_model: ${family}base\n${models(`${family}base`, `${family}math`)}methods:\n- {filter: mlp, merge_method: task_arithmetic, parameters: {weight: 1}}\n`
+        const { tensors } = yield* Prepared.fromText(text, "recipe.yml", "/")
+        for (const { base, method, models: inputs, name } of tensors) {
+          assert.strictEqual(method, name.includes("mlp") ? "task_arithmetic" : "linear")
+          assert.deepStrictEqual(
+            [base !== undefined, inputs.length],
+            method === "linear" ? [false, 2] : [true, 1],
+            name,
+          )
+        }
+        const { merged } = yield* merge(text)
+        const wanted = yield* Checkpoint.readFloat32(yield* micro("math"), up)
+        assert.deepStrictEqual(yield* Checkpoint.readFloat32(merged, up), wanted)
+      }),
+  )
+
   it.effect("adds an adapter on the fly, as extracted from the model itself", () =>
     Effect.gen(function* () {
       const directory = yield* scratch
@@ -312,7 +332,7 @@ describe("a merge by recipe", () => {
           refusal(fromHub("parameters:\n  normalize: [{filter: nowhere, value: true}]\n")),
         )
         assert.match(refused, /matches no tensor/)
-        const weights = Number((yield* bytesOf(`${family}base/model.safetensors`)).length)
+        const { length: weights } = yield* bytesOf(`${family}base/model.safetensors`)
         const whole = (line: string) => line.endsWith(`-${weights}`)
         assert.deepStrictEqual(asked().filter(whole), [])
         const { merged, path } = yield* use(merge(fromHub("chat_template: chatml\n"), { digests: true }))

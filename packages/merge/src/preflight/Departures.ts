@@ -28,7 +28,7 @@ export const of = (prepared: Prepared): ReadonlyArray<string> => {
   }
   const base = definitions[recipe.merge_method].base
   if (base === "none" && sliced.base !== undefined && recipe.models != null && methods.length === 1) {
-    const counted = sliced.slices.some(({ sources }) => sources.length > (recipe.models?.length ?? 0))
+    const counted = sliced.slices.some(({ listed }) => listed.length > (recipe.models?.length ?? 0))
     if (counted)
       lines.push(
         `${recipe.merge_method} has no base: base_model takes part as one more model, as in the existing tool`,
@@ -79,6 +79,6 @@ const outsideLayers = ({ located, sliced, tensors }: Prepared): ReadonlyArray<st
     })
     return shown.length === 0
       ? []
-      : [`${name} is in no layer and gets each gradient's first value: ${shown.join("; ")}`]
+      : [`${name} is in no layer, where a gradient gives its first value: ${shown.join("; ")}`]
   })
 }

@@ -11,7 +11,7 @@ import { resolve } from "node:path"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
-import type * as Slices from "../recipe/Slices.ts"
+import * as Slices from "../recipe/Slices.ts"
 import * as Adapter from "./Adapter.ts"
 import type { Model } from "./Plan.ts"
 
@@ -22,12 +22,11 @@ export const open = Effect.fnUntraced(function* (
   directory: string,
 ): Effect.fn.Return<ReadonlyMap<string, Model>, RecipeError | HubError | CheckpointError | SafetensorsError> {
   const models = new Map<string, Model>()
-  for (const { base, sources } of sliced.slices) {
-    for (const { path, reference } of base === undefined ? sources : [base, ...sources]) {
-      const text = Reference.text(reference)
-      if (models.has(text)) continue
-      models.set(text, yield* openModel(located, path, reference, directory))
-    }
+  const sources = sliced.slices.flatMap((slice) => [...Slices.everySource(slice)])
+  const base = sliced.base === undefined ? [] : [{ path: ["base_model"], reference: sliced.base }]
+  for (const { path, reference } of [...sources, ...base]) {
+    const text = Reference.text(reference)
+    if (!models.has(text)) models.set(text, yield* openModel(located, path, reference, directory))
   }
   return models
 })

@@ -10,6 +10,7 @@ import { definitions } from "../methods/registry.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import type { Filter } from "../recipe/RecipeSchema.ts"
 import * as Settings from "../recipe/Settings.ts"
+import * as Slices from "../recipe/Slices.ts"
 import type { Scope, Slice, Sliced } from "../recipe/Slices.ts"
 import * as Value from "../recipe/Value.ts"
 import type { Heads, Span } from "./Heads.ts"
@@ -33,6 +34,10 @@ export const methodsOf = ({ recipe }: Located): ReadonlyArray<Name> => [
   ...new Set([recipe.merge_method, ...(recipe.methods ?? []).map(({ merge_method }) => merge_method)]),
 ]
 
+/** The method of a tensor. */
+export const methodOf = (located: Located, subject: Value.Subject): Name =>
+  entriesOf(located).find(({ filter }) => Value.matches(filter, subject))?.name ?? located.recipe.merge_method
+
 /** The method of a tensor and its values. */
 export const settings = Effect.fnUntraced(function* (
   { heads, located }: { readonly heads: Heads | undefined; readonly located: Located },
@@ -43,7 +48,7 @@ export const settings = Effect.fnUntraced(function* (
 > {
   const entry = entriesOf(located).find(({ filter }) => Value.matches(filter, subject))
   const name = entry?.name ?? located.recipe.merge_method
-  const surroundings = { located, name, override: entry?.scope, slice }
+  const surroundings = { located, name, override: entry?.scope, slice: Slices.viewOf(slice, name) }
   const spans = heads?.get(reference) ?? []
   const count = spans.reduce((most, span) => Math.max(most, ...span.heads), -1) + 1
   if (count === 0) return { name, values: yield* Settings.of(surroundings, subject), units: [] }
@@ -99,9 +104,9 @@ export const scopesOf = (located: Located, { slices }: Sliced): ReadonlyArray<Sc
   const seen = new Map<string, Scope>()
   const all = [
     ...entriesOf(located).flatMap(({ scope }) => scope ?? []),
-    ...slices.flatMap(({ base, scopes, sources }) => [
-      ...[...(base === undefined ? [] : [base]), ...sources].flatMap(({ scope }) => scope ?? []),
-      ...scopes,
+    ...slices.flatMap((slice) => [
+      ...[...Slices.everySource(slice)].flatMap(({ scope }) => scope ?? []),
+      ...slice.scopes,
     ]),
   ]
   for (const scope of all) seen.set(JSON.stringify(scope.path), scope)
@@ -179,7 +184,8 @@ export const checkCounts = Effect.fnUntraced(function* (
       return yield* located.error(path, `${name} needs a base: add base_model`)
     }
     const [least, greatest] = definition.models
-    const wrong = slices.find(({ sources }) => sources.length < least || sources.length > greatest)
-    if (wrong !== undefined) return yield* located.error(path, countProblem(name, wrong.sources.length))
+    const counts = slices.map((slice) => Slices.viewOf(slice, name).sources.length)
+    const wrong = counts.find((count) => count < least || count > greatest)
+    if (wrong !== undefined) return yield* located.error(path, countProblem(name, wrong))
   }
 })

@@ -10,11 +10,10 @@ import type { UnitSpan } from "../engine/Method.ts"
 import { MergeError, type RecipeError } from "../MergeError.ts"
 import type { Values } from "../methods/Definition.ts"
 import type { Name } from "../methods/names.ts"
-import { definitions } from "../methods/registry.ts"
 import { tensorNames } from "../Preflight.ts"
 import type { Located } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
-import type * as Slices from "../recipe/Slices.ts"
+import * as Slices from "../recipe/Slices.ts"
 import * as TensorName from "../recipe/TensorName.ts"
 import * as Value from "../recipe/Value.ts"
 import type { Adapter } from "./Adapter.ts"
@@ -119,7 +118,7 @@ const placesOf = Effect.fnUntraced(function* (input: Input) {
       if (at === undefined || at.layer < start || at.layer >= end) continue
       places.push(layered(slice, at, offset, start, end))
     }
-    for (const other of slice.sources) yield* rangeOf(input, other, namesOf(models, other))
+    for (const other of Slices.everySource(slice)) yield* rangeOf(input, other, namesOf(models, other))
     offset += end - start
   }
   return [
@@ -166,8 +165,8 @@ const rangeOf = Effect.fnUntraced(function* (
 })
 
 /** Every source of whole models must have the tensors of the first; of ranges, each tensor is looked up. */
-const checkNames = Effect.fnUntraced(function* ({ located, models }: Input, { base, sources }: Slices.Slice) {
-  const [first, ...others] = base === undefined ? sources : [base, ...sources]
+const checkNames = Effect.fnUntraced(function* ({ located, models }: Input, slice: Slices.Slice) {
+  const [first, ...others] = Slices.everySource(slice)
   if (first === undefined || first.range !== undefined) return
   const names = namesOf(models, first)
   const known = new Set(names)
@@ -189,7 +188,8 @@ const tensorOf = Effect.fnUntraced(function* (
   place: Place,
 ): Effect.fn.Return<OutputTensor, MergeError | RecipeError> {
   const { located, models } = input
-  const { slice, subject } = place
+  const { subject } = place
+  const slice = Slices.viewOf(place.slice, Overrides.methodOf(located, subject))
   const info = Effect.fnUntraced(function* (source: Slices.Source) {
     const name = place.nameIn(source)
     const found = models.get(Reference.text(source.reference))!.checkpoint.tensors.get(name)
@@ -218,11 +218,6 @@ const tensorOf = Effect.fnUntraced(function* (
     return { ...common, dtype: first.dtype, method: undefined, values: {}, units: [] }
   }
   const { name, units, values } = yield* Overrides.settings(input, place)
-  const method = definitions[name]
-  const [least, greatest] = method.models
-  if (inputs.length < least || inputs.length > greatest) {
-    return yield* located.error(["merge_method"], Overrides.countProblem(name, inputs.length))
-  }
   const own = models.get(Reference.text(all[0]!.reference))!.original.tensors.get(first.name)?.dtype
   const dtype = outputDtype(located.recipe) ?? own ?? first.dtype
   return { ...common, dtype, method: name, values, units }

@@ -20,7 +20,7 @@ export interface Surroundings {
   readonly located: Located
   /** Nearest of all. */
   readonly override: Scope | undefined
-  readonly slice: Slice
+  readonly slice: Pick<Slice, "scopes" | "sources">
 }
 
 /** All values of a tensor's method. */

@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
+import type { Name } from "../methods/names.ts"
 import { definitions } from "../methods/registry.ts"
 import type { Located, Path } from "./RecipeFile.ts"
 import type { ModelReference, Parameters } from "./RecipeSchema.ts"
@@ -28,12 +29,22 @@ export interface Source {
 
 /** Layers of the result. */
 export interface Slice {
-  /** Without the base, where the method has one. */
+  /** Without the base. */
   readonly sources: ReadonlyArray<Source>
+  /** For methods that have no base: with it, where it is listed or where such a method is the recipe's. */
+  readonly listed: ReadonlyArray<Source>
   readonly base: Source | undefined
   /** The slice's parameters, then the module's, then the recipe's. */
   readonly scopes: ReadonlyArray<Scope>
 }
+
+/** A slice as a method sees it: without a base if it has none. */
+export const viewOf = (slice: Slice, name: Name): Pick<Slice, "base" | "scopes" | "sources"> =>
+  definitions[name].base === "none" ? { ...slice, sources: slice.listed, base: undefined } : slice
+
+/** The base, if there is one, and every other source of a slice. */
+export const everySource = ({ base, listed, sources }: Slice): ReadonlySet<Source> =>
+  new Set([...(base === undefined ? [] : [base]), ...sources, ...listed])
 
 /** A recipe as slices, and what is to be said about it. */
 export interface Sliced {
@@ -171,11 +182,11 @@ const withBase = Effect.fnUntraced(function* (
       `${lengths[odd]} layers, but the slice's first source has ${lengths[0]}: sources of one slice have the same number of layers`,
     )
   }
-  if (base === undefined) return { sources: all, base: undefined, scopes }
+  if (base === undefined) return { sources: all, listed: all, base: undefined, scopes }
   const text = Reference.text(base.reference)
   const listed = all.filter(({ reference }) => Reference.text(reference) === text)
-  const definition = definitions[recipe.merge_method]
-  if (listed.length > 1 && definition.base !== "none") {
+  const hasBase = (name: Name) => definitions[name].base !== "none"
+  if (listed.length > 1 && hasBase(recipe.merge_method)) {
     return yield* error(listed[1]!.path, `two bases: ${text} is listed twice, and it is the base`)
   }
   const own: Source = listed[0] ?? {
@@ -184,12 +195,13 @@ const withBase = Effect.fnUntraced(function* (
     scope: undefined,
     path: base.path.length === 0 ? path : base.path,
   }
-  if (definition.base === "none") {
-    return {
-      sources: listed.length > 0 || all.some(({ range }) => range !== undefined) ? all : [...all, own],
-      base: undefined,
-      scopes,
-    }
+  const joins =
+    !hasBase(recipe.merge_method) && listed.length === 0 && all.every(({ range }) => range === undefined)
+  const used = [recipe.merge_method, ...(recipe.methods ?? []).map(({ merge_method }) => merge_method)]
+  return {
+    sources: all.filter((source) => source !== own),
+    listed: joins ? [...all, own] : all,
+    base: used.some(hasBase) ? own : undefined,
+    scopes,
   }
-  return { sources: all.filter((source) => source !== own), base: own, scopes }
 })
