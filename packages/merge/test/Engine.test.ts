@@ -1,6 +1,8 @@
 /** The streaming engine: what its result does not depend on, and what is left of a run that is killed. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Engine } from "@hila/merge"
+import { definitions } from "@hila/merge/methods/registry"
+import { Dtype, Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { fork } from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -9,6 +11,7 @@ import { tmpdir } from "node:os"
 import { setTimeout } from "node:timers/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { drive } from "./drive.ts"
 import * as Models from "./models.ts"
 import { bytesOf, list, scratch, tensorBytes } from "./support.ts"
 
@@ -21,6 +24,11 @@ beforeAll(async () => {
 })
 
 afterAll(() => rm(directory, { recursive: true }))
+
+const read = (info: Safetensors.TensorInfo) =>
+  Effect.map(Safetensors.read(info), (bytes) =>
+    Dtype.isFloat(info.dtype) ? Dtype.toFloat32(bytes, info.dtype) : new Float32Array(),
+  )
 
 const names = Object.keys(Models.params) as ReadonlyArray<keyof typeof Models.params>
 
@@ -42,6 +50,33 @@ describe("the bytes of a merge", () => {
         const files = (yield* list(join(output, "two"))).filter((file) => file.startsWith("model"))
         const shards = [1, 2, 3, 4].map((shard) => `model-0000${shard}-of-00004.safetensors`)
         assert.sameMembers(files, [...shards, "model.safetensors.index.json"])
+      }),
+    )
+  }
+
+  for (const name of names) {
+    it.effect(`by ${name} are those of the plain kernels`, () =>
+      Effect.gen(function* () {
+        const plans = Models.plan(models, name)
+        const options = { method: name, tensors: plans, files: models.files }
+        const merged = yield* Engine.write(join(yield* scratch, "merged"), options)
+        const floats = plans.filter(({ dtype }) => Dtype.isFloat(dtype))
+        const tensors = yield* Effect.forEach(floats, ({ base, models: experts, name: tensor, shape }) =>
+          Effect.map(Effect.forEach([base!, ...experts], read), ([origin, ...tuned]) => ({
+            name: tensor,
+            shape,
+            base: origin!,
+            models: tuned,
+          })),
+        )
+        const definition = definitions[name === "ties, global" ? "ties" : name]
+        const groups = name === "ties, global" ? [tensors] : tensors.map((tensor) => [tensor])
+        const expected = groups.flatMap((group) => drive(definition, Models.params[name], group, 30_000))
+        const got = yield* tensorBytes(merged)
+        for (const [at, { dtype, name: tensor }] of floats.entries()) {
+          const bytes = Dtype.isFloat(dtype) ? Dtype.fromFloat32(expected[at]!, dtype) : new Uint8Array()
+          assert.isTrue(got[tensor] === Buffer.from(bytes).toString("hex"), tensor)
+        }
       }),
     )
   }

@@ -22,7 +22,9 @@ const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((product, extent) 
 /** Writes `base` and two fine-tuned models into a directory. Deltas are of few bits, so that many are equal. */
 export const write = (directory: string) =>
   Effect.gen(function* () {
-    const like = yield* micro("base")
+    const { files } = yield* micro("base")
+    const own: Readonly<Record<string, string>> = { "config.json": files["config.json"]! }
+    const like = { files: own }
     const one = (name: string, seed: number) =>
       Checkpoint.write(join(directory, name), {
         like,
