@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { LanguageModel } from "../src/index.ts"
-import { argMax, example, fixture, openModel } from "./support/models.ts"
+import { argMax, example, fixture, openModel, sums } from "./support/models.ts"
 
 layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("CausalModel.logLikelihoods", (it) => {
   it.effect("is minus the loss times the length, whether rows share a pass or not", () =>
@@ -35,6 +35,34 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("CausalModel.logLikel
         scored.slice(0, 4).map(({ isGreedy }) => isGreedy),
         [20, 21, 22, 23].map((token) => token === best),
       )
+    }),
+  )
+
+  it.effect("is the same over a shared context as alone, whatever the lengths", () =>
+    Effect.gen(function* () {
+      const model = yield* openModel(fixture("math"))
+      const tokenizer = yield* model.tokenizer
+      // Contexts of different lengths with continuations of 1 to 9 tokens, and two rows without a partner.
+      const contexts = sums(6).map((text, i) => tokenizer.encode(text.repeat(1 + (i % 3))))
+      const rows = [
+        ...contexts.flatMap((context, i) =>
+          Array.from({ length: 1 + i }, (_, j) => ({
+            tokens: [
+              ...context,
+              ...Array.from({ length: 1 + ((i + 3 * j) % 9) }, (_, k) => 20 + ((i + j + k) % 30)),
+            ],
+            contextLength: context.length,
+          })),
+        ),
+        { tokens: [1, 30, 31, 32], contextLength: 1 },
+        { tokens: [1, 40], contextLength: 1 },
+      ]
+      const together = yield* model.logLikelihoods(rows)
+      for (const [i, row] of rows.entries()) {
+        const [alone] = yield* model.logLikelihoods([row])
+        assert.closeTo(together[i]?.sum ?? Number.NaN, alone?.sum ?? 0, 1e-4, `row ${i}`)
+        assert.strictEqual(together[i]?.isGreedy, alone?.isGreedy)
+      }
     }),
   )
 

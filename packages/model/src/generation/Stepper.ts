@@ -46,7 +46,8 @@ export const notFinite = (model: string): ModelError =>
     blame: "input",
   })
 
-const keepPresent = (layers: number): Readonly<Record<string, string>> =>
+/** Keys and values of every layer, as a run leaves them and as the next one takes them. */
+export const keepPresent = (layers: number): Readonly<Record<string, string>> =>
   Object.fromEntries(
     Array.from({ length: layers }, (_, l) => [
       [`present.${l}.key`, `past.${l}.key`],

@@ -2,9 +2,11 @@
  * Log-likelihoods of given continuations, and whether each is what the model would write greedily.
  *
  * Rows that differ in their last token alone share one forward pass: the choices A, B, C and D of a question cost one
- * pass and four rows of the output head. Sums are taken in float64. Nothing is sampled here.
+ * pass and four rows of the output head. Longer continuations of one context share the context's pass, and follow it over
+ * its key-value cache. Sums are taken in float64. Nothing is sampled here.
  */
 import * as Effect from "effect/Effect"
+import * as Stepper from "../generation/Stepper.ts"
 import { ModelError } from "../ModelError.ts"
 import type { ModelShape } from "../ModelShape.ts"
 import * as Batches from "./Batches.ts"
@@ -31,6 +33,8 @@ export interface LogLikelihood {
 interface Pass {
   readonly input: ReadonlyArray<number>
   readonly rows: Array<{ readonly index: number; readonly contextLength: number; readonly last: number }>
+  /** Tokens before every continuation. */
+  prefix: number
   wanted: number
 }
 
@@ -39,13 +43,92 @@ const passesOf = (rows: ReadonlyArray<Continued>): ReadonlyArray<Pass> => {
   for (const [index, { contextLength, tokens }] of rows.entries()) {
     const input = tokens.slice(0, -1)
     const key = input.join(" ")
-    const pass = passes.get(key) ?? { input, rows: [], wanted: 0 }
+    const pass = passes.get(key) ?? { input, rows: [], prefix: contextLength, wanted: 0 }
     passes.set(key, pass)
     pass.rows.push({ index, contextLength, last: tokens.at(-1) ?? 0 })
+    pass.prefix = Math.min(pass.prefix, contextLength)
     pass.wanted += tokens.length - contextLength
   }
   return [...passes.values()]
 }
+
+/** A token to be predicted: after which position of which pass, for which row. */
+interface Asked {
+  readonly pass: number
+  readonly position: number
+  readonly target: number
+  readonly index: number
+}
+
+const askedOf = ({ input, rows }: Pass, pass: number): ReadonlyArray<Asked> =>
+  rows.flatMap(({ contextLength, index, last }) =>
+    [...input.slice(contextLength), last].map((target, i) => ({
+      pass,
+      position: contextLength - 1 + i,
+      target,
+      index,
+    })),
+  )
+
+const contextKey = ({ input, prefix }: Pass): string => input.slice(0, prefix).join(" ")
+
+/** Passes of a batch by their contexts, the context of each pass, and the tokens that need not be computed again. */
+const contextsOf = (passes: ReadonlyArray<Pass>) => {
+  const places = new Map<string, number>()
+  const contexts: Array<ReadonlyArray<number>> = []
+  let saved = 0
+  const of = passes.map(({ input, prefix }) => {
+    const context = input.slice(0, prefix)
+    const key = context.join(" ")
+    const place = places.get(key)
+    if (place !== undefined) {
+      saved += prefix
+      return place
+    }
+    places.set(key, contexts.length)
+    return contexts.push(context) - 1
+  })
+  return { contexts, of, saved }
+}
+
+/** Inputs that follow cached contexts, which were padded at the front: what is left of each pass, padded at its end. */
+const following = (
+  passes: ReadonlyArray<Pass>,
+  contexts: ReadonlyArray<ReadonlyArray<number>>,
+  of: ReadonlyArray<number>,
+  asked: ReadonlyArray<Asked>,
+): Tensors => {
+  const past = Math.max(...contexts.map(({ length }) => length))
+  const width = Math.max(...passes.map(({ input, prefix }) => input.length - prefix))
+  const tokens = new Int32Array(passes.length * width) // [passes, width]
+  const positions = new Int32Array(passes.length * width)
+  const keys = new Int32Array(passes.length * (past + width)).fill(Batches.unseen)
+  passes.forEach(({ input, prefix }, i) => {
+    const rest = input.slice(prefix)
+    const own = Int32Array.from(rest, (_, j) => prefix + j)
+    tokens.set(rest, i * width)
+    positions.set(own, i * width)
+    const length = contexts[of[i] ?? 0]?.length ?? 0
+    keys.set(
+      Int32Array.from({ length }, (_, j) => j),
+      i * (past + width) + past - length,
+    )
+    keys.set(own, i * (past + width) + past)
+  })
+  const at = (row: Asked) => row.pass * width + row.position - (passes[row.pass]?.prefix ?? 0)
+  return {
+    tokens: Batches.int32(tokens, [passes.length, width]),
+    positions: Batches.int32(positions, [passes.length, width]),
+    keyPositions: Batches.int32(keys, [passes.length, past + width]),
+    rows: Batches.int32(Int32Array.from(asked, at), [asked.length]),
+    targets: Batches.int32(
+      Int32Array.from(asked, ({ target }) => target),
+      [asked.length],
+    ),
+  }
+}
+
+const fetches = ["logLikelihood", "next"]
 
 /** Scores rows; `extra` gives the inputs beyond the decoder's own for a batch of that size. */
 export const logLikelihoods = Effect.fnUntraced(function* (
@@ -67,50 +150,67 @@ export const logLikelihoods = Effect.fnUntraced(function* (
       })
     }
   }
-  const passes = passesOf(rows)
-  const results: Array<LogLikelihood> = rows.map(() => ({ sum: Number.NaN, isGreedy: false }))
-  const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-    const selected = batch.flatMap((i) => passes[i] ?? [])
-    const asked = selected.flatMap(({ input, rows: own }, sequence) =>
-      own.flatMap(({ contextLength, last }) =>
-        [...input.slice(contextLength), last].map((target, i) => ({
-          sequence,
-          position: contextLength - 1 + i,
-          target,
-        })),
-      ),
-    )
-    const inputs = selected.map(({ input }) => input)
-    const feeds = { ...Batches.feeds(inputs, asked, "right"), ...extra(batch.length) }
-    const outputs = yield* program.lease((lease) => lease.run(feeds, ["logLikelihood", "next"]))
+  // Passes of one context stand side by side, and claim the room of the longest, so that they share a batch.
+  const passes = [...Map.groupBy(passesOf(rows), contextKey).values()].flat()
+  const sums = new Float64Array(rows.length)
+  const greedy = rows.map(() => true)
+  const read = (asked: ReadonlyArray<Asked>, outputs: Tensors) => {
     const logLikelihood = Losses.float32(outputs["logLikelihood"])
     const next = outputs["next"]?.data
-    let at = 0
-    for (const { input, rows: own } of selected) {
-      for (const { contextLength, index } of own) {
-        let sum = 0
-        let isGreedy = true
-        for (const end = at + input.length + 1 - contextLength; at < end; at++) {
-          sum += logLikelihood[at] ?? Number.NaN
-          isGreedy &&= Number(next?.[at]) === asked[at]?.target
-        }
-        results[index] = { sum, isGreedy }
-      }
+    for (const [i, { index, target }] of asked.entries()) {
+      sums[index] = (sums[index] ?? 0) + (logLikelihood[i] ?? Number.NaN)
+      if (Number(next?.[i]) !== target) greedy[index] = false
     }
+  }
+  const run = (batch: ReadonlyArray<number>) =>
+    program.lease(
+      Effect.fnUntraced(function* (lease) {
+        const selected = batch.flatMap((i) => passes[i] ?? [])
+        const asked = selected.flatMap(askedOf)
+        const { contexts, of, saved } = contextsOf(selected)
+        const total = selected.reduce((sum, { input }) => sum + input.length, 0)
+        if (saved * 4 < total) {
+          const positions = asked.map((row) => ({ ...row, sequence: row.pass }))
+          const inputs = selected.map(({ input }) => input)
+          const feeds = { ...Batches.feeds(inputs, positions, "right"), ...extra(batch.length) }
+          return read(asked, yield* lease.run(feeds, fetches))
+        }
+        // The contexts once, which predict the first token of each continuation; then what follows, over their cache.
+        const isFirst = ({ pass, position }: Asked) => position < (selected[pass]?.prefix ?? 0)
+        const firsts = asked.filter(isFirst)
+        const heads = firsts.map((row) => ({ ...row, sequence: of[row.pass] ?? 0 }))
+        const feeds = { ...Batches.feeds(contexts, heads, "left"), ...extra(contexts.length) }
+        read(firsts, yield* lease.run(feeds, fetches, { keep: Stepper.keepPresent(shape.layers) }))
+        const longer = [...selected.keys()].filter(
+          (i) => (selected[i]?.input.length ?? 0) > (selected[i]?.prefix ?? 0),
+        )
+        if (longer.length === 0) return
+        const rest = longer.flatMap((i) => selected[i] ?? [])
+        const later = asked
+          .filter((row) => !isFirst(row))
+          .map((row) => ({ ...row, pass: longer.indexOf(row.pass) }))
+        const select = longer.map((i) => of[i] ?? 0)
+        const inputs = { ...following(rest, contexts, select, later), ...extra(rest.length) }
+        read(later, yield* lease.run(inputs, fetches, { keep: {}, select }))
+      }),
+    )
+  const longest = new Map<string, number>()
+  for (const pass of passes) {
+    const key = contextKey(pass)
+    longest.set(key, Math.max(longest.get(key) ?? 0, pass.input.length))
+  }
+  const extents = passes.map((pass) => {
+    const length = longest.get(contextKey(pass)) ?? pass.input.length
+    return { length, total: length, rows: pass.wanted }
   })
-  const extents = passes.map(({ input, wanted }) => ({
-    length: input.length,
-    total: input.length,
-    rows: wanted,
-  }))
   yield* Effect.forEach(Batches.plan(shape, extents), run, { concurrency: program.width, discard: true })
-  const wrong = results.findIndex(({ sum }) => !Number.isFinite(sum))
+  const wrong = sums.findIndex((sum) => !Number.isFinite(sum))
   if (wrong >= 0) {
     return yield* new ModelError({
       model,
-      problem: `the log-likelihood of row ${wrong} is ${results[wrong]?.sum}: the weights hold NaN or infinite values, or overflow in float32`,
+      problem: `the log-likelihood of row ${wrong} is ${sums[wrong]}: the weights hold NaN or infinite values, or overflow in float32`,
       blame: "input",
     })
   }
-  return results
+  return rows.map((_, i) => ({ sum: sums[i] ?? Number.NaN, isGreedy: greedy[i] ?? false }))
 })
