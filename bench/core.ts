@@ -25,6 +25,19 @@ const timed = async (call: () => Promise<unknown>): Promise<number> => {
   return (performance.now() - start) / 1000
 }
 
+/** Wall and processor seconds; on a busy machine only the second says what the engine costs. */
+const measured = async (call: () => Promise<unknown>): Promise<Measure> => {
+  const before = process.cpuUsage()
+  const wall = await timed(call)
+  const { system, user } = process.cpuUsage(before)
+  return { wall, cpu: (system + user) / 1e6 }
+}
+
+interface Measure {
+  readonly wall: number
+  readonly cpu: number
+}
+
 const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
@@ -73,10 +86,13 @@ const jobs: Readonly<Record<string, () => Promise<unknown>>> = {
 
 const self = fileURLToPath(import.meta.url)
 
-/** Seconds of a job in a process of its own, the median of several. */
-const measure = (name: string, at: string, times = 5): number => {
+/** A job in a process of its own, the median of several. */
+const measure = (name: string, at: string, times = 5): Measure => {
   const args = ["--conditions=@hila/source", "--disable-warning=ExperimentalWarning", self, name, at]
-  return median(Array.from({ length: times }, () => Number(execFileSync(process.execPath, args))))
+  const all = Array.from({ length: times }, (): Measure =>
+    JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })),
+  )
+  return { wall: median(all.map(({ wall }) => wall)), cpu: median(all.map(({ cpu }) => cpu)) }
 }
 
 const block = Buffer.alloc(8 << 20, "hila")
@@ -122,9 +138,11 @@ const main = async () => {
   const root = await mkdtemp(join(tmpdir(), "hila-bench-"))
   try {
     await mkdir(join(root, "weights"))
-    console.log(`filling a store with 1,000 stages: ${measure("run", root, 1).toFixed(1)} s`)
-    line("run of 1,000 stages, nothing to do", measure("run", root), 0.3)
-    line("plan of 1,000 stages, nothing to do", measure("plan", root), 0.1)
+    console.log(`filling a store with 1,000 stages: ${measure("run", root, 1).wall.toFixed(1)} s`)
+    const cpu = (one: Measure) => ` (processor ${one.cpu.toFixed(3)} s)`
+    const [run, plan] = [measure("run", root), measure("plan", root)]
+    line("run of 1,000 stages, nothing to do", run.wall, 0.3, cpu(run))
+    line("plan of 1,000 stages, nothing to do", plan.wall, 0.1, cpu(plan))
 
     const size = Math.round(GiB * scale)
     for (let index = 0; index < 10; index++) {
@@ -134,8 +152,8 @@ const main = async () => {
     }
     // A file changed a moment ago is not trusted to stay as it is.
     await new Promise((resolve) => setTimeout(resolve, 2500))
-    const first = measure("runSources", root, 1)
-    const again = measure("sources", root)
+    const first = measure("runSources", root, 1).wall
+    const again = measure("sources", root).wall
     line(`plan over ${(10 * scale).toFixed(0)} GiB of unchanged sources`, again, 0.5)
     const naive = await timed(async () =>
       execFileSync(
@@ -158,4 +176,4 @@ const main = async () => {
 
 const chosen = jobs[job ?? ""]
 if (chosen === undefined) await main()
-else process.stdout.write(String(await timed(chosen)))
+else process.stdout.write(JSON.stringify(await measured(chosen)))
