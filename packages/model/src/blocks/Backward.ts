@@ -67,7 +67,8 @@ export const gradients = Effect.fnUntraced(function* (
     }
     const last = streams.at(-1)!.batches
     const questions = Predictions.of(last, examples, hiddenSize)
-    const { logLikelihood, logSumExp } = yield* head.logLikelihoods(questions, gating.ofRest(gates))
+    const [answers] = yield* head.logLikelihoods([{ asked: questions, gates: gating.ofRest(gates) }])
+    const { logLikelihood, logSumExp } = answers!
     const losses = Predictions.losses(questions, logLikelihood, examples)
     yield* Losses.checkFinite(name, losses)
     const ofTargets = yield* head.gradient(questions, logSumExp, backward.head)

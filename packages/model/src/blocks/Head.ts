@@ -31,8 +31,13 @@ export interface Answers {
 }
 
 export interface Head {
-  /** `gates` are the inputs of the head's graph that say where its weights lie between two models, if it has any. */
-  readonly logLikelihoods: (asked: Asked, gates: Tensors) => Effect.Effect<Answers, ModelError>
+  /**
+   * Answers for each; a slice is loaded once for all. `gates` are the inputs of the head's graph that say where its
+   * weights lie between two models, if it has any.
+   */
+  readonly logLikelihoods: (
+    all: ReadonlyArray<{ readonly asked: Asked; readonly gates: Tensors }>,
+  ) => Effect.Effect<ReadonlyArray<Answers>, ModelError>
   /**
    * The derivative of each −log p(target) with respect to its hidden state, [targets.length, hiddenSize], by the
    * head's backward graph.
@@ -76,22 +81,27 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
     token !== undefined && token >= start && token < start + size
 
   return {
-    logLikelihoods: Effect.fnUntraced(function* (asked, gates) {
-      const logSumExp = new Float64Array(asked.targets.length).fill(-Infinity)
-      const logits = new Float64Array(asked.targets.length).fill(Number.NaN)
+    logLikelihoods: Effect.fnUntraced(function* (all) {
+      const sums = all.map(({ asked: { targets } }) => ({
+        logSumExp: new Float64Array(targets.length).fill(-Infinity),
+        logits: new Float64Array(targets.length).fill(Number.NaN),
+      }))
       for (const slice of slices) {
+        const jobs = all.flatMap(({ asked, gates }, i) =>
+          chunks(asked).map((rows) => ({ asked, gates, rows, sum: sums[i]! })),
+        )
         yield* runner.use(slice.piece, (run) =>
           Effect.forEach(
-            chunks(asked),
-            Effect.fnUntraced(function* (rows) {
+            jobs,
+            Effect.fnUntraced(function* ({ asked, gates, rows, sum: { logits, logSumExp } }) {
               const outputs = yield* run(head.encoded, { ...feeds(asked, slice, rows), ...gates }, [
                 "target",
                 "logSumExp",
               ])
-              const [target, sums] = [Losses.float32(outputs["target"]), Losses.float32(outputs["logSumExp"])]
+              const [target, part] = [Losses.float32(outputs["target"]), Losses.float32(outputs["logSumExp"])]
               for (let row = rows.start; row < rows.end; row++) {
                 const i = row - rows.start
-                logSumExp[row] = logAddExp(logSumExp[row] ?? NaN, sums[i] ?? NaN)
+                logSumExp[row] = logAddExp(logSumExp[row] ?? NaN, part[i] ?? NaN)
                 if (lies(asked.targets[row], slice)) logits[row] = target[i] ?? NaN
               }
             }),
@@ -99,7 +109,10 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
           ),
         )
       }
-      return { logSumExp, logLikelihood: logits.map((logit, row) => logit - (logSumExp[row] ?? NaN)) }
+      return sums.map(({ logSumExp, logits }) => ({
+        logSumExp,
+        logLikelihood: logits.map((logit, row) => logit - (logSumExp[row] ?? NaN)),
+      }))
     }),
     gradient: Effect.fnUntraced(function* (asked, logSumExp, backward) {
       const total = new Float64Array(asked.hidden.length)

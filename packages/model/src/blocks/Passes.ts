@@ -85,16 +85,14 @@ export const make = <G>(parts: Parts<G>): Passes<G> => {
     examples: ReadonlyArray<Example>,
   ) {
     const streams = yield* forward.advance(settings, layers)
-    return yield* Effect.forEach(
-      settings,
-      Effect.fnUntraced(function* ({ gates }, i) {
-        const questions = Predictions.of(streams[i]?.batches ?? [], examples, hiddenSize)
-        const { logLikelihood } = yield* head.logLikelihoods(questions, gating.ofRest(gates))
-        const losses = Predictions.losses(questions, logLikelihood, examples)
-        yield* Losses.checkFinite(name, losses)
-        return losses
-      }),
-    )
+    const all = streams.map(({ batches }, i) => ({
+      asked: Predictions.of(batches, examples, hiddenSize),
+      gates: gating.ofRest(settings[i]!.gates),
+    }))
+    const answers = yield* head.logLikelihoods(all)
+    const results = all.map(({ asked }, i) => Predictions.losses(asked, answers[i]!.logLikelihood, examples))
+    for (const losses of results) yield* Losses.checkFinite(name, losses)
+    return results
   })
 
   /** As `answer`, for streams and gates of the caller's. */
