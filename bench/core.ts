@@ -84,6 +84,9 @@ const jobs: Readonly<Record<string, () => Promise<unknown>>> = {
   runSources: () => on(Run.outputs(sources())),
 }
 
+/** The naive way. */
+const sha256sum = "sha256sum"
+
 const self = fileURLToPath(import.meta.url)
 
 /** A job in a process of its own, the median of several. */
@@ -117,7 +120,7 @@ const publication = async (root: string, bytes: number) => {
   for (let round = 0; round < 3; round++) {
     const path = join(root, `plain-${round}`)
     plain.push(await timed(() => write(path, bytes, true)))
-    sums.push(await timed(async () => execFileSync("sha256sum", [path])))
+    sums.push(await timed(async () => execFileSync(sha256sum, [path])))
     await rm(path)
     const store = join(root, `store-${round}`)
     await Effect.runPromise(
@@ -157,7 +160,7 @@ const main = async () => {
     line(`plan over ${(10 * scale).toFixed(0)} GiB of unchanged sources`, again, 0.5)
     const naive = await timed(async () =>
       execFileSync(
-        "sha256sum",
+        sha256sum,
         Array.from({ length: 10 }, (_, i) => join(root, "weights", `model-${i}.safetensors`)),
       ),
     )

@@ -18,6 +18,8 @@ const small = "--set golden=24 --set questions=12"
 const pipeline = "pipelines/hila.ts"
 
 const shown = (command) => `$ npx hila ${command.replaceAll(` --store ${store}`, "")}\n`
+/** A pseudo-terminal, from util-linux. */
+const recorder = "script"
 const bin = "packages/cli/bin/hila.mjs"
 const clean = (text) =>
   text.replaceAll(store, ".hila").replaceAll(`${directory}/`, "").replaceAll(workspace, "")
@@ -45,7 +47,7 @@ const screen = () => {
 /** Frames of a command on a terminal of 110 columns, one each `every` milliseconds, and the last. */
 const frames = (command, every) =>
   new Promise((resolve, reject) => {
-    const child = spawn("script", ["-qec", `stty cols 110; node ${bin} ${command}`, "/dev/null"], {
+    const child = spawn(recorder, ["-qec", `stty cols 110; node ${bin} ${command}`, "/dev/null"], {
       cwd: workspace,
     })
     const terminal = screen()
