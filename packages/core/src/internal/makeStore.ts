@@ -108,12 +108,19 @@ export const makeStore = (
         typeof found === "string" ? Option.none<Content.Content>() : Option.some(found),
       )
 
-    const lookup = Effect.fnUntraced(function* (stage: string, key: string) {
-      const action = yield* read(layout.action(stage, key), decodeAction)
-      if (Option.isNone(action) || action.value.key !== key) return Option.none<Action>()
-      const found = yield* inspect(action.value.kind, action.value.digest)
-      return typeof found !== "string" && found.size === action.value.size ? action : Option.none<Action>()
-    })
+    const sizeOf = (kind: "file" | "directory", digest: string) =>
+      kind === "file"
+        ? blob(digest)
+        : Effect.map(inspect(kind, digest), (found) => (typeof found === "string" ? found : found.size))
+
+    const lookup = (stage: string, key: string) =>
+      Effect.flatMap(read(layout.action(stage, key), decodeAction), (action) =>
+        Option.isNone(action) || action.value.key !== key
+          ? Effect.succeed(Option.none<Action>())
+          : Effect.map(sizeOf(action.value.kind, action.value.digest), (size) =>
+              size === action.value.size ? action : Option.none<Action>(),
+            ),
+      )
 
     // Records do not change: each is decoded once, however many misses are explained by it.
     const decoded = new Map<string, Option.Option<Action>>()
