@@ -1,9 +1,10 @@
 /**
  * How fast tasks are scored: `npm run bench:eval -- [--model <directory>] [--data <directory>] [--tasks a,b] [--limit n]`.
  *
- * For each multiple-choice task, documents per second with requests shared (choices that differ in one token cost one
- * forward pass) and without (one pass for every choice), over the same batches; then the seconds from the start of
- * `hila eval` to its first answer. By default the realtext base and data beside the repository.
+ * For each multiple-choice task, documents per second with requests shared (one forward pass for a context and its
+ * one-token choices, longer choices following over its cache) and without (one pass for every choice), over the same
+ * batches; then the seconds from the start of `hila eval` to its first answer. By default the realtext base and data
+ * beside the repository.
  */
 import { Catalog, Evaluation, Requests, Task } from "@hila/eval"
 import { Checkpoint, LanguageModel } from "@hila/model"
