@@ -27,6 +27,11 @@ const server = (directory: string, token?: string) =>
     ({ child }) => Effect.sync(() => child.kill()),
   )
 
+/** A server in this process, of a store that lives as long as the test. */
+const served = Effect.flatMap(Layer.build(Layer.fresh(Store.layerMemory)), (context) =>
+  Effect.provide(StoreServer.serve({ port: 0 }), context),
+)
+
 /** A new local store in front of a remote one, with the warnings it gives. */
 const client = (url: string, token?: string) =>
   Effect.gen(function* () {
@@ -141,7 +146,7 @@ describe("A remote store", () => {
   )) {
     it.live(`in front of which a local store ${name}`, () =>
       Effect.gen(function* () {
-        const url = yield* StoreServer.serve({ port: 0 }).pipe(Effect.provide(Layer.fresh(Store.layerMemory)))
+        const url = yield* served
         const { layer } = yield* client(url)
         yield* Effect.provide(check, layer)
       }),
@@ -150,7 +155,7 @@ describe("A remote store", () => {
 
   it.live("replaces what is lost here without computing it again", () =>
     Effect.gen(function* () {
-      const url = yield* StoreServer.serve({ port: 0 }).pipe(Effect.provide(Layer.fresh(Store.layerMemory)))
+      const url = yield* served
       const mine = yield* client(url)
       yield* go(mine)
       yield* Effect.gen(function* () {
