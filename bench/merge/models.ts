@@ -133,11 +133,11 @@ const writeWeights = async (path: string, shape: Shape, model: number, pool: Flo
       const from = Math.floor(scatter(7, tensor, start) * POOL)
       const to = Math.floor(scatter(11 + model, tensor, start) * POOL)
       for (let i = 0; i < length; i++) {
-        floats[0] = offset + 0.02 * pool[(from + i) & (POOL - 1)]
-        let rounded = (bits[0] + 0x7fff + ((bits[0] >>> 16) & 1)) & 0xffff0000
+        floats[0] = offset + 0.02 * pool[(from + i) & (POOL - 1)]!
+        let rounded = (bits[0]! + 0x7fff + ((bits[0]! >>> 16) & 1)) & 0xffff0000
         if (model > 0) {
           bits[0] = rounded
-          floats[0] = floats[0] + step * pool[(to + i) & (POOL - 1)]
+          floats[0] = floats[0] + step * pool[(to + i) & (POOL - 1)]!
           rounded = bits[0] + 0x7fff + ((bits[0] >>> 16) & 1)
         }
         out[i] = rounded >>> 16

@@ -36,7 +36,8 @@ export const compile = async () => {
     },
     listFiles: () => [],
   })
-  if (error !== null || bytes === undefined) throw new Error("kernels.as does not compile; run asc on it to see why", { cause: error })
+  if (error !== null || bytes === undefined)
+    throw new Error("kernels.as does not compile; run asc on it to see why", { cause: error })
   return bytes
 }
 

@@ -20,10 +20,9 @@ export interface Pool {
 
 type Answer = Job.Result | { readonly _tag: "Failed"; readonly problem: string }
 
-const entry = new URL(
-  import.meta.url.endsWith(".ts") ? "../internal/worker.ts" : "../internal/worker.js",
-  import.meta.url,
-)
+const entry = import.meta.url.endsWith(".ts")
+  ? new URL("../internal/worker.ts", import.meta.url)
+  : new URL("../internal/worker.js", import.meta.url)
 
 /** A pool over `bytes` that ends with its scope; `threads` is an integer, 0 to work on the calling thread. */
 export const make = Effect.fnUntraced(function* (threads: number, bytes: number) {
