@@ -73,6 +73,10 @@ export const evaluate = Command.make(
     numFewshot: count("num-fewshot", "Examples before each document, where the task does not say 0"),
     maxLength: count("max-length", "Most tokens the model reads at once; its own limit by default"),
     bootstrap: count("bootstrap-iters", "Replicates for standard errors; 100000 by default, 0 for no errors"),
+    allowCode: Flag.Boolean("allow-code").pipe(
+      Flag.withDescription("Lets tasks such as humaneval run the programs a model writes, in a sandbox"),
+      Flag.withDefault(false),
+    ),
     output: Flag.String("output").pipe(
       Flag.withMetavar("directory"),
       Flag.withDescription("Where results go; .hila/eval by default"),

@@ -21,6 +21,7 @@ interface EvaluateFlags {
   readonly numFewshot: number | undefined
   readonly maxLength: number | undefined
   readonly bootstrap: number | undefined
+  readonly allowCode: boolean
   readonly output: string
   readonly format: Report.Format
   readonly json: boolean
@@ -80,6 +81,7 @@ export const evaluate = Effect.fnUntraced(
       selection,
       {
         output: flags.output,
+        allowCode: flags.allowCode,
         ...given("data", flags.data),
         ...given("limit", flags.limit),
         ...given("sample", flags.sample),

@@ -5,6 +5,8 @@
  * that the caller gives.
  */
 import * as Effect from "effect/Effect"
+import * as Programs from "./code/Programs.ts"
+import type * as Sandbox from "./code/Sandbox.ts"
 import { TaskError } from "./EvalError.ts"
 import type { Value } from "./metrics/Aggregation.ts"
 import * as Metric from "./metrics/Metric.ts"
@@ -97,7 +99,13 @@ const logLikelihood = (answer: Answer | undefined): number =>
   typeof answer === "number" ? answer : Array.isArray(answer) ? Number(answer[0]) : Number.NaN
 const isGreedy = (answer: Answer | undefined): boolean => Array.isArray(answer) && answer[1] === true
 
-const answeredOf = (task: Task, item: Items.Item, answers: ReadonlyArray<Answer>): Metric.Answered => {
+const answeredOf = (
+  task: Task,
+  item: Items.Item,
+  answers: ReadonlyArray<Answer>,
+  passed: boolean | undefined,
+): Metric.Answered => {
+  if (passed !== undefined) return { _tag: "Program", passed }
   switch (task.outputType) {
     case "multiple_choice": {
       const sums = answers.map(logLikelihood)
@@ -136,6 +144,7 @@ const valuesOf = (
   task: Task,
   item: Items.Item,
   answers: ReadonlyArray<Answer>,
+  passed: boolean | undefined,
 ): Readonly<Record<string, Value>> => {
   const { metrics, processResults } = task
   if (processResults !== undefined) {
@@ -148,25 +157,56 @@ const valuesOf = (
       })),
     )
   }
-  const answered = answeredOf(task, item, answers)
+  const answered = answeredOf(task, item, answers, passed)
   return Object.fromEntries(metrics.map((metric) => [metric.name, metric.measure(answered)]))
 }
 
-/** Scores items by the answers to their requests, filter by filter. */
+/** What a filter makes of the answers to one item. */
+const filteredBy = (task: Task, filter: Task["filters"][number], answers: ReadonlyArray<Answer>) =>
+  task.outputType === "generate_until" ? filter.apply(answers.map((text) => String(text))) : answers
+
+/** Whether the programs pass that responses make: [filters][items]; nothing for a task without programs. */
+export const verdicts = Effect.fn("Evaluation.verdicts")(function* (
+  task: Task,
+  made: ReadonlyArray<Items.Item>,
+  answers: ReadonlyArray<ReadonlyArray<Answer>>,
+  sandbox: Sandbox.Sandbox | undefined,
+) {
+  const { file, filters, programs } = task
+  if (programs === undefined) return undefined
+  if (sandbox === undefined) {
+    return yield* new TaskError({
+      file,
+      key: "unsafe_code",
+      problem: "its programs need a sandbox to run in",
+    })
+  }
+  return yield* Effect.forEach(filters, (filter) =>
+    Programs.judge(
+      sandbox,
+      programs,
+      made,
+      answers.map((given) => String(filteredBy(task, filter, given)[0] ?? "")),
+    ),
+  )
+})
+
+/** Scores items by the answers to their requests, filter by filter; `passed` are the verdicts of a task of programs. */
 export const score = (
   task: Task,
   made: ReadonlyArray<Items.Item>,
   answers: ReadonlyArray<ReadonlyArray<Answer>>,
   replicates = 100_000,
+  passed?: ReadonlyArray<ReadonlyArray<boolean>>,
 ): { readonly samples: ReadonlyArray<Sample>; readonly scores: ReadonlyArray<Score> } => {
   const samples: Array<Sample> = []
   const scores: Array<Score> = []
-  for (const filter of task.filters) {
+  for (const [f, filter] of task.filters.entries()) {
     const own = made.map((item, i): Sample => {
       const given = answers[i] ?? []
-      const filtered =
-        task.outputType === "generate_until" ? filter.apply(given.map((text) => String(text))) : given
-      return { item, filter: filter.name, answers: given, filtered, values: valuesOf(task, item, filtered) }
+      const filtered = filteredBy(task, filter, given)
+      const values = valuesOf(task, item, filtered, passed?.[f]?.[i])
+      return { item, filter: filter.name, answers: given, filtered, values }
     })
     samples.push(...own)
     for (const { aggregation, higherIsBetter, name } of task.metrics) {
@@ -197,7 +237,7 @@ export const task = Effect.fn("Evaluation.task")(function* (
   respondent: Answering.Respondent,
   { documents, items: made, source, task }: Prepared,
   journal: Journal,
-  replicates?: number,
+  options: { readonly replicates?: number | undefined; readonly sandbox?: Sandbox.Sandbox | undefined } = {},
   progress?: (state: Answering.Progress) => Effect.Effect<void>,
 ) {
   const answers = yield* Answering.answer(
@@ -206,12 +246,13 @@ export const task = Effect.fn("Evaluation.task")(function* (
     journal,
     progress,
   )
+  const own = perItem(made, answers)
   return {
     task,
     source,
     documents,
     asked: made.length,
-    ...score(task, made, perItem(made, answers), replicates),
+    ...score(task, made, own, options.replicates, yield* verdicts(task, made, own, options.sandbox)),
   } satisfies TaskResult
 })
 

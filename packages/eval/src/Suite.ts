@@ -9,6 +9,7 @@ import { Digest } from "@hila/core"
 import type { CausalModel, Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
+import * as Sandbox from "./code/Sandbox.ts"
 import type { Options } from "./Evaluation.ts"
 import * as Evaluation from "./Evaluation.ts"
 import * as Answering from "./requests/Answering.ts"
@@ -23,6 +24,8 @@ export interface SuiteOptions extends Options {
   readonly output: string
   /** Shots per task, in place of the files' own number unless that is 0. */
   readonly numFewshot?: number
+  /** Whether tasks may run the programs a model writes, in the sandbox; without, such a task is refused. */
+  readonly allowCode?: boolean
   /** Most tokens the model reads at once; its own positions unless given. */
   readonly maxLength?: number
 }
@@ -70,8 +73,13 @@ export const run = Effect.fn("Suite.run")(function* (
 ) {
   const started = Date.now()
   const date = new Date(started)
-  const shots = options.numFewshot === undefined ? {} : { numFewshot: options.numFewshot }
-  const tasks = yield* Effect.forEach(selection.tasks, ({ config, file }) => Task.make(file, config, shots))
+  const reading = {
+    ...(options.numFewshot === undefined ? {} : { numFewshot: options.numFewshot }),
+    allowCode: options.allowCode === true,
+  }
+  const tasks = yield* Effect.forEach(selection.tasks, ({ config, file }) => Task.make(file, config, reading))
+  // The sandbox shows that it holds before the model is asked anything.
+  const sandbox = tasks.some(({ programs }) => programs !== undefined) ? yield* Sandbox.make : undefined
   const prepared = yield* Effect.forEach(tasks, (task) => Evaluation.prepare(task, options))
   const planned = prepared.map(({ items, task }) => ({
     task: task.name,
@@ -102,7 +110,7 @@ export const run = Effect.fn("Suite.run")(function* (
   const stamp = Files.stamp(date)
   let results = resultsOf()
   for (const ready of prepared) {
-    const result = yield* Evaluation.task(respondent, ready, journal, options.replicates, (state) =>
+    const result = yield* Evaluation.task(respondent, ready, journal, { ...options, sandbox }, (state) =>
       emit({ _tag: "Progress", task: ready.task.name, ...state }),
     )
     finished.push(result)

@@ -96,7 +96,7 @@ const cases: ReadonlyArray<readonly [what: string, lines: string, message: strin
   [
     "code that would have to be run",
     `${good}\nunsafe_code: true`,
-    "small.yaml: unsafe_code: scoring this task runs programs a model wrote, which Hila does not do",
+    "small.yaml: unsafe_code: scoring this task runs programs a model wrote; allow it with --allow-code, and they run in a sandbox",
   ],
 ]
 

@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Programs from "../code/Programs.ts"
 import { TaskError } from "../EvalError.ts"
 import { FunctionName, type MetricEntry, type OutputType } from "../tasks/TaskConfig.ts"
 import * as Aggregation from "./Aggregation.ts"
@@ -29,6 +30,8 @@ export type Answered =
   | { readonly _tag: "LogLikelihood"; readonly logLikelihood: number; readonly greedy: boolean }
   | { readonly _tag: "Rolling"; readonly logLikelihood: number; readonly text: string }
   | { readonly _tag: "Text"; readonly text: string; readonly references: ReadonlyArray<string> }
+  /** A program that was run with its tests. */
+  | { readonly _tag: "Program"; readonly passed: boolean }
 
 export interface Metric {
   readonly name: string
@@ -140,6 +143,13 @@ const definitions: Readonly<Record<string, Definition>> = {
   ),
   exact_match: better(["generate_until", "multiple_choice"], compared(ExactMatch.make)),
   numeric_match: better(["generate_until"], compared(NumericMatch.make)),
+  // One greedy sample per document: the share of documents whose program passes its tests.
+  "pass@1": better(["generate_until"], (given) =>
+    Result.map(
+      Programs.make(given),
+      (): Measure => (answered) => (answered._tag === "Program" ? Number(answered.passed) : Number.NaN),
+    ),
+  ),
   perplexity: worse(
     ["loglikelihood"],
     () =>

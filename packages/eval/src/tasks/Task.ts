@@ -4,6 +4,7 @@
  * Made from a `TaskConfig`; everything that can be wrong with a task before its data are there is found here.
  */
 import * as Effect from "effect/Effect"
+import * as Programs from "../code/Programs.ts"
 import { TaskError } from "../EvalError.ts"
 import * as Filter from "../metrics/Filter.ts"
 import * as Metric from "../metrics/Metric.ts"
@@ -41,6 +42,8 @@ export interface Task {
   readonly generation: Generation
   readonly filters: ReadonlyArray<Filter.Filter>
   readonly metrics: ReadonlyArray<Metric.Metric>
+  /** The programs that responses are run as, where the task judges them so. */
+  readonly programs: Programs.Programs | undefined
   /** Replaces the metrics' own reading of the responses. */
   readonly processResults: Functions.Results | undefined
 }
@@ -73,17 +76,40 @@ const generationOf = Effect.fnUntraced(function* (file: string, config: TaskConf
   return { until: until.filter((stop) => stop !== ""), maxTokens }
 })
 
-/** Reads a task's settings. `numFewshot` takes the place of the file's number, unless the file says 0. */
+/** The programs of the metric pass@1; a task whose code is unsafe has to have it, and no other task may. */
+const programsOf = Effect.fnUntraced(function* (file: string, config: TaskConfig, allowCode: boolean) {
+  const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
+  const entry = (config.metric_list ?? []).find(({ metric }) => metric === "pass@1")
+  if (config.unsafe_code !== true) {
+    return entry === undefined
+      ? undefined
+      : yield* fail("unsafe_code", "pass@1 runs programs a model wrote; say so with unsafe_code: true")
+  }
+  if (!allowCode) {
+    return yield* fail(
+      "unsafe_code",
+      "scoring this task runs programs a model wrote; allow it with --allow-code, and they run in a sandbox",
+    )
+  }
+  if (entry === undefined) return yield* fail("metric_list", "a task of unsafe code is scored by pass@1")
+  const { aggregation: _aggregation, higher_is_better: _higher, metric: _metric, ...given } = entry
+  return yield* Effect.mapError(Effect.fromResult(Programs.make(given)), (problem) =>
+    fail("metric_list.pass@1", problem),
+  )
+})
+
+/**
+ * Reads a task's settings. `numFewshot` takes the place of the file's number, unless the file says 0; a task that runs
+ * programs is refused without `allowCode`.
+ */
 export const make = Effect.fn("Task.make")(function* (
   file: string,
   config: TaskConfig,
-  options: { readonly numFewshot?: number } = {},
+  options: { readonly numFewshot?: number; readonly allowCode?: boolean } = {},
 ): Effect.fn.Return<Task, TaskError> {
   const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
   const outputType = config.output_type ?? "generate_until"
-  if (config.unsafe_code === true) {
-    return yield* fail("unsafe_code", "scoring this task runs programs a model wrote, which Hila does not do")
-  }
+  const programs = yield* programsOf(file, config, options.allowCode === true)
   const ownResults = config.process_results !== undefined && config.process_results !== null
   const hasChoices = config.doc_to_choice !== undefined && config.doc_to_choice !== null
   if (outputType === "multiple_choice" && !hasChoices) {
@@ -142,6 +168,7 @@ export const make = Effect.fn("Task.make")(function* (
     generation: yield* generationOf(file, config, fewshotDelimiter),
     filters,
     metrics: yield* Effect.forEach(metricList, (entry) => Metric.make(file, outputType, entry, ownResults)),
+    programs,
     processResults:
       config.process_results === undefined || config.process_results === null
         ? undefined

@@ -1,0 +1,54 @@
+/**
+ * Programs of a task: what is run to judge the responses to its documents.
+ *
+ * A program is a field of the document (a function's head, say), the response, and the document's target, which holds
+ * the tests. Verdicts are the sandbox's; nothing here runs without one.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { EvalError } from "../EvalError.ts"
+import type { Item } from "../requests/Items.ts"
+import * as Template from "../tasks/Template.ts"
+import * as FunctionalCorrectness from "./FunctionalCorrectness.ts"
+import { languages, type Language } from "./Interpreters.ts"
+import type { Sandbox } from "./Sandbox.ts"
+
+/** How a task's programs are put together. */
+export interface Programs {
+  readonly language: Language
+  /** The field that stands before the response; none, and the response is the whole candidate. */
+  readonly before: string | undefined
+}
+
+/** The programs of a metric's arguments: `before` (a field's name) and `language` (python by default). */
+export const make = (given: Readonly<Record<string, unknown>>): Result.Result<Programs, string> => {
+  const { before, language = "python", ...rest } = given
+  const [unknown] = Object.keys(rest)
+  if (unknown !== undefined) return Result.fail(`does not take ${unknown}; it takes before and language`)
+  if (before !== undefined && typeof before !== "string")
+    return Result.fail("before: expected a field's name")
+  const known = languages.find((name) => name === language)
+  return known === undefined
+    ? Result.fail(`language: expected ${languages.join(" or ")}, got ${JSON.stringify(language)}`)
+    : Result.succeed({ language: known, before })
+}
+
+const testsOf = ({ target }: Item): string => (Array.isArray(target) ? target.join("\n") : String(target))
+
+/** Whether each item's response passes its tests, in the order of the items. */
+export const judge = Effect.fn("Programs.judge")(function* (
+  sandbox: Sandbox,
+  { before, language }: Programs,
+  items: ReadonlyArray<Item>,
+  responses: ReadonlyArray<string>,
+): Effect.fn.Return<ReadonlyArray<boolean>, EvalError> {
+  return yield* Effect.forEach(
+    items,
+    (item, i) => {
+      const head = before === undefined ? "" : Template.text(item.row[before])
+      const problem = { language, candidates: [head + (responses[i] ?? "")], tests: testsOf(item) }
+      return Effect.map(FunctionalCorrectness.judge(sandbox, problem), ([right]) => right === true)
+    },
+    { concurrency: 2 },
+  )
+})
