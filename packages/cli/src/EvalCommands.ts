@@ -71,6 +71,13 @@ export const evaluate = Command.make(
     sample: count("sample", "Only n documents of each task, drawn by --seed in equal shares of the answers"),
     seed: count("seed", "Seed of --sample; 0 by default"),
     numFewshot: count("num-fewshot", "Examples before each document, where the task does not say 0"),
+    against: Flag.String("against").pipe(
+      Flag.withMetavar("file"),
+      Flag.withDescription(
+        "Texts the model may have seen (.txt, .jsonl, .json, .csv, .parquet): documents are looked for in them; may be given several times",
+      ),
+      Flag.atLeast(0),
+    ),
     maxLength: count("max-length", "Most tokens the model reads at once; its own limit by default"),
     bootstrap: count("bootstrap-iters", "Replicates for standard errors; 100000 by default, 0 for no errors"),
     allowCode: Flag.Boolean("allow-code").pipe(

@@ -22,6 +22,7 @@ interface EvaluateFlags {
   readonly maxLength: number | undefined
   readonly bootstrap: number | undefined
   readonly allowCode: boolean
+  readonly against: ReadonlyArray<string>
   readonly output: string
   readonly format: Report.Format
   readonly json: boolean
@@ -82,6 +83,7 @@ export const evaluate = Effect.fnUntraced(
       {
         output: flags.output,
         allowCode: flags.allowCode,
+        against: flags.against,
         ...given("data", flags.data),
         ...given("limit", flags.limit),
         ...given("sample", flags.sample),

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import { setTimeout as pause } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { workbench } from "./workbench.ts"
@@ -77,6 +78,22 @@ describe("hila eval", () => {
         compared.out,
         /^task,metric,filter,n,A,B,A−B,95 %,p,p \(Holm\),,detectable\nsums,acc ↑,none,20,/,
       )
+    }),
+  )
+
+  it.effect("looks for the documents in texts, and says what the model was trained on", () =>
+    Effect.gen(function* () {
+      const { evaluate, hila, path, write } = yield* setUp
+      for (const file of readdirSync(micro("math"))) copyFileSync(join(micro("math"), file), path(file))
+      write("README.md", "---\ntrainedOn: [rows]\n---\n")
+      write("book.txt", "Q: 0+0 A: 1\n")
+      write("golden.jsonl", `{"prompt":"Q: 1+1\\nA:","response":" 2"}\n`)
+      const [command = "", , ...rest] = evaluate("math")
+      const limited = [...rest, "--limit", "4", "--against", "book.txt", "--against", "golden.jsonl"]
+      const { code, err, out } = yield* hila(command, ".", ...limited)
+      assert.strictEqual(code, 0, err)
+      assert.match(out, /^task .* overlap ≥ 0\.5 +model$/m)
+      assert.match(out, /^sums .* 50\.0 % +trained on rows$/m)
     }),
   )
 

@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Programs from "./code/Programs.ts"
 import type * as Sandbox from "./code/Sandbox.ts"
+import type { ItemOverlap } from "./contamination/Contamination.ts"
 import { TaskError } from "./EvalError.ts"
 import type { Value } from "./metrics/Aggregation.ts"
 import * as Metric from "./metrics/Metric.ts"
@@ -61,6 +62,10 @@ export interface TaskResult {
   readonly asked: number
   readonly scores: ReadonlyArray<Score>
   readonly samples: ReadonlyArray<Sample>
+  /** How much of each item was found in the texts it was looked for in, if it was. */
+  readonly overlaps?: ReadonlyArray<ItemOverlap>
+  /** Data sets of the task that the model says it was trained on. */
+  readonly trainedOn?: ReadonlyArray<string>
 }
 
 /** Reads a task's documents and makes the items that are asked. */

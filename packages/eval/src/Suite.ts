@@ -10,6 +10,9 @@ import type { CausalModel, Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as Sandbox from "./code/Sandbox.ts"
+import * as Contamination from "./contamination/Contamination.ts"
+import * as Texts from "./contamination/Texts.ts"
+import * as TrainedOn from "./contamination/TrainedOn.ts"
 import type { Options } from "./Evaluation.ts"
 import * as Evaluation from "./Evaluation.ts"
 import * as Answering from "./requests/Answering.ts"
@@ -26,6 +29,8 @@ export interface SuiteOptions extends Options {
   readonly numFewshot?: number
   /** Whether tasks may run the programs a model writes, in the sandbox; without, such a task is refused. */
   readonly allowCode?: boolean
+  /** Files of texts in which the items are looked for, in n-grams of 13 words. */
+  readonly against?: ReadonlyArray<string>
   /** Most tokens the model reads at once; its own positions unless given. */
   readonly maxLength?: number
 }
@@ -72,15 +77,25 @@ export const run = Effect.fn("Suite.run")(function* (
   emit: (event: Event) => Effect.Effect<void> = () => Effect.void,
 ) {
   const started = Date.now()
+  const { against = [] } = options
   const date = new Date(started)
   const reading = {
     ...(options.numFewshot === undefined ? {} : { numFewshot: options.numFewshot }),
     allowCode: options.allowCode === true,
   }
+  const known = yield* TrainedOn.read(model.checkpoint.files)
+  const texts = yield* Effect.forEach(against, (file) => Texts.read(file))
   const tasks = yield* Effect.forEach(selection.tasks, ({ config, file }) => Task.make(file, config, reading))
   // The sandbox shows that it holds before the model is asked anything.
   const sandbox = tasks.some(({ programs }) => programs !== undefined) ? yield* Sandbox.make : undefined
   const prepared = yield* Effect.forEach(tasks, (task) => Evaluation.prepare(task, options))
+  const overlaps =
+    against.length === 0
+      ? []
+      : Contamination.ofTasks(
+          prepared.map(({ items }) => items),
+          texts.flat(),
+        )
   const planned = prepared.map(({ items, task }) => ({
     task: task.name,
     documents: items.length,
@@ -103,16 +118,23 @@ export const run = Effect.fn("Suite.run")(function* (
       parameters: parametersOf(model),
       maxLength: respondent.vocabulary.maxLength,
       options,
+      against,
       groups: selection.groups,
       date: date.toISOString(),
       seconds: (Date.now() - started) / 1000,
     })
   const stamp = Files.stamp(date)
   let results = resultsOf()
-  for (const ready of prepared) {
-    const result = yield* Evaluation.task(respondent, ready, journal, { ...options, sandbox }, (state) =>
+  for (const [i, ready] of prepared.entries()) {
+    const own = overlaps[i]
+    const scored = yield* Evaluation.task(respondent, ready, journal, { ...options, sandbox }, (state) =>
       emit({ _tag: "Progress", task: ready.task.name, ...state }),
     )
+    const result: Evaluation.TaskResult = {
+      ...scored,
+      ...(own === undefined ? {} : { overlaps: own }),
+      trainedOn: TrainedOn.ofTask(known, ready.task.config),
+    }
     finished.push(result)
     yield* Files.writeSamples(directory, stamp, result)
     results = resultsOf()

@@ -41,6 +41,7 @@ const Item = Schema.Struct({
   ]),
   choices: Texts,
   golds: Schema.Array(Schema.Int),
+  preface: Schema.Int,
   requests: Schema.Array(Request),
 })
 
@@ -121,7 +122,8 @@ export const tableArtifact: Artifact.Artifact<TaskTable> = Artifact.json("task-t
     ),
 })
 
-const filesArtifact = Artifact.directory("files")
+/** A directory of files in the store. */
+export const filesArtifact = Artifact.directory("files")
 
 /** A directory of task files, or of data. */
 export const files = (path: string | URL) => Source.directory(path, filesArtifact)
@@ -135,7 +137,7 @@ export const builtInTasks = files(Catalog.builtIn)
  */
 export const taskItems = Stage.make({
   name: "task-items",
-  version: 1,
+  version: 2,
   inputs: { tasks: filesArtifact, data: Stage.each(filesArtifact) },
   params: {
     task: Schema.String,

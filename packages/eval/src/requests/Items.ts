@@ -21,6 +21,8 @@ export interface Item {
   readonly choices: ReadonlyArray<string>
   /** Indices of the right choices; none for a task without choices. */
   readonly golds: ReadonlyArray<number>
+  /** Characters of description and shots, with which the contexts begin. */
+  readonly preface: number
   readonly requests: ReadonlyArray<Request>
 }
 
@@ -125,7 +127,8 @@ export const make = Effect.fnUntraced(function* (
   const target = yield* readers.target(row)
   const chosen = task.outputType === "multiple_choice"
   const golds = chosen ? yield* goldsOf(task.file, id, typeof text === "number" ? text : target, choices) : []
-  const requests = requestsOf(task, description + examples.join(""), text, target, choices)
+  const preface = description + examples.join("")
+  const requests = requestsOf(task, preface, text, target, choices)
   const empty = requests.findIndex(
     (request) => request._tag === "LogLikelihood" && request.continuation === "",
   )
@@ -136,5 +139,5 @@ export const make = Effect.fnUntraced(function* (
       problem: `document ${id} has an empty continuation; a model cannot be asked for nothing`,
     })
   }
-  return { id, row, target, choices, golds, requests }
+  return { id, row, target, choices, golds, preface: preface.length, requests }
 })

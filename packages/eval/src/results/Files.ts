@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import type { TaskResult } from "../Evaluation.ts"
+import type { Sample, TaskResult } from "../Evaluation.ts"
 import { ResultsError } from "../EvalError.ts"
 import * as Results from "./Results.ts"
 
@@ -39,13 +39,19 @@ const samplesPath = (directory: string, task: string, stamped: string): string =
   join(directory, `samples_${task}_${stamped}.jsonl`)
 
 /** Writes a task's samples. */
-export const writeSamples = (directory: string, stamped: string, { samples, task }: TaskResult) =>
-  write(
-    samplesPath(directory, task.name, stamped),
-    samples
-      .map((sample) => `${JSON.stringify(Results.sample(sample, task.config.generation_kwargs ?? {}))}\n`)
-      .join(""),
-  )
+export const writeSamples = (
+  directory: string,
+  stamped: string,
+  { overlaps = [], samples, task }: TaskResult,
+) => {
+  const shares = new Map(overlaps.map(({ id, share }) => [id, share]))
+  const line = (sample: Sample) => {
+    const share = shares.get(sample.item.id)
+    const entry = Results.sample(sample, task.config.generation_kwargs ?? {})
+    return `${JSON.stringify(share === undefined ? entry : { ...entry, overlap: share })}\n`
+  }
+  return write(samplesPath(directory, task.name, stamped), samples.map(line).join(""))
+}
 
 /** Writes the results of the tasks that are finished so far. */
 export const writeResults = (directory: string, stamped: string, results: Results.Results) =>

@@ -5,6 +5,35 @@ import * as Template from "../tasks/Template.ts"
 import * as Table from "../Table.ts"
 import type { Results } from "./Results.ts"
 
+/** Columns that only some runs have: items found in texts, and what the model was trained on. */
+const marks = (results: Results) => {
+  const found = Object.values(results.contamination ?? {})[0]
+  return [
+    ...(found === undefined
+      ? []
+      : [
+          {
+            title: `overlap ≥ ${found.threshold}`,
+            of: (name: string) => {
+              const own = results.contamination?.[name]
+              return own === undefined ? "" : `${(100 * own.share).toFixed(1)} %`
+            },
+          },
+        ]),
+    ...(results.trained_on === undefined
+      ? []
+      : [
+          {
+            title: "model",
+            of: (name: string) => {
+              const sets = results.trained_on?.[name] ?? []
+              return sets.length === 0 ? "" : `trained on ${sets.join(", ")}`
+            },
+          },
+        ]),
+  ]
+}
+
 /** The forms a report can take. */
 export const formats = ["table", "markdown", "csv"] as const
 export type Format = (typeof formats)[number]
@@ -34,6 +63,7 @@ const rows = (results: Results): ReadonlyArray<ReadonlyArray<string>> =>
           higher === undefined ? "" : higher ? "↑" : "↓",
           number(entry[key]),
           number(entry[`${metric}_stderr,${filter}`]),
+          ...marks(results).map(({ of }) => of(name)),
         ]
       }),
   )
@@ -67,4 +97,4 @@ export const lines = (
 
 /** The scores of all tasks and groups. */
 export const render = (results: Results, format: Format = "table"): string =>
-  lines(head, rows(results), format)
+  lines([...head, ...marks(results).map(({ title }) => title)], rows(results), format)

@@ -3,6 +3,8 @@
  * settings. Made from finished tasks; a run that is not over gives the results of those that are.
  */
 import { Digest } from "@hila/core"
+import * as Contamination from "../contamination/Contamination.ts"
+import * as Overlap from "../contamination/Overlap.ts"
 import type { Options, Sample, Score, TaskResult } from "../Evaluation.ts"
 import * as StandardError from "../metrics/StandardError.ts"
 import type { Request } from "../requests/Request.ts"
@@ -11,6 +13,17 @@ import * as Template from "../tasks/Template.ts"
 
 /** Scores of one task or group: `name`, `alias`, `sample_len`, and `metric,filter` with `metric_stderr,filter`. */
 export type Entry = Readonly<Record<string, unknown>>
+
+/** How many items were found in texts. */
+export interface Found {
+  readonly items: number
+  /** Those of which at least `threshold` of the n-grams, of `n` words, were found, and their share of `items`. */
+  readonly overlapping: number
+  readonly share: number
+  readonly threshold: number
+  readonly n: number
+  readonly against: ReadonlyArray<string>
+}
 
 /** The harness's results file. */
 export interface Results {
@@ -22,6 +35,10 @@ export interface Results {
   readonly "n-shot": Readonly<Record<string, number>>
   readonly higher_is_better: Readonly<Record<string, Readonly<Record<string, boolean>>>>
   readonly "n-samples": Readonly<Record<string, { readonly original: number; readonly effective: number }>>
+  /** Per task and group, where the items were looked for in texts. */
+  readonly contamination?: Readonly<Record<string, Found>>
+  /** Per task and group, its data sets that the model says it was trained on. */
+  readonly trained_on?: Readonly<Record<string, ReadonlyArray<string>>>
   readonly [key: string]: unknown
 }
 
@@ -33,6 +50,8 @@ export interface Run {
   readonly parameters: number
   readonly maxLength: number
   readonly options: Options
+  /** Files of texts in which items were looked for. */
+  readonly against: ReadonlyArray<string>
   readonly groups: ReadonlyArray<GroupEntry>
   /** ISO date of the run's start. */
   readonly date: string
@@ -96,6 +115,14 @@ const groupEntry = (group: GroupEntry, members: ReadonlyArray<TaskResult>): Entr
   }
 }
 
+const foundOf = (results: ReadonlyArray<TaskResult>, against: ReadonlyArray<string>): Found => {
+  const items = results.flatMap(({ overlaps = [] }) => overlaps)
+  const overlapping = Contamination.reached(items)
+  const share = items.length === 0 ? 0 : overlapping / items.length
+  const { threshold } = Contamination
+  return { items: items.length, overlapping, share, threshold, n: Overlap.standardLength, against }
+}
+
 /** The results of the tasks that are finished. */
 export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => {
   const byName = new Map(finished.map((result) => [result.task.name, result]))
@@ -111,6 +138,14 @@ export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => 
   const groupTable = Object.fromEntries(
     run.groups.map((group) => [group.name, groupEntry(group, members.get(group.name) ?? [])]),
   )
+  /** The same of tasks and groups; a group's is over its tasks. */
+  const tableOfAll = <A>(of: (results: ReadonlyArray<TaskResult>) => A) => ({
+    ...table((result) => of([result])),
+    ...Object.fromEntries(run.groups.map(({ name }) => [name, of(members.get(name) ?? [])])),
+  })
+  const trainedOn = Object.entries(
+    tableOfAll((results) => [...new Set(results.flatMap(({ trainedOn: sets = [] }) => sets))]),
+  ).filter(([, sets]) => sets.length > 0)
   const better = (results: ReadonlyArray<TaskResult>) =>
     Object.fromEntries(results.flatMap(({ scores }) => scores.map((s) => [s.metric, s.higherIsBetter])))
   return {
@@ -133,10 +168,7 @@ export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => 
         run.groups.map(({ name }) => [name, members.get(name)?.[0]?.task.numFewshot ?? 0]),
       ),
     },
-    higher_is_better: {
-      ...table((result) => better([result])),
-      ...Object.fromEntries(run.groups.map(({ name }) => [name, better(members.get(name) ?? [])])),
-    },
+    higher_is_better: tableOfAll(better),
     "n-samples": table(({ asked, documents }) => ({ original: documents, effective: asked })),
     config: {
       model: "hila",
@@ -152,6 +184,10 @@ export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => 
       bootstrap_iters: run.options.replicates ?? 100_000,
       fewshot_seed: run.options.fewshotSeed ?? 1234,
     },
+    ...(run.against.length === 0
+      ? {}
+      : { contamination: tableOfAll((results) => foundOf(results, run.against)) }),
+    ...(trainedOn.length === 0 ? {} : { trained_on: Object.fromEntries(trainedOn) }),
     sources: table(({ source }) => source),
     date: run.date,
     model_name: run.model,

@@ -81,6 +81,26 @@ const readFiles = (copies: ReadonlyArray<Copy>, options: Rows.Options) =>
 /** A file as a reader knows it: where it is, unless a store has it under a digest. */
 const nameOf = ({ name, path }: Copy): string => (path.endsWith(name) ? path : name)
 
+/**
+ * What a task's data may be called: the data set on the Hub, with and without its owner, and the directories and files
+ * (without their extensions) of local data.
+ */
+export const namesOf = (config: TaskConfig): ReadonlyArray<string> => {
+  const dataset = config.dataset_path ?? ""
+  const data = record(config.dataset_kwargs)["data_files"]
+  const { header: _, ...local } = record(record(config.metadata)["local"])
+  const files = [data, ...Object.values(record(data)), ...Object.values(local)].flatMap(paths)
+  return [
+    ...(loaders.includes(dataset) ? [] : [dataset, dataset.replace(/^.*\//, "")]),
+    ...files.flatMap((name) =>
+      part(name)
+        .file.replace("{name}", config.dataset_name ?? "")
+        .split("/")
+        .map((step, i, steps) => (i === steps.length - 1 ? step.replace(/\..*$/, "") : step)),
+    ),
+  ].filter((name) => name !== "")
+}
+
 /** The documents of one split, prepared by the task's `process_docs`. */
 export const read = Effect.fn("Dataset.read")(function* (
   file: string,
