@@ -101,4 +101,5 @@ const requireNames = (subject: string, names: ReadonlyArray<string>, what: strin
         }),
       )
 
+export { contamination } from "./ContaminationStage.ts"
 export { builtInTasks, files, taskItems, taskScores, taskTable } from "./TaskStages.ts"

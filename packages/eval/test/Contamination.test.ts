@@ -1,12 +1,15 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { Run, Source, Stage, Store } from "@hila/core"
+import { Checkpoint, Example, LanguageModel } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readdirSync, readFileSync } from "node:fs"
 import * as Contamination from "../src/contamination/Contamination.ts"
 import * as Texts from "../src/contamination/Texts.ts"
 import * as TrainedOn from "../src/contamination/TrainedOn.ts"
+import * as ContaminationStage from "../src/ContaminationStage.ts"
 import * as Evaluation from "../src/Evaluation.ts"
 import * as Report from "../src/results/Report.ts"
+import * as Stages from "../src/stages.ts"
 import * as Suite from "../src/Suite.ts"
 import * as Catalog from "../src/tasks/Catalog.ts"
 import { checkpointPath } from "./fixtures.ts"
@@ -109,6 +112,44 @@ describe("what a model was trained on", () => {
           ["mmlu_anatomy"],
           ["gsm8k", "gsm8k"],
         ],
+      )
+    }),
+  )
+})
+
+layer(Stage.layerDetached)("the stage", (it) => {
+  it.effect("finds the items in directories of texts and in golden data, and says so in a line", () =>
+    Effect.gen(function* () {
+      const files = yield* inputs
+      files.write("texts/deep/book.txt", `${words(0)} A: red`)
+      const example = { prompt: `Q: ${words(300)}\nA:`, response: " blue\n", tokens: [1, 2], promptLength: 1 }
+      files.write("tasks/small.yaml", taskText(lines))
+      const items = Stages.taskItems(
+        { tasks: Stages.files(files.path("tasks")), data: [Stages.files(files.path("sums"))] },
+        { task: "small" },
+      )
+      const golden = [Source.value(Example.artifact, [example])]
+      const against = [Stages.files(files.path("texts"))]
+      const nodes = {
+        ten: Stages.contamination({ items, against, golden }, { n: 10 }),
+        standard: Stages.contamination({ items, against: [], golden }),
+      }
+      const { standard, ten } = yield* Run.outputs(nodes).pipe(
+        Effect.provide(Store.layer(files.path("store"))),
+      )
+      assert.deepStrictEqual(
+        ten.items.map(({ grams, id, share }) => [id, grams, share]),
+        [
+          [0, 14, 13 / 14],
+          [1, 14, 0],
+          [2, 14, 0],
+          [3, 14, 1],
+        ],
+      )
+      assert.deepStrictEqual([standard.n, standard.items[0]?.grams, standard.items[3]?.share], [13, 11, 1])
+      assert.strictEqual(
+        ContaminationStage.artifact.summary(ten),
+        "small: 2 of 4 items (50.0 %) with an overlap of at least 0.5 in 10-grams",
       )
     }),
   )
