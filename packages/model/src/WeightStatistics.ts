@@ -1,0 +1,144 @@
+/**
+ * What a model's weights meet on data, as a safetensors file: the statistics that merge methods weigh weights with.
+ *
+ * A file holds one kind for one model. It is opened as a handle; tensors are read when asked for. Statistics carry the
+ * names of the weights they belong to, so that a reader needs no architecture.
+ */
+import { Artifact, ArtifactError } from "@hila/core"
+import * as Effect from "effect/Effect"
+import * as Dtype from "./Dtype.ts"
+import { SafetensorsError } from "./ModelError.ts"
+import * as Safetensors from "./Safetensors.ts"
+import * as SafetensorsWriter from "./SafetensorsWriter.ts"
+
+/**
+ * The kinds, and their tensors for a weight W:
+ *
+ * - `fisher`: `W`, in its shape: mean over examples of (∂loss/∂W)², loss an example's mean over its response, in nats
+ *   (the diagonal of the empirical Fisher matrix; Matena & Raffel, 2022).
+ * - `saliency`: `W`, in its shape: mean over examples of |W · ∂loss/∂W| (Lee et al., 2019; Ma et al., 2025).
+ * - `gram`: `W.input`: mean over tokens of x·xᵀ, x the input of the linear layer (Jin et al., 2023, who sum).
+ * - `kronecker`: `W.input` and `W.outputGradient`, mean over tokens of g·gᵀ, g the derivative of the example's summed
+ *   response loss by the linear layer's output (Martens & Grosse, 2015).
+ * - `activation`: `W.magnitude`: mean over tokens of |x| per input channel, of linear layers and norms
+ *   (Nobari et al., 2025), not divided by its maximum.
+ *
+ * The rank of `.input` and `.outputGradient` says their form: [n] a diagonal, [n, n] in full, [blocks, b, b] the
+ * diagonal blocks in order.
+ */
+export const kinds = ["fisher", "saliency", "gram", "kronecker", "activation"] as const
+
+export type Kind = (typeof kinds)[number]
+
+/** A statistics file whose header is checked; no tensor is in memory. */
+export interface WeightStatistics {
+  readonly kind: Kind
+  /** Absolute path. */
+  readonly path: string
+  /** How many examples were read, ≥ 1. */
+  readonly examples: number
+  /** How many tokens the means are over, ≥ 1. */
+  readonly tokens: number
+  /** How they were collected. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** f32 tensors by name. */
+  readonly tensors: ReadonlyMap<string, Safetensors.TensorInfo>
+}
+
+const refuse = (file: string, problem: string, expected?: string, got?: string, tensor?: string) =>
+  new SafetensorsError({
+    file,
+    problem,
+    blame: "input",
+    ...(expected === undefined ? {} : { expected }),
+    ...(got === undefined ? {} : { got }),
+    ...(tensor === undefined ? {} : { tensor }),
+  })
+
+const parseOptions = (text: string | undefined): Readonly<Record<string, unknown>> | undefined => {
+  try {
+    const value: unknown = JSON.parse(text ?? "{}")
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Opens a statistics file; fails when it is another file, or holds what its kind does not have. */
+export const open = Effect.fnUntraced(function* (
+  path: string,
+): Effect.fn.Return<WeightStatistics, SafetensorsError> {
+  const { metadata, path: file, tensors } = yield* Safetensors.open(path)
+  const named = metadata["hila.statistics"]
+  const kind = kinds.find((known) => known === named)
+  if (kind === undefined) {
+    const got = named === undefined ? "no such entry" : JSON.stringify(named)
+    const expected = `__metadata__ "hila.statistics" to be one of ${kinds.join(", ")}`
+    return yield* refuse(file, "holds no weight statistics", expected, got)
+  }
+  const [examples, tokens] = [Number(metadata["examples"]), Number(metadata["tokens"])]
+  for (const [name, count] of [
+    ["examples", examples],
+    ["tokens", tokens],
+  ] as const) {
+    if (Number.isSafeInteger(count) && count >= 1) continue
+    return yield* refuse(file, `__metadata__ "${name}"`, "a whole number from 1", `${metadata[name]}`)
+  }
+  const options = parseOptions(metadata["options"])
+  if (options === undefined) {
+    return yield* refuse(file, '__metadata__ "options"', "a JSON object", `${metadata["options"]}`)
+  }
+  for (const { dtype, name } of tensors.values()) {
+    if (dtype !== "F32") return yield* refuse(file, "type of statistics", "F32", dtype, name)
+  }
+  return { kind, path: file, examples, tokens, options, tensors }
+})
+
+/** The values of a statistic `[...shape]`, row-major. */
+export const read = (info: Safetensors.TensorInfo): Effect.Effect<Float32Array, SafetensorsError> =>
+  Effect.map(Safetensors.read(info), (bytes) => Dtype.toFloat32(bytes, "F32"))
+
+/** What `write` needs beside where to. */
+export interface Options<E, R> extends Pick<WeightStatistics, "kind" | "examples" | "tokens" | "options"> {
+  /** Names and shapes; all are written as F32. */
+  readonly tensors: ReadonlyMap<string, ReadonlyArray<number>>
+  /** The values of one tensor `[...shape]`, asked for once per tensor in the order of `tensors`. */
+  readonly values: (name: string) => Effect.Effect<Float32Array, E, R>
+}
+
+/** Writes a statistics file, a tensor at a time, and opens it. */
+export const write = Effect.fnUntraced(function* <E, R>(
+  path: string,
+  { examples, kind, options, tensors, tokens, values }: Options<E, R>,
+): Effect.fn.Return<WeightStatistics, E | SafetensorsError, R> {
+  yield* SafetensorsWriter.write(path, {
+    metadata: {
+      "hila.statistics": kind,
+      examples: `${examples}`,
+      tokens: `${tokens}`,
+      options: JSON.stringify(options),
+    },
+    tensors: [...tensors].map(([name, shape]) => ({ name, dtype: "F32" as const, shape })),
+    data: ({ name }, to) => Effect.flatMap(values(name), (data) => to(Dtype.fromFloat32(data, "F32"))),
+  })
+  return yield* open(path)
+})
+
+const id = "weight-statistics"
+const asFile = Artifact.file(id)
+
+/** A statistics file; decoding opens its header only. */
+export const artifact: Artifact.Artifact<WeightStatistics> = Artifact.make({
+  id,
+  kind: "file",
+  encode: asFile.encode,
+  decode: (content) =>
+    Effect.flatMap(asFile.decode(content), ({ path }) =>
+      Effect.mapError(
+        open(path),
+        ({ blame, message }) => new ArtifactError({ artifact: id, path, problem: message, blame }),
+      ),
+    ),
+  summary: ({ examples, kind, tensors, tokens }) =>
+    `${kind} of ${tensors.size} tensors over ${examples} examples, ${tokens} tokens`,
+})
