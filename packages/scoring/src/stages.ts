@@ -8,9 +8,11 @@ import * as Schema from "effect/Schema"
 import * as Golden from "./Golden.ts"
 import * as GoldenFile from "./GoldenFile.ts"
 import * as Importance from "./Importance.ts"
+import * as LogitDistance from "./LogitDistance.ts"
 import * as Prompts from "./Prompts.ts"
 import * as Scores from "./Scores.ts"
 import { ScoringError } from "./ScoringError.ts"
+import * as Sensitivity from "./Sensitivity.ts"
 import * as Split from "./Split.ts"
 import * as Verifier from "./Verifier.ts"
 
@@ -124,5 +126,62 @@ export const importance = Stage.make({
       concurrency,
     })
     return Importance.scores(task, Importance.combine(options.method, measured), options)
+  }, Effect.scoped),
+})
+
+const Groups = Artifact.json(
+  "sensitivity-part",
+  Schema.Struct({ groups: Schema.Array(Schema.String), values: Schema.Array(Schema.Array(Schema.Finite)) }),
+)
+
+/** How sensitive a model's loss on examples is to each layer: `rows` by group of tensors. Checkpointed batch by batch. */
+export const sensitivity = Stage.make({
+  name: "sensitivity",
+  version: 1,
+  inputs: { model: Checkpoint.artifact, examples: Example.artifact },
+  output: Sensitivity.artifact,
+  run: Effect.fn(function* ({ examples: all, model: checkpoint }) {
+    const service = yield* LanguageModel
+    const model = yield* service.open(checkpoint)
+    const parts = yield* Stage.forEach(
+      Golden.batches<Example.Example>(all),
+      Effect.fnUntraced(function* (batch) {
+        const { groups, values } = yield* model.sensitivity(batch.items)
+        return { groups, values: values.map((row) => Array.from(row)) }
+      }),
+      { part: ({ start }) => `examples-${start}`, output: Groups },
+    )
+    return yield* Sensitivity.summarise(
+      parts[0]?.groups ?? [],
+      parts.flatMap(({ values }) => values),
+    )
+  }, Effect.scoped),
+})
+
+/**
+ * How far each of the others is from the specialist in its logits on examples, its own as a rule: `rows` in the order
+ * of the others. Checkpointed batch by batch.
+ */
+export const logitDistance = Stage.make({
+  name: "logit-distance",
+  version: 1,
+  inputs: {
+    specialist: Checkpoint.artifact,
+    others: Stage.each(Checkpoint.artifact),
+    examples: Example.artifact,
+  },
+  params: { norm: Schema.optionalKey(LogitDistance.Norm) },
+  output: LogitDistance.artifact,
+  run: Effect.fn(function* ({ examples: all, ...models }, { norm = "squared" }) {
+    const service = yield* LanguageModel
+    const specialist = yield* service.open(models.specialist)
+    const others = yield* Effect.forEach(models.others, (checkpoint) => service.open(checkpoint))
+    const parts = yield* Stage.forEach(
+      Golden.batches(all),
+      ({ items }) => LogitDistance.values(specialist, others, items, norm),
+      { part: ({ start }) => `examples-${start}`, output: Values },
+    )
+    const found = others.map((_, at) => parts.flatMap((part) => part[at] ?? []))
+    return yield* LogitDistance.summarise(found, all.length, norm)
   }, Effect.scoped),
 })

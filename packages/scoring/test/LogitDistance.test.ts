@@ -18,10 +18,13 @@ layer(LanguageModel.layer)("LogitDistance", (it) => {
         { prompt: "", response: "", tokens: [1, 51, 28, 223, 20], promptLength: 3 },
         { prompt: "", response: "", tokens: [1, 51], promptLength: 1 },
       ]
-      assert.deepStrictEqual(yield* LogitDistance.measure(math, math, golden), [0, 0])
-      const there = yield* LogitDistance.measure(math, code, golden)
-      assert.deepStrictEqual(yield* LogitDistance.measure(code, math, golden), there)
-      assert.isTrue(there.every((value) => value > 0))
+      const [self, there] = yield* LogitDistance.values(math, [math, code], golden)
+      assert.deepStrictEqual(self, [0, 0])
+      assert.deepStrictEqual(yield* LogitDistance.values(code, [math], golden), [there!])
+      assert.isTrue(there?.every((value) => value > 0))
+      // Of the second example one position counts: there the distance is the root of its square.
+      const [roots] = yield* LogitDistance.values(math, [code], golden, "euclidean")
+      assert.closeTo(roots![1]! ** 2, there[1]!, 1e-6 * there[1]!)
     }).pipe(Effect.scoped),
   )
 
@@ -30,7 +33,7 @@ layer(LanguageModel.layer)("LogitDistance", (it) => {
       Effect.gen(function* () {
         const math = yield* open(checkpointPath("math"))
         const other = yield* open(fileURLToPath(new URL("models/realtext/base", shared)))
-        const error = yield* Effect.flip(LogitDistance.measure(math, other, []))
+        const error = yield* Effect.flip(LogitDistance.values(math, [other], []))
         assert.match(error.message, /vocabularies of 320 and 3072 tokens/)
       }).pipe(Effect.scoped),
     )
@@ -43,10 +46,14 @@ layer(LanguageModel.layer)("LogitDistance", (it) => {
           const [family, member] = name.split("-")
           const path = (which: string) => fileURLToPath(new URL(`models/${family}/${which}`, shared))
           const expert = yield* open(path(member ?? ""))
-          for (const [which, expected] of Object.entries(reference.logitDistance.others)) {
-            const got = yield* LogitDistance.measure(yield* open(path(which)), expert, examples(reference))
-            assert.strictEqual(got.length, expected.length)
-            expected.forEach((value, k) => assert.closeTo(got[k]! / value, 1, 1e-3, `${which}, sample ${k}`))
+          const expected = Object.entries(reference.logitDistance.others)
+          const others = yield* Effect.forEach(expected, ([which]) => open(path(which)))
+          const got = yield* LogitDistance.values(expert, others, examples(reference))
+          for (const [at, [which, values]] of expected.entries()) {
+            assert.strictEqual(got[at]?.length, values.length)
+            values.forEach((value, k) =>
+              assert.closeTo(got[at]![k]! / value, 1, 1e-3, `${which}, sample ${k}`),
+            )
           }
         }).pipe(Effect.scoped),
       60_000,

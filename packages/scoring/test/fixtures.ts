@@ -13,6 +13,7 @@ export const checkpointPath = (member: string) =>
 export interface Oracle {
   /** Points of the path-integrated scores. */
   readonly quadrature: number
+  readonly sensitivity: { readonly groups: Readonly<Record<string, ReadonlyArray<number>>> }
   readonly logitDistance: { readonly others: Readonly<Record<string, ReadonlyArray<number>>> }
   readonly samples: ReadonlyArray<{
     readonly prompt: string
