@@ -29,7 +29,7 @@ import * as CausalGraph from "./graphs/CausalGraph.ts"
 import * as DeltaGraph from "./graphs/DeltaGraph.ts"
 import { encoder } from "./graphs/Encoder.ts"
 import { sensitivity } from "./graphs/SensitivityGraph.ts"
-import { virtualMerge, virtualMergeGradient } from "./graphs/VirtualMergeGraph.ts"
+import { virtualMerge, virtualMergeEntropy, virtualMergeGradient } from "./graphs/VirtualMergeGraph.ts"
 import { ModelError } from "./ModelError.ts"
 import { difference, type ModelShape } from "./ModelShape.ts"
 import { encode } from "./onnx/Encode.ts"
@@ -54,13 +54,13 @@ export class LanguageModel extends Context.Service<
       expert: Checkpoint,
     ) => Effect.Effect<DeltaModel, ModelError, Scope.Scope>
     /**
-     * Opens the merges base + Σ λ · (expert − base), one λ per expert and group of tensors; `groupOf` names the group
-     * of a tensor.
+     * Opens the merges base + Σ λ · (expert − base), one λ per expert and group of weights; `groupOf` names the group
+     * of a tensor, or those of its rows or columns.
      */
     readonly openVirtualMerge: (
       base: Checkpoint,
       experts: ReadonlyArray<Checkpoint>,
-      groupOf: (tensor: string) => string,
+      groupOf: Merge.Grouping,
     ) => Effect.Effect<VirtualMerge, ModelError, Scope.Scope>
     /**
      * Opens a model that runs piece by piece in a process of at most about `memory` bytes, whatever its size; fails
@@ -212,12 +212,12 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       return yield* new ModelError({ model: name, problem: "expected at least one expert", blame: "input" })
     }
     const shape = yield* sharedShape(base, experts)
-    const groups = [...new Set([...shape.expected.keys()].map(groupOf))]
+    const { groups, indexOf } = Merge.groupsOf([...shape.expected.keys()], groupOf)
     const merge = {
       shape,
       base: base.tensors,
       experts: experts.map(({ tensors }) => tensors),
-      groupOf: (tensor: string) => groups.indexOf(groupOf(tensor)),
+      groupOf: indexOf,
       groups: groups.length,
     }
     return Merge.make({
@@ -227,6 +227,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       groups,
       program: yield* start(pool, name, virtualMerge(merge)),
       gradientProgram: yield* later(pool, name, () => virtualMergeGradient(merge)),
+      entropyProgram: yield* later(pool, name, () => virtualMergeEntropy(merge)),
     })
   }),
   openBlocks: Effect.fnUntraced(function* (checkpoint, { memory }) {

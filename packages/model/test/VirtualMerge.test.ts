@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, Dtype, LanguageModel, LayerGroup } from "../src/index.ts"
+import { Checkpoint, Dtype, type Grouping, LanguageModel, LayerGroup, Unit, UnitGroup } from "../src/index.ts"
 import { temporary } from "./support/fixtures.ts"
 import { distance, example, fixture, openModel, sums } from "./support/models.ts"
 
@@ -12,7 +12,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("VirtualMerge", (it) 
     ...names.map((n) => Checkpoint.open(fixture(n))),
   ])
 
-  const open = Effect.fnUntraced(function* (groupOf: (tensor: string) => string) {
+  const open = Effect.fnUntraced(function* (groupOf: Grouping) {
     const [base, ...experts] = yield* checkpoints
     return yield* (yield* LanguageModel).openVirtualMerge(base, experts, groupOf)
   })
@@ -39,6 +39,32 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("VirtualMerge", (it) 
           Dtype.fromFloat32(
             from.map((value, i) => to.reduce((sum, w, k) => sum + lambda(k, name) * (w[i]! - value), value)),
             "F32",
+          ),
+        )
+      }),
+    })
+    return yield* openModel(directory)
+  })
+
+  /** The base with one unit of the first expert, written. */
+  const writeUnit = Effect.fnUntraced(function* ({ slices }: Unit.Unit) {
+    const [base, expert] = yield* checkpoints
+    const directory = `${yield* temporary}/merged`
+    yield* Checkpoint.write(directory, {
+      like: base,
+      tensors: [...base.tensors.values()],
+      data: Effect.fnUntraced(function* ({ name, shape: [, columns = 1] }, put) {
+        const values = yield* Checkpoint.readFloat32(base, name)
+        const others = yield* Checkpoint.readFloat32(expert!, name)
+        const within = (at: number) =>
+          slices.some(({ axis, end, start, tensor }) => {
+            const place = axis === 0 ? Math.floor(at / columns) : at % columns
+            return tensor === name && place >= start && place < end
+          })
+        yield* put(
+          Dtype.fromFloat32(
+            values.map((value, i) => (within(i) ? others[i]! : value)),
+            dtype,
           ),
         )
       }),
@@ -91,6 +117,76 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("VirtualMerge", (it) 
       )
       const scale = Math.max(...differences.map(Math.abs))
       assert.isAtMost(distance(gradient, differences) / scale, 2e-3)
+    }),
+  )
+
+  it.effect("takes a coefficient per head and MLP, and moves what belongs to none by layer", () =>
+    Effect.gen(function* () {
+      const [base] = yield* checkpoints
+      const golden = yield* examples
+      for (const scheme of ["kvGroup", "queryHead"] as const) {
+        const { units } = yield* Unit.partition(base, scheme)
+        const merge = yield* open(UnitGroup.of(units))
+        assert.strictEqual(merge.groups.length, units.length + 6)
+        const even = new Float32Array(2 * merge.groups.length).fill(0.4)
+        const layers = yield* open(LayerGroup.of)
+        const expected = yield* layers.losses(golden, new Float32Array(2 * layers.groups.length).fill(0.4))
+        assert.isAtMost(distance(yield* merge.losses(golden, even), expected), 1e-6)
+        // One expert's unit alone is that unit of the delta model.
+        const unit = units.find(({ kind, layer }) => kind !== "mlp" && layer === 2)!
+        const one = new Float32Array(2 * merge.groups.length)
+        one[merge.groups.indexOf(unit.id)] = 1
+        const written = yield* writeUnit(unit)
+        assert.isAtMost(distance(yield* merge.losses(golden, one), yield* written.losses(golden)), 1e-5)
+      }
+    }),
+  )
+
+  it.effect("has the gradient that differences of losses and of entropies show, coefficients by head", () =>
+    Effect.gen(function* () {
+      const [base] = yield* checkpoints
+      const { units } = yield* Unit.partition(base, "kvGroup")
+      const merge = yield* open(UnitGroup.of(units))
+      const golden = yield* examples
+      const values = lambdas(names.length * merge.groups.length)
+      const { gradient } = yield* merge.gradients(golden, values)
+      const entropy = yield* merge.entropies(golden, values)
+      const step = 0.02
+      const mean = (row: Float64Array) => row.reduce((sum, value) => sum + value, 0) / row.length
+      const probes = [0, 3, 7, 22, merge.groups.length, merge.groups.length + 12]
+      for (const i of probes) {
+        const at = (by: number) => values.with(i, values[i]! + by)
+        const loss = (by: number) => Effect.map(merge.losses(golden, at(by)), mean)
+        const unsure = (by: number) =>
+          Effect.map(merge.entropies(golden, at(by)), ({ entropies }) => mean(entropies))
+        const slope = ((yield* loss(step)) - (yield* loss(-step))) / (2 * step)
+        const other = ((yield* unsure(step)) - (yield* unsure(-step))) / (2 * step)
+        assert.isAtMost(Math.abs(gradient[i]! - slope), 2e-3 * Math.max(...gradient.map(Math.abs)))
+        assert.isAtMost(
+          Math.abs(entropy.gradient[i]! - other),
+          2e-3 * Math.max(...entropy.gradient.map(Math.abs)),
+        )
+      }
+    }),
+  )
+
+  it.effect("measures the entropy of what is predicted, whatever the response is", () =>
+    Effect.gen(function* () {
+      const merge = yield* open(() => "all")
+      const golden = yield* examples
+      const { entropies } = yield* merge.entropies(golden, new Float32Array(2))
+      const model = yield* openModel(fixture("base"))
+      const logits = yield* model.logits(golden.map(({ tokens }) => tokens))
+      const expected = golden.map(({ promptLength, tokens }, i) => {
+        const rows = tokens.slice(promptLength).map((_, j) => {
+          const at = (promptLength - 1 + j) * model.shape.vocabSize
+          const row = Array.from(logits[i]!.subarray(at, at + model.shape.vocabSize))
+          const total = row.reduce((sum, value) => sum + Math.exp(value), 0)
+          return row.reduce((sum, value) => sum - (Math.exp(value) / total) * (value - Math.log(total)), 0)
+        })
+        return rows.reduce((sum, value) => sum + value, 0) / rows.length
+      })
+      assert.isAtMost(distance(entropies, expected), 1e-4)
     }),
   )
 

@@ -16,6 +16,7 @@ export interface DecoderOptions {
   readonly gates?: Block.OutputGates
   /** Whether the graph reads and returns a key-value cache. */
   readonly cache: boolean
+  readonly onUse?: NonNullable<Block.Context["onUse"]>
 }
 
 const residual: Owner = { _tag: "Residual" }
@@ -23,30 +24,41 @@ const residual: Owner = { _tag: "Residual" }
 type Context = Block.Context<ModelShape>
 
 /** The hidden state before the first layer, [batch, sequence, hiddenSize], of `tokens` at `positions`. */
-export const embed = (
-  { builder, shape, weights }: Context,
-  tokens: Value<"i32">,
-  positions: Value<"i32">,
-): Value<"f32"> =>
-  builder.scoped("embedding", () => {
+export const embed = (context: Context, tokens: Value<"i32">, positions: Value<"i32">): Value<"f32"> => {
+  const { builder, shape } = context
+  const rows = (tensor: string, size: ReadonlyArray<number>, indices: Value<"i32">) => {
+    const by = (weights: Weights) => weights.rows(tensor, size, indices)
+    return Block.used(context, { tensor, owner: residual, output: by(context.weights), by })
+  }
+  return builder.scoped("embedding", () => {
     const { embeddingScale, hiddenSize, maxPositions, tensors, vocabSize } = shape
-    const words = weights.rows(tensors.embedding, [vocabSize, hiddenSize], tokens)
+    const words = rows(tensors.embedding, [vocabSize, hiddenSize], tokens)
     const scaled = embeddingScale === 1 ? words : Op.mul(words, builder.constant(embeddingScale))
     return tensors.positions === undefined
       ? scaled
-      : Op.add(scaled, weights.rows(tensors.positions, [maxPositions, hiddenSize], positions))
+      : Op.add(scaled, rows(tensors.positions, [maxPositions, hiddenSize], positions))
   })
+}
 
 /** The last hidden state, after the final norm, of the last layer's output; any leading axes. */
 export const finalNorm = (context: Context, x: Value<"f32">): Value<"f32"> =>
   Block.norm(context, x, context.shape.tensors.finalNorm)
 
 /** Logits [rows, vocabulary] of last hidden states [rows, hiddenSize]. */
-export const readout = ({ shape, weights }: Context, x: Value<"f32">): Value<"f32"> =>
-  adjust(
-    shape,
-    Op.linear(x, weights.tensor(shape.tensors.head, [shape.vocabSize, shape.hiddenSize], residual)),
-  )
+export const readout = (context: Context, x: Value<"f32">): Value<"f32"> => {
+  const { hiddenSize, tensors, vocabSize } = context.shape
+  const of = (weights: Weights) => weights.tensor(tensors.head, [vocabSize, hiddenSize], residual)
+  const by = (weights: Weights, input = x) => Op.linear(input, of(weights))
+  const output = Block.used(context, {
+    tensor: tensors.head,
+    owner: residual,
+    input: x,
+    output: by(context.weights),
+    by,
+    back: (weights, adjoint) => Op.matMul(adjoint, of(weights)),
+  })
+  return adjust(context.shape, output)
+}
 
 /** What happens to each logit behind the output head: scale and soft cap, for any part of the vocabulary. */
 export const adjust = (
@@ -55,6 +67,28 @@ export const adjust = (
 ): Value<"f32"> => {
   const scaled = logitScale === 1 ? logits : Op.mul(logits, logits.builder.constant(logitScale))
   return cap === undefined ? scaled : softcap(scaled, cap)
+}
+
+/**
+ * What a decoder says at `rows`, positions of `hidden` [batch, sequence, hiddenSize] behind the last layer: see `decoder`.
+ * Adds the inputs `rows` and `targets`.
+ */
+export const answers = (context: Context, hidden: Value<"f32">) => {
+  const { builder, shape } = context
+  const rows = builder.input("rows", "i32", ["rows"])
+  const targets = builder.input("targets", "i32", ["rows"])
+  return builder.scoped("head", () => {
+    const flat = Op.reshape(hidden, ["batch*sequence", shape.hiddenSize])
+    const last = finalNorm(context, Op.gather(flat, rows, 0))
+    const logits = readout(context, last)
+    const perTarget = Op.gatherElements(Op.logSoftmax(logits, -1), Op.reshape(targets, ["rows", 1]), 1)
+    return {
+      hidden: last,
+      logits,
+      logLikelihood: Op.reshape(perTarget, ["rows"]),
+      next: Op.argMax(logits, -1),
+    }
+  })
 }
 
 /**
@@ -70,15 +104,16 @@ export const decoder = (
   builder: Builder,
   shape: ModelShape,
   weights: Weights,
-  { cache, gates }: DecoderOptions,
-): Readonly<Record<string, Value>> & { readonly logLikelihood: Value<"f32"> } => {
+  { cache, gates, onUse }: DecoderOptions,
+): Readonly<Record<string, Value>> & Readonly<Record<"logLikelihood" | "logits", Value<"f32">>> => {
   const tokens = builder.input("tokens", "i32", ["batch", "sequence"])
   const positions = builder.input("positions", "i32", ["batch", "sequence"])
   const keyPositions = builder.input("keyPositions", "i32", ["batch", cache ? "past+sequence" : "sequence"])
-  const rows = builder.input("rows", "i32", ["rows"])
-  const targets = builder.input("targets", "i32", ["rows"])
 
-  const context = Block.context(builder, shape, weights, { positions, keyPositions }, gates)
+  const context: Context = {
+    ...Block.context(builder, shape, weights, { positions, keyPositions }, gates),
+    ...(onUse === undefined ? {} : { onUse }),
+  }
   const presents: Record<string, Value> = {}
   let hidden = embed(context, tokens, positions)
   for (let l = 0; l < shape.layers; l++) {
@@ -90,17 +125,5 @@ export const decoder = (
     presents[`present.${l}.key`] = layer.present.key
     presents[`present.${l}.value`] = layer.present.value
   }
-  return builder.scoped("head", () => {
-    const flat = Op.reshape(hidden, ["batch*sequence", shape.hiddenSize])
-    const last = finalNorm(context, Op.gather(flat, rows, 0))
-    const logits = readout(context, last)
-    const perTarget = Op.gatherElements(Op.logSoftmax(logits, -1), Op.reshape(targets, ["rows", 1]), 1)
-    return {
-      hidden: last,
-      logits,
-      logLikelihood: Op.reshape(perTarget, ["rows"]),
-      next: Op.argMax(logits, -1),
-      ...(cache ? presents : {}),
-    }
-  })
+  return { ...answers(context, hidden), ...(cache ? presents : {}) }
 }
