@@ -64,7 +64,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("VirtualMerge", (it) 
         yield* put(
           Dtype.fromFloat32(
             values.map((value, i) => (within(i) ? others[i]! : value)),
-            dtype,
+            "BF16",
           ),
         )
       }),
