@@ -17,7 +17,8 @@ import * as Op from "../onnx/Op.ts"
 import { activate } from "./Activation.ts"
 import * as Attention from "./Attention.ts"
 import * as Rotary from "./Rotary.ts"
-import type { Owner, Weights } from "./Weights.ts"
+import type { Use } from "./Use.ts"
+import type { Blocks, Owner, Weights } from "./Weights.ts"
 
 /** Gates on unit outputs: 1 leaves a unit as it is, 0 ablates it. */
 export interface OutputGates {
@@ -41,6 +42,8 @@ export interface Context<S extends Stack = Stack> {
   readonly shape: S
   readonly weights: Weights
   readonly gates: OutputGates | undefined
+  /** Sees every use of a weight and says what its output is from there on; absent: the output as it is. */
+  readonly onUse?: (use: Use) => Value<"f32">
   /** The rotation of a layer; layers with the same rope have the same. */
   readonly rotary: (rope: Rope) => Rotary.Rotary
   /** What a layer's queries may see. */
@@ -86,21 +89,41 @@ export const context = <S extends Stack>(
 
 const residual: Owner = { _tag: "Residual" }
 
+/** The output of a use of a weight, as `onUse` has it. */
+export const used = ({ onUse }: Context, use: Use): Value<"f32"> =>
+  onUse === undefined ? use.output : onUse(use)
+
 /** The norm of `x` over its last axis by the model's kind of norm; `x` itself where there is none. */
-export const norm = (
-  { shape, weights }: Context,
-  x: Value<"f32">,
-  tensors: Norm | undefined,
-): Value<"f32"> => {
+export const norm = (context: Context, x: Value<"f32">, tensors: Norm | undefined): Value<"f32"> => {
   if (tensors === undefined) return x
+  const { shape, weights } = context
   const { builder } = x
   const size = [Number(Op.dim(x, -1))]
   const centred = shape.norm === "layer" ? Op.sub(x, Op.mean(x, -1)) : x
   const meanSquare = Op.mean(Op.mul(centred, centred), -1)
   const unit = Op.div(centred, Op.sqrt(Op.add(meanSquare, builder.constant(shape.normEps))))
   const weight = weights.tensor(tensors.weight, size, residual)
-  const scaled = Op.mul(unit, shape.norm === "rmsPlusOne" ? Op.add(weight, builder.constant(1)) : weight)
-  return tensors.bias === undefined ? scaled : Op.add(scaled, weights.tensor(tensors.bias, size, residual))
+  const scaled = used(context, {
+    tensor: tensors.weight,
+    owner: residual,
+    input: unit,
+    output: Op.mul(unit, shape.norm === "rmsPlusOne" ? Op.add(weight, builder.constant(1)) : weight),
+    by: (other) => Op.mul(unit, other.tensor(tensors.weight, size, residual)),
+  })
+  return tensors.bias === undefined ? scaled : biased(context, scaled, tensors.bias, size, residual)
+}
+
+/** y + b */
+const biased = (
+  context: Context,
+  y: Value<"f32">,
+  tensor: string,
+  size: ReadonlyArray<number>,
+  owner: Owner,
+  blocks?: Blocks,
+): Value<"f32"> => {
+  const by = (weights: Weights) => weights.tensor(tensor, size, owner, blocks)
+  return used(context, { tensor, owner, output: Op.add(y, by(context.weights)), by })
 }
 
 /** Whose a projection's outputs are, and whose its bias is where that differs. */
@@ -114,11 +137,11 @@ interface Owners {
 
 /** A linear layer of the checkpoint: x·Wᵀ (+ b). */
 export const project = (
-  { weights }: Context,
+  context: Context,
   x: Value<"f32">,
   linear: Projection,
   out: number,
-  { bias: biasOwner, block, owner }: Owners = { owner: () => residual, bias: residual, block: out },
+  { bias: biasOwner, block, owner: ownerOf }: Owners = { owner: () => residual, bias: residual, block: out },
 ): Value<"f32"> => {
   const { bias, layout, transposed, weight } = linear
   const axes =
@@ -128,11 +151,21 @@ export const project = (
       ? undefined
       : { axis, offset: layout.offset, stride: layout.stride, size: block, count: out / block }
   const stored = weightShape(linear, [Number(Op.dim(x, -1)), out])
-  const w = weights.tensor(weight, stored, owner(axes), blocks(axes.outputs))
-  const y = transposed === true ? Op.matMul(x, w) : Op.linear(x, w)
-  return bias === undefined
-    ? y
-    : Op.add(y, weights.tensor(bias, [layout?.total ?? out], biasOwner, blocks(0)))
+  const owner = ownerOf(axes)
+  const own = (weights: Weights) => weights.tensor(weight, stored, owner, blocks(axes.outputs))
+  const by = (weights: Weights, input = x) =>
+    transposed === true ? Op.matMul(input, own(weights)) : Op.linear(input, own(weights))
+  const y = used(context, {
+    tensor: weight,
+    owner,
+    input: x,
+    output: by(context.weights),
+    by,
+    back: (weights, adjoint) =>
+      transposed === true ? Op.linear(adjoint, own(weights)) : Op.matMul(adjoint, own(weights)),
+    alongInputs: "axis" in owner && owner.axis === axes.inputs,
+  })
+  return bias === undefined ? y : biased(context, y, bias, [layout?.total ?? out], biasOwner, blocks(0))
 }
 
 const attention = (
