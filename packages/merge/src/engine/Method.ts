@@ -25,7 +25,7 @@ export interface Task<P = unknown> {
   readonly models: number
   /** Plain data; numbers that the recipe gives per model are arrays in the order of the models. */
   readonly params: P
-  /** Coefficients of the task vectors by runs of rows or columns, disjoint; absent: 1. See `TaskVector`. */
+  /** Coefficients of the task vectors by runs of rows or columns; where runs meet they multiply. See `TaskVector`. */
   readonly units?: ReadonlyArray<UnitSpan>
 }
 

@@ -9,7 +9,7 @@ export type State = ReadonlyArray<number>
 
 /** The vectors a method works on: the models or, with a base, their task vectors. */
 export const vectors = (kernels: Kernels, block: Block, task: Task): ReadonlyArray<Float32Array> =>
-  task.hasBase ? TaskVector.all(kernels, block, task) : block.models
+  task.hasBase ? TaskVector.weighted(kernels, block, task) : block.models
 
 /** `out = Σ c v`, on top of the base where the vectors are task vectors. */
 export const combine = (

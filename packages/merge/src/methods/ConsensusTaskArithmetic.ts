@@ -24,7 +24,13 @@ export const method = elementwise<Params>({
   combine: (kernels, block, task) => {
     const { k, lambda, threshold, weight } = task.params
     const deltas = TaskVector.all(kernels, block, task)
-    for (const [model, delta] of deltas.entries()) kernels.addScaled(block.out, delta, weight[model]!)
+    const parts: Array<Float32Array> = []
+    for (const [model, delta] of deltas.entries()) {
+      const weighed = block.zeros()
+      kernels.addScaled(weighed, delta, weight[model]!)
+      parts.push(weighed)
+    }
+    for (const part of TaskVector.weigh(kernels, block, task, parts)) kernels.addScaled(block.out, part, 1)
     for (let i = 0; i < block.out.length; i++) {
       const sum = block.out[i]!
       let relying = 0

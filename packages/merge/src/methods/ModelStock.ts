@@ -61,10 +61,10 @@ export const method: Method<Params, number> = {
   block: "rows",
   start: () => 0,
   passes: ({ models, params }) =>
-    params.filter_wise ? [] : [Gram.pass(models, TaskVector.all, (gram) => share(gram, params))],
+    params.filter_wise ? [] : [Gram.pass(models, TaskVector.weighted, (gram) => share(gram, params))],
   carry: () => undefined,
   combine: (kernels, block, task, t) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.weighted(kernels, block, task)
     if (task.params.filter_wise) rows(kernels, block, task, deltas)
     else apply(kernels, block.out, block.base, deltas, t)
   },

@@ -168,14 +168,15 @@ export const method: Method<Params, State> = {
     const deltas = TaskVector.all(kernels, block, task)
     const all = scoresOf(block, deltas, task.params, sizes)
     for (let i = 0; i < block.out.length; i++) {
-      let [sum, total] = [0, 0]
+      let total = 0
+      for (const [t, scored] of all.entries()) total += place(scored[i]!, scores[t]!)
       for (const [t, delta] of deltas.entries()) {
-        const share = place(all[t]![i]!, scores[t]!)
-        sum += task.params.weight[t]! * share * Math.sign(delta[i]!) * clamp(Math.abs(delta[i]!), sizes[t]!)
-        total += share
+        const share = place(all[t]![i]!, scores[t]!) / Math.max(total, 1e-12)
+        delta[i] =
+          task.params.weight[t]! * share * Math.sign(delta[i]!) * clamp(Math.abs(delta[i]!), sizes[t]!)
       }
-      block.out[i] = sum / Math.max(total, 1e-12)
     }
+    for (const delta of TaskVector.weigh(kernels, block, task, deltas)) kernels.addScaled(block.out, delta, 1)
     kernels.applyTo(block.out, block.base, task.params.lambda)
   },
 }

@@ -21,15 +21,17 @@ export const method = elementwise<Params>({
     const deltas = TaskVector.all(kernels, block, task)
     const { base, out } = block
     const least = Math.fround(task.params.epsilon)
+    const counts = block.temporary()
     for (let i = 0; i < out.length; i++) {
-      let [sum, active] = [0, 0]
+      let active = 0
       for (const delta of deltas) {
-        if (!isActive(delta[i]!, least)) continue
-        sum = Math.fround(sum + delta[i]!)
-        active += 1
+        if (isActive(delta[i]!, least)) active += 1
+        else delta[i] = 0
       }
-      out[i] = active > 1 ? sum / active : sum
+      counts[i] = Math.max(active, 1)
     }
+    for (const delta of TaskVector.weigh(kernels, block, task, deltas)) kernels.addScaled(out, delta, 1)
+    kernels.divideNonzero(out, counts)
     kernels.applyTo(out, base, 1)
   },
 })

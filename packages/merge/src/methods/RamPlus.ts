@@ -50,16 +50,18 @@ export const method: Method<Params, ReadonlyArray<number>> = {
     const deltas = TaskVector.all(kernels, block, task)
     const { base, out } = block
     const least = Math.fround(task.params.epsilon)
+    const counts = block.temporary()
     for (let i = 0; i < out.length; i++) {
-      let [sum, active, alone] = [0, 0, 0]
+      let [active, last] = [0, 0]
       for (const [model, delta] of deltas.entries()) {
-        if (!isActive(delta[i]!, least)) continue
-        sum = Math.fround(sum + delta[i]!)
-        alone = factors[model]!
-        active += 1
+        if (isActive(delta[i]!, least)) [active, last] = [active + 1, model]
+        else delta[i] = 0
       }
-      out[i] = active > 1 ? sum / active : alone * sum
+      if (active === 1) deltas[last]![i] = factors[last]! * deltas[last]![i]!
+      counts[i] = Math.max(active, 1)
     }
+    for (const delta of TaskVector.weigh(kernels, block, task, deltas)) kernels.addScaled(out, delta, 1)
+    kernels.divideNonzero(out, counts)
     kernels.applyTo(out, base, 1)
   },
 }

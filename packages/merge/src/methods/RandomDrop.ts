@@ -34,11 +34,7 @@ const factorOf = ({ density, rescale }: Params, { factors }: State, model: numbe
 }
 
 /** A method that drops, scales and sums. */
-export const make = (
-  name: string,
-  module: string,
-  sum: (kernels: Kernels, block: Block, deltas: ReadonlyArray<Float32Array>, params: Params) => void,
-): Method<Params, State> => ({
+export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method<Params, State> => ({
   name,
   module,
   start: () => ({ factors: [] }),
@@ -52,7 +48,7 @@ export const make = (
       const factor = factorOf(task.params, state, model)
       if (factor !== 1) kernels.scale(delta, factor)
     }
-    sum(kernels, block, deltas, task.params)
+    sum(kernels, block, task, deltas)
   },
 })
 

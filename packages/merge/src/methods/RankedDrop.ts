@@ -76,11 +76,7 @@ const recall = (kernels: Kernels, block: Block, delta: Float32Array, kept: Share
   kernels.keepBits(delta, bits, block.columns)
 }
 
-export const make = (
-  name: string,
-  module: string,
-  sum: (kernels: Kernels, block: Block, deltas: ReadonlyArray<Float32Array>, params: Params) => void,
-): Method<Params, State> => ({
+export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method<Params, State> => ({
   name,
   module,
   block: "rows",
@@ -110,7 +106,7 @@ export const make = (
       const factor = state.factors[model] ?? 1
       if (factor !== 1) kernels.scale(delta, factor)
     }
-    sum(kernels, block, deltas, task.params)
+    sum(kernels, block, task, deltas)
   },
 })
 

@@ -75,6 +75,7 @@ export const method: Method<Params, State, Largest.Carry> = {
     const deltas = selected(kernels, block, task, state, carry)
     const votes = block.zeros()
     for (const delta of deltas) kernels.addScaled(votes, delta, 1)
+    TaskVector.weigh(kernels, block, task, deltas)
     const divisor = block.zeros()
     for (const [model, delta] of deltas.entries()) {
       const weight = state.weights[model]!

@@ -5,7 +5,8 @@
  * sum wins, and only values of that sign are averaged. The existing tool lets the weights multiply before the vote,
  * and counts a vote of 0 as positive; the paper votes without weights and gives a vote of 0 the sign of the majority.
  */
-import type { Block } from "../engine/Method.ts"
+import type { Block, Task } from "../engine/Method.ts"
+import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 
 /** What the sum of task vectors takes. */
@@ -15,13 +16,26 @@ export interface SumParams {
   readonly normalize: boolean
 }
 
-/** `out = base + λ Σ_t w_t δ_t`, divided by Σ w_t with `normalize` (a sum below 1e-8 counts as 1). */
+/** How a method's deltas become the result; coefficients of layers and units are not in them yet. */
+export type Sum<P> = (
+  kernels: Kernels,
+  block: Block,
+  task: Task<P>,
+  deltas: ReadonlyArray<Float32Array>,
+) => void
+
+/**
+ * `out = base + λ Σ_t w_t c_t δ_t`, divided by Σ w_t with `normalize` (a sum below 1e-8 counts as 1); c_t are the task's
+ * coefficients by layer and unit.
+ */
 export const weighted = (
   kernels: Kernels,
   block: Block,
+  task: Task<SumParams>,
   deltas: ReadonlyArray<Float32Array>,
-  { lambda, normalize, weight }: SumParams,
 ): void => {
+  const { lambda, normalize, weight } = task.params
+  TaskVector.weigh(kernels, block, task, deltas)
   for (const [model, delta] of deltas.entries()) kernels.addScaled(block.out, delta, weight[model]!)
   if (normalize) {
     const total = weight.reduce((sum, each) => sum + each, 0)
@@ -35,14 +49,16 @@ export interface ElectParams extends SumParams {
   readonly elect: "weighted" | "unweighted"
 }
 
-/** The votes of each position. Weighted votes multiply the deltas by their weights in place. */
+/** The votes of each position. Weighted votes multiply the deltas by their weights and coefficients in place. */
 export const votes = (
   kernels: Kernels,
   block: Block,
+  task: Task<ElectParams>,
   deltas: ReadonlyArray<Float32Array>,
-  { elect, weight }: ElectParams,
 ): Float32Array => {
+  const { elect, weight } = task.params
   const sum = block.zeros()
+  if (elect === "weighted") TaskVector.weigh(kernels, block, task, deltas)
   for (const [model, delta] of deltas.entries()) {
     if (elect === "weighted") kernels.scale(delta, weight[model]!)
     kernels.addScaled(sum, delta, 1)
@@ -51,19 +67,20 @@ export const votes = (
 }
 
 /**
- * `out = base + λ Σ_agreeing w_t δ_t`, divided by Σ_agreeing w_t with `normalize` (0 counts as 1).
+ * `out = base + λ Σ_agreeing w_t c_t δ_t`, divided by Σ_agreeing w_t with `normalize` (0 counts as 1).
  *
  * `zero` is the sign of a position whose votes sum to 0.
  */
 export const elected = (
   kernels: Kernels,
   block: Block,
+  task: Task<ElectParams>,
   deltas: ReadonlyArray<Float32Array>,
-  params: ElectParams,
   zero: 1 | -1 = 1,
 ): void => {
-  const { elect, lambda, normalize, weight } = params
-  const sign = votes(kernels, block, deltas, params)
+  const { elect, lambda, normalize, weight } = task.params
+  const sign = votes(kernels, block, task, deltas)
+  if (elect === "unweighted") TaskVector.weigh(kernels, block, task, deltas)
   // The kernel elects + where the votes are 0; with all signs turned that is −.
   if (zero === -1) for (const values of [sign, ...deltas]) kernels.scale(values, -1)
   const divisor = block.zeros()

@@ -39,7 +39,7 @@ const majority: TiesPass = {
     const deltas = TaskVector.all(kernels, block, task)
     if (trims(task.params))
       for (const [t, delta] of deltas.entries()) Largest.keep(kernels, delta, state, carry, t)
-    for (const vote of Sum.votes(kernels, block, deltas, task.params)) {
+    for (const vote of Sum.votes(kernels, block, task, deltas)) {
       if (vote > 0) counts[0] = counts[0]! + 1
       if (vote < 0) counts[1] = counts[1]! + 1
     }
@@ -81,7 +81,7 @@ export const method: Method<Params, State, Largest.Carry> = {
       const factor = state.factors[model] ?? 1
       if (factor !== 1) kernels.scale(delta, factor)
     }
-    Sum.elected(kernels, block, deltas, task.params, state.zero)
+    Sum.elected(kernels, block, task, deltas, state.zero)
   },
 }
 

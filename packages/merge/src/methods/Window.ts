@@ -39,7 +39,7 @@ const thin = (kernels: Kernels, delta: Float32Array, model: number, state: State
 export const make = (
   name: string,
   module: string,
-  sum: (kernels: Kernels, block: Block, deltas: ReadonlyArray<Float32Array>, params: Params) => void,
+  sum: Sum.Sum<Params>,
 ): Method<Params, State, Largest.Carry> => ({
   name,
   module,
@@ -69,7 +69,7 @@ export const make = (
       const factor = state.factors[model] ?? 1
       if (factor !== 1) kernels.scale(delta, factor)
     }
-    sum(kernels, block, deltas, task.params)
+    sum(kernels, block, task, deltas)
   },
 })
 
