@@ -15,7 +15,10 @@ export const stringify = (value: unknown): string => {
   if (Array.isArray(value)) return `[${value.map(stringify).join(",")}]`
   if (value !== null && typeof value === "object") {
     let fields = ""
-    for (const [name, field] of Object.entries(value).toSorted(byName)) {
+    const record: Readonly<Record<string, unknown>> = { ...value }
+    // The order of sort() is by UTF-16 code units, the same everywhere.
+    for (const name of Object.keys(record).toSorted()) {
+      const field = record[name]
       if (field !== undefined)
         fields += `${fields === "" ? "" : ","}${JSON.stringify(name)}:${stringify(field)}`
     }
@@ -25,5 +28,3 @@ export const stringify = (value: unknown): string => {
   if (Object.is(value, -0)) return "-0"
   return JSON.stringify(value) ?? "null"
 }
-
-const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1)

@@ -5,6 +5,7 @@
  * format                      the version of this layout
  * cas/ab/<sha256>             immutable blobs, mode 0444, last written in 1970; a directory is a manifest blob
  * actions/<stage>/<key>.json  records, written last
+ * records/<stage>.json        a copy of all records of a stage, while nothing has changed there
  * parts/<key>/<id>.json       finished elements of an unfinished stage
  * refs/<pipeline>/<output>    the record an output pointed to last
  * runs/<run>.jsonl            events
@@ -15,7 +16,7 @@
  * quarantine/<sha256>         blobs whose bytes were not those of their name
  * ```
  */
-import { join } from "node:path"
+import { normalize } from "node:path"
 import * as Digest from "../Digest.ts"
 
 /** The version of this layout. A store of a later one is refused, never guessed at. */
@@ -29,6 +30,7 @@ export interface Layout {
   readonly allActions: string
   readonly actions: (stage: string) => string
   readonly action: (stage: string, key: string) => string
+  readonly records: (stage: string) => string
   readonly allParts: string
   readonly parts: (key: string) => string
   readonly part: (key: string, id: string) => string
@@ -47,27 +49,44 @@ export interface Layout {
 const fileName = (name: string): string =>
   encodeURIComponent(name).replaceAll(/^\.+/g, (dots) => "%2E".repeat(dots.length))
 
+const memoized = (make: (name: string) => string): ((name: string) => string) => {
+  const known = new Map<string, string>()
+  return (name) => {
+    const before = known.get(name)
+    if (before !== undefined) return before
+    const made = make(name)
+    known.set(name, made)
+    return made
+  }
+}
+
 /** The name a file name was made from. */
 export const nameOf = (file: string): string => decodeURIComponent(file)
 
-export const layout = (root: string): Layout => ({
-  root,
-  format: join(root, "format"),
-  cas: join(root, "cas"),
-  blob: (digest) => join(root, "cas", digest.slice(0, 2), digest),
-  allActions: join(root, "actions"),
-  actions: (stage) => join(root, "actions", fileName(stage)),
-  action: (stage, key) => join(root, "actions", fileName(stage), `${key}.json`),
-  allParts: join(root, "parts"),
-  parts: (key) => join(root, "parts", key),
-  part: (key, id) => join(root, "parts", key, `${Digest.of(id)}.json`),
-  refs: join(root, "refs"),
-  ref: (pipeline, output) => join(root, "refs", fileName(pipeline), fileName(output)),
-  runs: join(root, "runs"),
-  run: (run) => join(root, "runs", `${fileName(run)}.jsonl`),
-  stat: join(root, "stat.json"),
-  locks: join(root, "locks"),
-  lock: (name) => join(root, "locks", name),
-  tmp: join(root, "tmp"),
-  quarantine: (digest) => join(root, "quarantine", digest),
-})
+export const layout = (given: string): Layout => {
+  // Thousands of paths are made for a plan: normalised once, then put together as texts.
+  const root = normalize(given).replace(/[/\\]+$/, "")
+  const actionsOf = memoized((stage) => `${root}/actions/${fileName(stage)}`)
+  return {
+    root,
+    format: `${root}/format`,
+    cas: `${root}/cas`,
+    blob: (digest) => `${root}/cas/${digest.slice(0, 2)}/${digest}`,
+    allActions: `${root}/actions`,
+    actions: (stage) => actionsOf(stage),
+    action: (stage, key) => `${actionsOf(stage)}/${key}.json`,
+    records: (stage) => `${root}/records/${fileName(stage)}.json`,
+    allParts: `${root}/parts`,
+    parts: (key) => `${root}/parts/${key}`,
+    part: (key, id) => `${root}/parts/${key}/${Digest.of(id)}.json`,
+    refs: `${root}/refs`,
+    ref: (pipeline, output) => `${root}/refs/${fileName(pipeline)}/${fileName(output)}`,
+    runs: `${root}/runs`,
+    run: (run) => `${root}/runs/${fileName(run)}.jsonl`,
+    stat: `${root}/stat.json`,
+    locks: `${root}/locks`,
+    lock: (name) => `${root}/locks/${name}`,
+    tmp: `${root}/tmp`,
+    quarantine: (digest) => `${root}/quarantine/${digest}`,
+  }
+}

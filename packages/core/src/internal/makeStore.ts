@@ -13,22 +13,13 @@ import { storeSync, storeTry } from "./files.ts"
 import { format, type Layout, nameOf } from "./layout.ts"
 import * as locks from "./locks.ts"
 import * as publication from "./publication.ts"
+import * as Records from "./records.ts"
 import * as scratch from "./scratch.ts"
 import * as sources from "./sources.ts"
 import type { Texts } from "./texts.ts"
 
 const Manifest = Schema.Record(Schema.String, Schema.Struct({ digest: Schema.String, size: Schema.Int }))
 const Ref = Schema.Struct({ stage: Schema.String, key: Schema.String, digest: Schema.String })
-/** A record is plain JSON: it need only be checked, and a thousand of them are checked for every plan. */
-const isAction = Schema.is(Action)
-const decodeAction = (text: string): Option.Option<Action> => {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isAction(value) ? Option.some(value) : Option.none()
-  } catch {
-    return Option.none()
-  }
-}
 const decodePart = Schema.decodeUnknownOption(Schema.fromJsonString(Part))
 const decodeManifest = Schema.decodeUnknownOption(Schema.fromJsonString(Manifest))
 const decodeRef = Schema.decodeUnknownOption(Schema.fromJsonString(Ref))
@@ -51,7 +42,8 @@ export const makeStore = (
   Effect.gen(function* () {
     yield* Effect.flatMap(texts.read(layout.format), (text) => checkFormat(layout, text))
     const files = sources.make(layout)
-    yield* Effect.addFinalizer(() => files.save)
+    const records = Records.make(layout, texts)
+    yield* Effect.addFinalizer(() => Effect.andThen(files.save, records.save))
 
     const write = (path: string, value: unknown) => texts.write(path, `${Canonical.stringify(value)}\n`)
     // Read back by schema: a record of a newer format or a damaged one is no record.
@@ -114,7 +106,7 @@ export const makeStore = (
         : Effect.map(inspect(kind, digest), (found) => (typeof found === "string" ? found : found.size))
 
     const lookup = (stage: string, key: string) =>
-      Effect.flatMap(read(layout.action(stage, key), decodeAction), (action) =>
+      Effect.flatMap(records.read(stage, key), (action) =>
         Option.isNone(action) || action.value.key !== key
           ? Effect.succeed(Option.none<Action>())
           : Effect.map(sizeOf(action.value.kind, action.value.digest), (size) =>
@@ -128,7 +120,7 @@ export const makeStore = (
       const found: Array<Action> = []
       for (const name of yield* texts.list(directory)) {
         const path = join(directory, name)
-        const action = decoded.get(path) ?? (yield* read(path, decodeAction))
+        const action = decoded.get(path) ?? (yield* read(path, Records.decode))
         decoded.set(path, action)
         if (Option.isSome(action)) found.push(action.value)
       }
@@ -155,10 +147,10 @@ export const makeStore = (
       condition,
       ...userFiles,
       record: (action) => {
-        const path = layout.action(action.ingredients.stage, action.key)
-        return Effect.tap(write(path, action), () =>
-          Effect.sync(() => decoded.set(path, Option.some(action))),
-        )
+        const { stage } = action.ingredients
+        const path = layout.action(stage, action.key)
+        const written = Effect.andThen(records.changed(stage), write(path, action))
+        return Effect.tap(written, () => Effect.sync(() => decoded.set(path, Option.some(action))))
       },
       publish: (path, from) => Effect.andThen(prepare, publication.publish(layout, path, from)),
       part: (key, id) => read(layout.part(key, id), decodePart),
@@ -233,8 +225,10 @@ export const makeStore = (
           await disk.removeEmpty(join(layout.blob(digest), "..")).catch(() => undefined)
         }),
       removeAction: (action) => {
-        const path = layout.action(action.ingredients.stage, action.key)
-        return Effect.tap(texts.remove(path), () => Effect.sync(() => decoded.delete(path)))
+        const { stage } = action.ingredients
+        const path = layout.action(stage, action.key)
+        const removed = Effect.andThen(records.changed(stage), texts.remove(path))
+        return Effect.tap(removed, () => Effect.sync(() => decoded.delete(path)))
       },
       close: Effect.andThen(prepare, locks.close(layout)),
     }

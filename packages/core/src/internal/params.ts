@@ -13,7 +13,10 @@ import { nearest } from "./suggestion.ts"
 export const paramsOf = (stage: string, fields: AnyFields) => {
   const struct = Schema.Struct(fields)
   // Field schemas need no services: stages declare them with plain schemas.
-  const encode = Schema.encodeUnknownSync(promise<Schema.Codec<unknown>>(Schema.toCodecJson(struct)))
+  const codec = promise<Schema.Codec<unknown>>(Schema.toCodecJson(struct))
+  // Numbers, texts and the like are their own JSON; a pipeline of a thousand stages need not encode them again.
+  const encode =
+    codec.ast === Schema.toType(struct).ast ? (value: unknown) => value : Schema.encodeUnknownSync(codec)
   const check = Schema.decodeUnknownResult(Schema.toType(promise<Schema.Codec<unknown>>(struct)))
   return (given: object) => {
     const unknown = Object.keys(given).find((name) => !Object.hasOwn(fields, name))

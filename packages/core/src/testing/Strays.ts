@@ -26,5 +26,5 @@ export const strays = Effect.fnUntraced(function* (directory: string) {
   }
   return filesBelow(disk, directory)
     .map((name) => relative(directory, `${directory}/${name}`))
-    .filter((name) => !expected.has(name) && !/^(refs|runs)\//.test(name))
+    .filter((name) => !expected.has(name) && !/^(records|refs|runs)\//.test(name))
 })
