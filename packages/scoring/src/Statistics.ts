@@ -2,22 +2,7 @@
  * Mean, standard error and significance of paired differences, one value per golden example.
  */
 
-/** Arithmetic mean; 0 of nothing. */
-export const mean = (values: ArrayLike<number>): number => {
-  let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i] ?? 0
-  return values.length === 0 ? 0 : sum / values.length
-}
-
-/** Standard error of the mean, s/√n with the n-1 variance; 0 below two values, where none can be estimated. */
-export const standardError = (values: ArrayLike<number>): number => {
-  const n = values.length
-  if (n < 2) return 0
-  const center = mean(values)
-  let squares = 0
-  for (let i = 0; i < n; i++) squares += ((values[i] ?? 0) - center) ** 2
-  return Math.sqrt(squares / (n - 1) / n)
-}
+export { mean, standardError } from "@hila/model/Statistics"
 
 /** Whether a score differs from 0 by at least two standard errors (about 95 % of chance differences do not). */
 export const isSignificant = (score: number, error: number): boolean =>
