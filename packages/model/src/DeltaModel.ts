@@ -81,19 +81,39 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaMod
           shape,
           program: yield* gradientProgram,
           examples,
-          // The gates are one for all examples of a run, so each example's own derivative takes a run of its own.
-          batches: LossGradients.alone(examples),
+          batches: LossGradients.together(shape, examples),
           scale: 1,
           extra: () => feeds(gates),
-          fetches: ["gradient.queryHeads", "gradient.kvHeads", "gradient.mlp", "gradient.residual"],
+          fetches: [
+            "gradient.queryHeads",
+            "gradient.kvHeads",
+            "gradient.mlp",
+            "gradient.residual",
+            "gradient.residualRows",
+          ],
         },
-        ({ batch: [example = 0], output }) =>
-          found.set(example, {
-            queryHeads: output("gradient.queryHeads"),
-            kvHeads: output("gradient.kvHeads"),
-            mlp: output("gradient.mlp"),
-            residual: output("gradient.residual")[0] ?? NaN,
-          }),
+        ({ batch, output }) => {
+          /** A sequence's part of an output that has as many numbers for each. */
+          const part = (name: string, sequence: number) => {
+            const all = output(name)
+            const size = all.length / batch.length
+            return all.slice(sequence * size, (sequence + 1) * size)
+          }
+          const ofRows = output("gradient.residualRows")
+          let row = 0
+          batch.forEach((example, sequence) => {
+            const { promptLength = 0, tokens = [] } = examples[example] ?? {}
+            let residual = part("gradient.residual", sequence)[0] ?? NaN
+            for (const end = row + tokens.length - promptLength; row < end; row++)
+              residual += ofRows[row] ?? NaN
+            found.set(example, {
+              queryHeads: part("gradient.queryHeads", sequence),
+              kvHeads: part("gradient.kvHeads", sequence),
+              mlp: part("gradient.mlp", sequence),
+              residual,
+            })
+          })
+        },
       )
       return examples.flatMap((_, i) => {
         const derivative = found.get(i)

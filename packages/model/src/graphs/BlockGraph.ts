@@ -46,9 +46,9 @@ const build = (
   const graph = Graph.build(name, (builder) =>
     define(builder, (sliced) => {
       const of = (checkpoint: number) => FedWeights.make(builder, inputs, { checkpoint, sliced })
-      return kind === "ablation"
-        ? of(0)
-        : Weights.interpolated(builder, of(0), of(1), deltaGates(builder, shape))
+      if (kind === "ablation") return of(0)
+      const base = of(0)
+      return Weights.interpolated(builder, base, Weights.difference(base, of(1)), deltaGates(builder, shape))
     }),
   )
   return Result.map(graph, (built) => ({ encoded: encode(built), inputs }))

@@ -9,6 +9,7 @@ import type { TensorInfo } from "../Safetensors.ts"
 import * as ElementType from "../onnx/ElementType.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
+import type { Shape } from "../onnx/Shape.ts"
 
 /** The unit a tensor belongs to; `axis` is the axis its heads lie along (0 = rows, 1 = columns). */
 export type Owner =
@@ -108,38 +109,42 @@ export interface Gates {
   readonly residual: Value<"f32">
 }
 
-/** W = base + gate · (expert − base), with the gate of the unit each row or column belongs to. */
-export const interpolated = (builder: Builder, base: Weights, expert: Weights, gates: Gates): Weights => {
-  const between = (from: Value<"f32">, to: Value<"f32">, gate: Value<"f32">) =>
-    Op.add(from, Op.mul(gate, Op.sub(to, from)))
+/** expert − base, tensor by tensor. */
+export const difference = (base: Weights, expert: Weights): Weights => ({
+  tensor: cached((name, shape, owner, blocks) =>
+    Op.sub(expert.tensor(name, shape, owner, blocks), base.tensor(name, shape, owner, blocks)),
+  ),
+  rows: (name, shape, indices) => Op.sub(expert.rows(name, shape, indices), base.rows(name, shape, indices)),
+})
+
+/** W = base + gate · delta, with the gate of the unit each row or column belongs to. */
+export const interpolated = (builder: Builder, base: Weights, delta: Weights, gates: Gates): Weights => {
+  const moved = (from: Value<"f32">, by: Value<"f32">, gate: Value<"f32">) => Op.add(from, Op.mul(gate, by))
   const ofLayer = (gate: Value<"f32">, layer: number) => Op.gather(gate, builder.indices(layer), 0)
-  const build: Weights["tensor"] = (name, stored, owner, blocks) => {
-    const from = base.tensor(name, stored, owner, blocks)
-    const to = expert.tensor(name, stored, owner, blocks)
+  const gateOf = (owner: Owner, shape: Shape): Value<"f32"> => {
     switch (owner._tag) {
       case "Residual":
-        return between(from, to, gates.residual)
+        return gates.residual
       case "Mlp":
-        return between(from, to, ofLayer(gates.mlp, owner.layer))
+        return ofLayer(gates.mlp, owner.layer)
       case "QueryHeads":
       case "KvHeads": {
         const gate = ofLayer(owner._tag === "QueryHeads" ? gates.queryHeads : gates.kvHeads, owner.layer)
-        const heads = Op.dim(gate, 0)
-        const shape = from.shape.map(Number)
-        const size = shape[owner.axis] ?? 0
-        // [.., heads · d, ..] seen as [.., heads, d, ..]: one gate per head broadcasts over its rows or columns.
-        const split = shape.toSpliced(owner.axis, 1, Number(heads), size / Number(heads))
-        const aligned = Op.reshape(
-          gate,
-          split.map((_, i) => (i === owner.axis ? heads : 1)),
+        const [heads, size] = [Number(Op.dim(gate, 0)), Number(shape[owner.axis])]
+        const headOf = Array.from({ length: size }, (_, i) => Math.floor((i * heads) / size))
+        return Op.reshape(
+          Op.gather(gate, builder.indices(headOf), 0),
+          shape.map((_, i) => (i === owner.axis ? size : 1)),
         )
-        return Op.reshape(between(Op.reshape(from, split), Op.reshape(to, split), aligned), shape)
       }
     }
   }
   return {
-    tensor: cached(build),
+    tensor: cached((name, stored, owner, blocks) => {
+      const from = base.tensor(name, stored, owner, blocks)
+      return moved(from, delta.tensor(name, stored, owner, blocks), gateOf(owner, from.shape))
+    }),
     rows: (name, shape, indices) =>
-      between(base.rows(name, shape, indices), expert.rows(name, shape, indices), gates.residual),
+      moved(base.rows(name, shape, indices), delta.rows(name, shape, indices), gates.residual),
   }
 }
