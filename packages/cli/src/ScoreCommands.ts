@@ -42,8 +42,8 @@ export const score = Command.make(
       "random",
       "layer",
     ]).pipe(Flag.withDescription("How importance is measured"), Flag.withDefault("revert")),
-    scheme: Flag.Literals("scheme", ["kvGroup", "queryHead"]).pipe(
-      Flag.withDescription("How attention is divided into units"),
+    scheme: Flag.Literals("scheme", ["kvGroup", "queryHead", "layer"]).pipe(
+      Flag.withDescription("How the model is divided into units"),
       Flag.withDefault("kvGroup"),
     ),
     seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of the method random"), Flag.withDefault(0)),

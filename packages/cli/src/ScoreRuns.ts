@@ -94,7 +94,7 @@ export const score = Effect.fnUntraced(function* (given: {
   readonly expert: string
   readonly golden: string
   readonly method: Importance.Method
-  readonly scheme: "kvGroup" | "queryHead"
+  readonly scheme: Unit.UnitScheme
   readonly seed: number
   readonly quadrature: number
   readonly out: Option.Option<string>
@@ -175,21 +175,24 @@ export const compare = Effect.fnUntraced(function* (given: {
   const measured = (
     [
       ["all units", () => true],
-      ["heads", (kind: string) => kind !== "mlp"],
+      ["heads", (kind: string) => kind !== "mlp" && kind !== "layer"],
       ["MLPs", (kind: string) => kind === "mlp"],
     ] as const
-  ).map(([name, wanted]) => {
+  ).flatMap(([name, wanted]) => {
     const own = pairs.filter(({ kind }) => wanted(kind))
+    if (own.length === 0) return []
     const [first, second] = [own.map((pair) => pair.first), own.map((pair) => pair.second)]
     const k = Option.getOrElse(given.top, () => Math.max(1, Math.round(own.length / 4)))
-    return {
-      name,
-      units: own.length,
-      spearman: Ranking.spearman(first, second),
-      kendall: Ranking.kendall(first, second),
-      top: Math.min(k, own.length),
-      overlap: Ranking.topOverlap(first, second, k),
-    }
+    return [
+      {
+        name,
+        units: own.length,
+        spearman: Ranking.spearman(first, second),
+        kendall: Ranking.kendall(first, second),
+        top: Math.min(k, own.length),
+        overlap: Ranking.topOverlap(first, second, k),
+      },
+    ]
   })
   yield* Console.log(
     given.json

@@ -19,7 +19,7 @@ const pruneAndFuse = Effect.fnUntraced(function* (
     readonly residual?: "mean" | "uniform" | "base"
     readonly score?: (expert: number) => (unit: number) => number
     readonly chunk?: number
-    readonly scheme?: "kvGroup" | "queryHead"
+    readonly scheme?: "kvGroup" | "queryHead" | "layer"
   },
 ) {
   const { chunk, density, lambda, residual, scheme, score = () => () => 1 } = options
@@ -147,7 +147,7 @@ describe("laws", () => {
     Effect.gen(function* () {
       const base = yield* micro("base")
       const models = yield* experts
-      for (const scheme of ["kvGroup", "queryHead"] as const) {
+      for (const scheme of ["kvGroup", "queryHead", "layer"] as const) {
         const options = { density: 0.3, lambda: 0.5, score: seeded, scheme }
         const whole = yield* pruneAndFuse(base, models, yield* scratch, options)
         yield* same(yield* pruneAndFuse(base, models, yield* scratch, { ...options, chunk: 8000 }), whole)

@@ -27,7 +27,7 @@ const scalarsOf = Effect.fnUntraced(function* (
 })
 
 describe("prune", () => {
-  for (const scheme of ["kvGroup", "queryHead"] as const) {
+  for (const scheme of ["kvGroup", "queryHead", "layer"] as const) {
     it.effect(`marks what sorting each unit's changes by magnitude marks (${scheme})`, () =>
       Effect.gen(function* () {
         const path = join(yield* scratch, "mask.safetensors")

@@ -32,7 +32,7 @@ export const misfit = ({ kvHeads, mlp, queryHeads }: DeltaGates, shape: ModelSha
     : `gates: expected ${expected.join(", ")} numbers (query heads, key-value heads, MLPs), got ${sizes.join(", ")}`
 }
 
-/** The gates with one unit set to `value`; a key-value group is its query heads and its key-value head. */
+/** The gates with one unit set to `value`; a key-value group is its query heads and its key-value head, a layer all of its own. */
 export const set = (
   gates: DeltaGates,
   shape: ModelShape,
@@ -60,13 +60,18 @@ export const set = (
     case "mlp":
       mlp[layer] = value
       break
+    case "layer":
+      queryHeads.fill(value, layer * shape.heads, (layer + 1) * shape.heads)
+      kvHeads.fill(value, layer * shape.kvHeads, (layer + 1) * shape.kvHeads)
+      mlp[layer] = value
+      break
   }
   return { ...gates, queryHeads, kvHeads, mlp }
 }
 
 /**
  * The derivative of a loss along a unit, its gates moving together, from the derivatives with respect to every gate;
- * a key-value group moves its query heads and its key-value head.
+ * a key-value group moves its query heads and its key-value head, a layer all of its own.
  */
 export const along = (
   gradient: DeltaGates,
@@ -86,6 +91,12 @@ export const along = (
       return gradient.kvHeads[layer * shape.kvHeads + index] ?? NaN
     case "mlp":
       return gradient.mlp[layer] ?? NaN
+    case "layer": {
+      const add = (sum: number, value: number) => sum + value
+      const queries = gradient.queryHeads.subarray(layer * shape.heads, (layer + 1) * shape.heads)
+      const keys = gradient.kvHeads.subarray(layer * shape.kvHeads, (layer + 1) * shape.kvHeads)
+      return queries.reduce(add, keys.reduce(add, gradient.mlp[layer] ?? NaN))
+    }
   }
 }
 

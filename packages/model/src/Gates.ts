@@ -26,7 +26,7 @@ export const misfit = ({ heads, mlp }: Gates, shape: ModelShape): string | undef
       `${heads.length} and ${mlp.length}`
 
 /**
- * The gates with one unit set to `value`. A key-value group stands for its query heads. A key-value head alone has no
+ * The gates with one unit set to `value`. A key-value group stands for its query heads, a layer for its heads and MLP. A key-value head alone has no
  * output of its own, so its unit leaves the gates unchanged.
  */
 export const set = (
@@ -48,6 +48,10 @@ export const set = (
       heads[row + unit.index] = value
       break
     case "mlp":
+      mlp[unit.layer] = value
+      break
+    case "layer":
+      heads.fill(value, row, row + shape.heads)
       mlp[unit.layer] = value
       break
     case "kvHead":

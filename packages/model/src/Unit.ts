@@ -10,10 +10,16 @@ import type { ArchitectureError, CheckpointError } from "./ModelError.ts"
 import type { LayerTensors, ModelShape, Projection } from "./ModelShape.ts"
 import type { Kind, Scheme } from "./UnitTable.ts"
 
-/** `kvGroup`: query, key, value and output of one key-value group; `queryHead`: query and output; `kvHead`: key and value. */
+/**
+ * `kvGroup`: query, key, value and output of one key-value group; `queryHead`: query and output; `kvHead`: key and value;
+ * `layer`: all of these and the MLP.
+ */
 export type UnitKind = typeof Kind.Type
 
-/** `kvGroup` divides a layer into key-value groups and the MLP; `queryHead` into query heads, key-value heads and the MLP. */
+/**
+ * `kvGroup` divides a layer into key-value groups and the MLP; `queryHead` into query heads, key-value heads and the
+ * MLP; `layer` leaves it whole.
+ */
 export type UnitScheme = typeof Scheme.Type
 
 /** Rows (axis 0) or columns (axis 1) `[start, end)` of a tensor; whole along the other axis. */
@@ -26,11 +32,11 @@ export interface Slice {
 
 /** A part of one layer. */
 export interface Unit {
-  /** `layers.0.kvGroup.1`, `layers.0.mlp`. */
+  /** `layers.0.kvGroup.1`, `layers.0.mlp`, `layers.0`. */
   readonly id: string
   readonly kind: UnitKind
   readonly layer: number
-  /** Which group or head of the layer; 0 for the MLP. */
+  /** Which group or head of the layer; 0 for the MLP and for a layer. */
   readonly index: number
   readonly slices: ReadonlyArray<Slice>
   /** Scalars in all slices. */
@@ -63,10 +69,23 @@ export const partition = Effect.fnUntraced(function* (
 export const sliceSize = ({ axis, end, start }: Slice, shape: ReadonlyArray<number>): number =>
   (end - start) * shape.reduce((product, size, i) => (i === axis ? product : product * size), 1)
 
+const idOf = (l: number, kind: UnitKind, index: number): string => {
+  switch (kind) {
+    case "layer":
+      return `layers.${l}`
+    case "mlp":
+      return `layers.${l}.mlp`
+    case "kvGroup":
+    case "queryHead":
+    case "kvHead":
+      return `layers.${l}.${kind}.${index}`
+  }
+}
+
 const layerUnits = (shape: ModelShape, l: number, scheme: UnitScheme): ReadonlyArray<Unit> => {
   const layer = shape.layer(l)
   const unit = (kind: UnitKind, index: number, slices: ReadonlyArray<Slice>): Unit => ({
-    id: kind === "mlp" ? `layers.${l}.mlp` : `layers.${l}.${kind}.${index}`,
+    id: idOf(l, kind, index),
     kind,
     layer: l,
     index,
@@ -76,22 +95,36 @@ const layerUnits = (shape: ModelShape, l: number, scheme: UnitScheme): ReadonlyA
   const many = (kind: UnitKind, count: number, slices: (index: number) => ReadonlyArray<Slice>) =>
     Array.from({ length: count }, (_, index) => unit(kind, index, slices(index)))
   const groupSize = shape.heads / shape.kvHeads
-  const { headDim } = shape
-  const heads =
-    scheme === "kvGroup"
-      ? many("kvGroup", shape.kvHeads, (group) => [
+  const { headDim, heads, kvHeads } = shape
+  switch (scheme) {
+    case "kvGroup":
+      return [
+        ...many("kvGroup", kvHeads, (group) => [
           ...outputs(layer.query, group * groupSize, groupSize, headDim),
-          ...keyValue(layer, group, headDim),
+          ...keyValue(layer, group, 1, headDim),
           inputs(layer.output, group * groupSize, groupSize, headDim),
-        ])
-      : [
-          ...many("queryHead", shape.heads, (head) => [
-            ...outputs(layer.query, head, 1, headDim),
-            inputs(layer.output, head, 1, headDim),
-          ]),
-          ...many("kvHead", shape.kvHeads, (head) => keyValue(layer, head, headDim)),
-        ]
-  return [...heads, unit("mlp", 0, mlp(layer, shape))]
+        ]),
+        unit("mlp", 0, mlp(layer, shape)),
+      ]
+    case "queryHead":
+      return [
+        ...many("queryHead", heads, (head) => [
+          ...outputs(layer.query, head, 1, headDim),
+          inputs(layer.output, head, 1, headDim),
+        ]),
+        ...many("kvHead", kvHeads, (head) => keyValue(layer, head, 1, headDim)),
+        unit("mlp", 0, mlp(layer, shape)),
+      ]
+    case "layer":
+      return [
+        unit("layer", 0, [
+          ...outputs(layer.query, 0, heads, headDim),
+          ...keyValue(layer, 0, kvHeads, headDim),
+          inputs(layer.output, 0, heads, headDim),
+          ...mlp(layer, shape),
+        ]),
+      ]
+  }
 }
 
 /** The outputs of `count` heads from `first` on: rows of a weight `[out, in]`, and the same entries of the bias. */
@@ -119,9 +152,14 @@ const inputs = ({ transposed, weight }: Projection, first: number, count: number
   end: (first + count) * size,
 })
 
-const keyValue = (layer: LayerTensors, index: number, headDim: number): ReadonlyArray<Slice> => [
-  ...outputs(layer.key, index, 1, headDim),
-  ...outputs(layer.value, index, 1, headDim),
+const keyValue = (
+  layer: LayerTensors,
+  first: number,
+  count: number,
+  headDim: number,
+): ReadonlyArray<Slice> => [
+  ...outputs(layer.key, first, count, headDim),
+  ...outputs(layer.value, first, count, headDim),
 ]
 
 const mlp = (layer: LayerTensors, shape: ModelShape): ReadonlyArray<Slice> => [

@@ -7,16 +7,16 @@ import { Artifact } from "@hila/core"
 import * as Schema from "effect/Schema"
 
 /** The kinds of unit; see `Unit`. */
-export const Kind = Schema.Literals(["kvGroup", "queryHead", "kvHead", "mlp"])
-/** The ways of dividing a layer; see `Unit.partition`. */
-export const Scheme = Schema.Literals(["kvGroup", "queryHead"])
+export const Kind = Schema.Literals(["kvGroup", "queryHead", "kvHead", "mlp", "layer"])
+/** The ways of dividing a model; see `Unit.partition`. */
+export const Scheme = Schema.Literals(["kvGroup", "queryHead", "layer"])
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 
 /**
  * One unit: `size` in scalars; `score` signed, in nats; `standardError` ≥ 0 in nats; `relative` ≥ 0 with mean 1 inside
- * each kind (heads, MLP).
+ * each kind (heads, MLPs, layers).
  */
 export const Row = Schema.Struct({
   unit: Schema.String,

@@ -5,7 +5,7 @@ import { basename } from "node:path"
 import { Architecture, Checkpoint, Unit } from "../src/index.ts"
 import { architectures, encoders, hasShared, micro, microBase } from "./support/fixtures.ts"
 
-const schemes = ["kvGroup", "queryHead"] as const
+const schemes = ["kvGroup", "queryHead", "layer"] as const
 
 const small = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 1, maximum }))
 
@@ -169,6 +169,25 @@ describe("Unit", () => {
       const kinds = units.filter(({ layer }) => layer === 3).map(({ kind }) => kind)
       assert.deepStrictEqual(kinds, [...Array(8).fill("queryHead"), ...Array(4).fill("kvHead"), "mlp"])
       assert.strictEqual(units.length, 4 * 13)
+    }),
+  )
+
+  it.effect("a scheme by layers has one unit per layer, of its attention and its MLP", () =>
+    Effect.gen(function* () {
+      const checkpoint = yield* Checkpoint.open(microBase)
+      const { residual, units } = yield* Unit.partition(checkpoint, "layer")
+      const groups = yield* Unit.partition(checkpoint, "kvGroup")
+      assert.deepStrictEqual(
+        units.map(({ id, index, kind, layer, size }) => ({ id, index, kind, layer, size })),
+        Array.from({ length: 4 }, (_, layer) => ({
+          id: `layers.${layer}`,
+          index: 0,
+          kind: "layer",
+          layer,
+          size: groups.units.reduce((sum, unit) => (unit.layer === layer ? sum + unit.size : sum), 0),
+        })),
+      )
+      assert.deepStrictEqual(residual, groups.residual)
     }),
   )
 })

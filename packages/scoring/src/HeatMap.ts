@@ -24,9 +24,11 @@ const prefix: Readonly<Record<UnitTable.Row["kind"], string>> = {
   queryHead: "q",
   kvHead: "kv",
   mlp: "mlp",
+  layer: "all",
 }
 
-const title = ({ index, kind }: UnitTable.Row): string => (kind === "mlp" ? "mlp" : `${prefix[kind]}${index}`)
+const title = ({ index, kind }: UnitTable.Row): string =>
+  kind === "mlp" || kind === "layer" ? prefix[kind] : `${prefix[kind]}${index}`
 
 const grid = ({ rows }: UnitTable.UnitTable): Grid => {
   const largest = new Map<string, number>()

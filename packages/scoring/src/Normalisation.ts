@@ -16,7 +16,8 @@ export interface Scored {
 /**
  * Relative importance Î of each unit, in the order given: P / mean of P over the units of the same kind, where
  * P = max(score, 0) and scores below two standard errors count as 0. Attention units (groups, query heads, key-value
- * heads) are one kind and MLPs the other, so that MLPs, which hold most scalars, do not swamp the heads.
+ * heads) are one kind and MLPs another, so that MLPs, which hold most scalars, do not swamp the heads. Whole layers are
+ * compared with layers.
  *
  * Each value is ≥ 0 and the mean inside a kind is 1. Where no unit of a kind helps significantly, all of them get 1.
  */

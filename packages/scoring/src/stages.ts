@@ -2,7 +2,7 @@
  * Scoring as pipeline stages: thin wrappers that open models and checkpoint batches and units.
  */
 import { Artifact, Stage } from "@hila/core"
-import { Checkpoint, Example, LanguageModel, Question, Tokenizer, Unit } from "@hila/model"
+import { Checkpoint, Example, LanguageModel, Question, Tokenizer, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Golden from "./Golden.ts"
@@ -108,7 +108,7 @@ export const importance = Stage.make({
   version: 2,
   inputs: { base: Checkpoint.artifact, expert: Checkpoint.artifact, golden: Example.artifact },
   params: {
-    scheme: Schema.Literals(["kvGroup", "queryHead"]),
+    scheme: UnitTable.Scheme,
     method: Schema.Literals(Importance.methods),
     seed: Schema.optionalKey(Schema.Int),
     quadrature: Schema.optionalKey(Positive),

@@ -43,6 +43,14 @@ describe("HeatMap", () => {
     assert.match(svg, /fill="rgb\(217,140,149\)"><title>layers\.0\.kvGroup\.1/)
   })
 
+  it("draws whole layers as one column", () => {
+    const rows = [row(0, "layer", 0, 2), row(1, "layer", 0, -1)]
+    assert.strictEqual(
+      HeatMap.text({ ...table, scheme: "layer", rows }, { plain: true }),
+      ["layer  all", "    0  100", "    1  -50"].join("\n"),
+    )
+  })
+
   it("draws an empty table as an empty map", () => {
     assert.strictEqual(HeatMap.text({ ...table, rows: [] }, { plain: true }), "layer")
   })
