@@ -1,5 +1,5 @@
 /** Sweeps: a pipeline under every combination of some options, run as one graph, and its metrics side by side. */
-import { Events, Node, Pipeline, Run, Store } from "@hila/core"
+import { Events, Node, Pipeline, Plan, Run } from "@hila/core"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -58,25 +58,26 @@ export const sweep = Effect.fnUntraced(function* (given: {
   )
   const limit = Option.match(given.jobs, { onNone: () => ({}), onSome: (jobs) => ({ jobs }) })
   const found = yield* Effect.gen(function* () {
-    yield* Run.outputs(graph, { pipeline: `${loaded.name} sweep`, set: fixed, ...limit }).pipe(
+    const options = { pipeline: `${loaded.name} sweep`, set: fixed, refer: false, ...limit }
+    yield* Run.outputs(graph, options).pipe(
       Effect.provideService(Events, { emit: (event) => Effect.sync(() => screen?.emit(event)) }),
     )
-    const { actions, refs } = yield* Store
-    const byKey = new Map((yield* actions).map((action) => [action.key, action]))
-    const keys = new Map(
-      (yield* refs)
-        .filter(({ pipeline }) => pipeline === `${loaded.name} sweep`)
-        .map((ref) => [ref.output, ref.key]),
+    // Everything is a hit now, whose record holds its metrics.
+    const hits = new Map(
+      (yield* Plan.make(graph)).flatMap((step) =>
+        step._tag === "Hit" ? [[step.node, step.action.metrics] as const] : [],
+      ),
     )
     return variants.map(({ outputs, set }) => ({
       set,
       metrics: Object.fromEntries(
-        Object.keys(outputs).flatMap((name) => {
-          const action = byKey.get(keys.get(`${name} ${Object.values(set).join(" ")}`) ?? "")
-          return Object.entries(action?.metrics ?? {}).map(
-            ([metric, value]) => [`${name}.${metric}`, value] as const,
-          )
-        }),
+        Object.entries<Node.AnyNode>(outputs).flatMap(([name, node]) =>
+          node.kind === "source"
+            ? []
+            : Object.entries(hits.get(node) ?? {}).map(
+                ([metric, value]) => [`${name}.${metric}`, value] as const,
+              ),
+        ),
       ),
     }))
   }).pipe(Effect.provide(Layer.mergeAll(loaded.layer, Stores.layer(given))))

@@ -90,6 +90,8 @@ describe("what earlier runs left", () => {
       const { out } = yield* bench.hila("sweep", "toy.ts", "--over", "density=2,3", "--over", "pause=0,1")
       assert.match(out, / {2}density {2}pause {2}doubled\.number\n {2}2 {8}0 {6}4\n/)
       assert.match(out, /0 hits, 6 runs/)
+      // Its variants stay while the run is one of the last, not for ever.
+      assert.match((yield* bench.hila("gc", "--runs", "0", "--grace", "0")).out, /6 results/)
       const wrong = yield* bench.hila("sweep", "toy.ts", "--over", "density")
       assert.strictEqual(wrong.err, "hila: --over density: expected name=a,b,c\n")
     }),

@@ -144,7 +144,8 @@ export const node: Disk = {
   receive: (path, chunks) => fs.writeFile(path, chunks, { flag: "wx" }),
   append: (path, text) => fs.appendFile(path, text),
   makeDirectory: async (path) => void (await fs.mkdir(path, { recursive: true })),
-  link: (from, to) => fs.link(from, to),
+  // A second name of what a symbolic link points to, or a relative link would point elsewhere from there.
+  link: async (from, to) => fs.link(await fs.realpath(from), to),
   copy: (from, to) => fs.copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL),
   rename: (from, to) => fs.rename(from, to),
   remove: (path) => fs.rm(path, { recursive: true, force: true }),

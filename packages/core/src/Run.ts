@@ -30,6 +30,8 @@ export interface Options {
   readonly keepGoing?: boolean
   /** Runs a stage again whose code differs from the code that made its record. */
   readonly strict?: boolean
+  /** Whether outputs are referred to, so that a collection keeps them; otherwise they stay while the run is recent. */
+  readonly refer?: boolean
 }
 
 /** Values by output name. */
@@ -63,7 +65,7 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
       const start = yield* Clock.currentTimeMillis
       const unique = `${process.pid}-${randomBytes(2).toString("hex")}`
       const run = `${new Date(start).toISOString().replaceAll(/[:.]/g, "-")}-${unique}`
-      const { keepGoing = false, pipeline = "pipeline", strict = false } = options
+      const { keepGoing = false, pipeline = "pipeline", refer = true, strict = false } = options
       const jobs = yield* Semaphore.make(options.jobs ?? availableParallelism())
       const tally = { hits: 0, runs: 0 }
       let pending: Array<string> = []
@@ -93,7 +95,7 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
         ([name, node]) =>
           Effect.gen(function* () {
             const done = yield* evaluate(node)
-            if (done.action !== undefined) yield* store.refer(pipeline, name, done.action)
+            if (done.action !== undefined && refer) yield* store.refer(pipeline, name, done.action)
             return [name, yield* done.value] as const
           }),
         keepGoing,

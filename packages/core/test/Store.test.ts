@@ -119,6 +119,19 @@ describe("Store", () => {
     ),
   )
 
+  it.effect("gives what a symbolic link points to a second name, not the link", () =>
+    withStore((_, root) =>
+      Effect.gen(function* () {
+        yield* write(join(root, "target.txt"), "x")
+        yield* Effect.promise(() => symlink("target.txt", join(root, "link.txt")))
+        yield* Effect.promise(() => mkdir(join(root, "elsewhere")))
+        yield* Content.link(join(root, "link.txt"), join(root, "elsewhere", "copy.txt"))
+        const text = yield* Effect.promise(() => readFile(join(root, "elsewhere", "copy.txt"), "utf8"))
+        assert.strictEqual(text, "x")
+      }),
+    ),
+  )
+
   it.effect("removes the scratch space of processes that are gone, and only theirs", () =>
     withStore((store, root) =>
       Effect.gen(function* () {
