@@ -4,13 +4,13 @@
  * Rows are models; columns are the accuracy of each domain, their mean and worst, and the mean retention of the
  * experts' golden losses. Nothing is ranked and nothing is tested for significance here.
  */
+import { Statistics } from "@hila/model"
 import { Artifact } from "@hila/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Accuracy } from "./Accuracy.ts"
 import { EvalError } from "./EvalError.ts"
 import { type GoldenLoss, retention } from "./GoldenLoss.ts"
-import * as Statistics from "./Statistics.ts"
 import * as Table from "./Table.ts"
 
 const PerDomain = <S extends Schema.Constraint>(value: S) => Schema.Record(Schema.String, value)

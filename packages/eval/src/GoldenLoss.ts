@@ -6,11 +6,10 @@
  * scores or coefficients were chosen on.
  */
 import { Artifact } from "@hila/core"
-import type { CausalModel, Example } from "@hila/model"
+import { type CausalModel, type Example, Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { EvalError } from "./EvalError.ts"
-import * as Statistics from "./Statistics.ts"
 
 /** A model's losses on the golden set of one domain. */
 export const DomainLoss = Schema.Struct({

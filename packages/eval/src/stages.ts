@@ -102,4 +102,5 @@ const requireNames = (subject: string, names: ReadonlyArray<string>, what: strin
       )
 
 export { contamination } from "./ContaminationStage.ts"
+export { drift, heldOut, heldOutFile } from "./HeldOutStages.ts"
 export { builtInTasks, files, taskItems, taskScores, taskTable } from "./TaskStages.ts"

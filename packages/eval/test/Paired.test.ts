@@ -43,4 +43,33 @@ describe("Paired", () => {
     const differences = Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 1 : -1))
     assert.closeTo(Paired.minimumDetectable(differences), 2.801585 * Math.sqrt(100 / 99) * 0.1, 1e-6)
   })
+
+  it("draws each set of items for itself, with the same draw for everything measured on it", () => {
+    const sets = [
+      { first: [1, 1, 0, 1], second: [0, 1, 0, 0] },
+      { first: [0.5, 0.25], second: [0.75, 0.5] },
+    ]
+    const means = Paired.bootstrapMeans(sets, { seed: 4 })
+    assert.closeTo(means.difference, (0.5 - 0.25) / 2, 1e-12)
+    const value = (values: ReadonlyArray<number> | undefined, i: number) => values?.[i] ?? Number.NaN
+    const slow = Paired.resample(
+      [4, 2],
+      (draw) => {
+        assert.deepStrictEqual(
+          draw.map(({ length }) => length),
+          [4, 2],
+        )
+        const [a = 0, b = 0] = draw.map((indices, set) => {
+          const own = indices.map((i) => value(sets[set]?.first, i) - value(sets[set]?.second, i))
+          return own.reduce((sum, one) => sum + one, 0) / own.length
+        })
+        return (a + b) / 2
+      },
+      { seed: 4 },
+    )
+    assert.deepStrictEqual(means, slow)
+    // Two items 1/4 apart alike: only the first set varies.
+    assert.isAtLeast(means.low, (0 - 0.25) / 2)
+    assert.isAtMost(means.high, (1 - 0.25) / 2)
+  })
 })

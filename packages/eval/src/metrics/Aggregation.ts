@@ -4,7 +4,7 @@
  * `standardError` says how the reference harness estimates the error: in closed form for means, by bootstrap for what
  * has no such form, and not at all for ratios of sums.
  */
-import * as Statistics from "../Statistics.ts"
+import { Statistics } from "@hila/model"
 
 /** A metric's value for one document: a number, or the gold answer with the prediction, or a sum with its weight. */
 export type Value = number | readonly [number, number] | readonly [number, ReadonlyArray<number>]

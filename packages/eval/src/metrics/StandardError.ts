@@ -5,7 +5,7 @@
  * Replicates are drawn with Python's generator in chunks of 1000, chunk i seeded by i, so that they are the harness's
  * own. "N/A" stands where there is no estimate: one document, no replicates, or an aggregation without one.
  */
-import * as Statistics from "../Statistics.ts"
+import { Statistics } from "@hila/model"
 import * as PythonRandom from "../tasks/PythonRandom.ts"
 import type { Aggregation, Value } from "./Aggregation.ts"
 

@@ -50,14 +50,13 @@ export const continued = (
 }
 
 /**
- * A text in windows that together predict each of its tokens once. The first is conditioned on the prefix token, each
- * later one on as many tokens before it as fit.
+ * Tokens in windows that together predict each of them once. The first is conditioned on the prefix token, each later
+ * one on as many tokens before it as fit.
  */
-export const windows = (
-  { maxLength, prefix, tokenizer }: Vocabulary,
-  text: string,
+export const windowsOf = (
+  { maxLength, prefix }: Omit<Vocabulary, "tokenizer">,
+  tokens: ReadonlyArray<number>,
 ): ReadonlyArray<Continued> => {
-  const tokens = tokenizer.encode(text)
   if (tokens.length === 0) return []
   const first = Math.min(maxLength, tokens.length)
   const rows: Array<Continued> = [{ tokens: [prefix, ...tokens.slice(0, first)], contextLength: 1 }]
@@ -69,6 +68,10 @@ export const windows = (
   }
   return rows
 }
+
+/** A text in such windows, with the special tokens that its tokenizer adds. */
+export const windows = (vocabulary: Vocabulary, text: string): ReadonlyArray<Continued> =>
+  windowsOf(vocabulary, vocabulary.tokenizer.encode(text))
 
 /** A prompt with room for `maxTokens` more: its end, if it is too long. */
 export const prompt = (

@@ -4,8 +4,8 @@
  * Pairing takes the difficulty of documents out of the comparison, so differences that two standard errors side by side
  * cannot show may still be certain. Nothing here knows of tasks or files.
  */
+import { Statistics } from "@hila/model"
 import type { Aggregation, Value } from "../metrics/Aggregation.ts"
-import * as Statistics from "../Statistics.ts"
 import * as PythonRandom from "../tasks/PythonRandom.ts"
 
 /** A difference, first model minus second, with its 95 % interval and two-sided p-value. */
@@ -24,25 +24,33 @@ const quantile = (sorted: ReadonlyArray<number>, share: number): number => {
   return below + (above - below) * (place - Math.floor(place))
 }
 
+/** How often is drawn, and by what. */
+export interface Options {
+  /** 2000 unless given. */
+  readonly replicates?: number
+  /** 0 unless given; the same seed gives the same figures. */
+  readonly seed?: number
+}
+
+/** Indices of what was drawn, set by set. */
+export type Draw = ReadonlyArray<ReadonlyArray<number>>
+
 /**
- * Paired bootstrap (Efron & Tibshirani, 1993): documents are drawn with replacement, both models scored on the same
- * draw. The interval is that of percentiles; the p-value counts replicates that lie as far from the difference as the
- * difference lies from 0. Seeded, so the same results give the same figures.
+ * Paired bootstrap (Efron & Tibshirani, 1993) of any statistic of one or more sets of items, each drawn from with
+ * replacement and for itself: `statistic` is given the indices, so that both models (and whatever else enters, such as
+ * the base of a retention) are measured on the same draw. The interval is that of percentiles; the p-value counts
+ * replicates that lie as far from the statistic as the statistic lies from 0.
  */
-export const bootstrap = (
-  { aggregate }: Aggregation,
-  first: ReadonlyArray<Value>,
-  second: ReadonlyArray<Value>,
-  { replicates = 2000, seed = 0 }: { readonly replicates?: number; readonly seed?: number } = {},
+export const resample = (
+  sizes: ReadonlyArray<number>,
+  statistic: (draw: Draw) => number,
+  { replicates = 2000, seed = 0 }: Options = {},
 ): Difference => {
-  const n = first.length
-  const difference = aggregate(first) - aggregate(second)
+  const difference = statistic(sizes.map((n) => Array.from({ length: n }, (_, i) => i)))
   const random = PythonRandom.make(seed)
-  const drawn = Array.from({ length: replicates }, () => {
-    const indices = Array.from({ length: n }, () => Math.floor(random.random() * n))
-    const of = (values: ReadonlyArray<Value>) => indices.map((i) => values[i] ?? Number.NaN)
-    return aggregate(of(first)) - aggregate(of(second))
-  }).toSorted((a, b) => a - b)
+  const drawn = Array.from({ length: replicates }, () =>
+    statistic(sizes.map((n) => Array.from({ length: n }, () => Math.floor(random.random() * n)))),
+  ).toSorted((a, b) => a - b)
   // Equal draws may differ in the last place; they count as equal.
   const slack = 1e-12 * Math.max(1, Math.abs(difference))
   const extreme = drawn.filter((value) => Math.abs(value - difference) >= Math.abs(difference) - slack).length
@@ -52,6 +60,45 @@ export const bootstrap = (
     high: quantile(drawn, 0.975),
     pValue: (extreme + 1) / (replicates + 1),
   }
+}
+
+const at =
+  <A>(values: ReadonlyArray<A>) =>
+  (i: number): A | number =>
+    values[i] ?? Number.NaN
+
+/** The difference of two models' scores, as an aggregation makes them from values on the same documents. */
+export const bootstrap = (
+  { aggregate }: Aggregation,
+  first: ReadonlyArray<Value>,
+  second: ReadonlyArray<Value>,
+  options?: Options,
+): Difference =>
+  resample(
+    [first.length],
+    ([indices = []]) => aggregate(indices.map(at(first))) - aggregate(indices.map(at(second))),
+    options,
+  )
+
+/**
+ * The difference of two models' means over the same items, mean(first) − mean(second); with several sets of items, such as
+ * one for each domain, the mean of the sets' differences.
+ */
+export const bootstrapMeans = (
+  sets: ReadonlyArray<{ readonly first: ReadonlyArray<number>; readonly second: ReadonlyArray<number> }>,
+  options?: Options,
+): Difference => {
+  const differences = sets.map(({ first, second }) =>
+    first.map((value, i) => value - (second[i] ?? Number.NaN)),
+  )
+  return resample(
+    differences.map(({ length }) => length),
+    (draw) =>
+      Statistics.mean(
+        draw.map((indices, set) => Statistics.mean(indices.map((i) => differences[set]?.[i] ?? Number.NaN))),
+      ),
+    options,
+  )
 }
 
 /**
