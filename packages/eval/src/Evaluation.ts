@@ -5,6 +5,7 @@
  * that the caller gives.
  */
 import * as Effect from "effect/Effect"
+import * as PassAtK from "./code/PassAtK.ts"
 import * as Programs from "./code/Programs.ts"
 import type * as Sandbox from "./code/Sandbox.ts"
 import type { ItemOverlap } from "./contamination/Contamination.ts"
@@ -108,9 +109,9 @@ const answeredOf = (
   task: Task,
   item: Items.Item,
   answers: ReadonlyArray<Answer>,
-  passed: boolean | undefined,
+  passed: ReadonlyArray<boolean> | undefined,
 ): Metric.Answered => {
-  if (passed !== undefined) return { _tag: "Program", passed }
+  if (passed !== undefined) return { _tag: "Programs", passed }
   switch (task.outputType) {
     case "multiple_choice": {
       const sums = answers.map(logLikelihood)
@@ -149,7 +150,7 @@ const valuesOf = (
   task: Task,
   item: Items.Item,
   answers: ReadonlyArray<Answer>,
-  passed: boolean | undefined,
+  passed: ReadonlyArray<boolean> | undefined,
 ): Readonly<Record<string, Value>> => {
   const { metrics, processResults } = task
   if (processResults !== undefined) {
@@ -170,7 +171,7 @@ const valuesOf = (
 const filteredBy = (task: Task, filter: Task["filters"][number], answers: ReadonlyArray<Answer>) =>
   task.outputType === "generate_until" ? filter.apply(answers.map((text) => String(text))) : answers
 
-/** Whether the programs pass that responses make: [filters][items]; nothing for a task without programs. */
+/** Which of the programs pass that responses make: [filters][items][samples]; nothing for a task without programs. */
 export const verdicts = Effect.fn("Evaluation.verdicts")(function* (
   task: Task,
   made: ReadonlyArray<Items.Item>,
@@ -186,13 +187,21 @@ export const verdicts = Effect.fn("Evaluation.verdicts")(function* (
       problem: "its programs need a sandbox to run in",
     })
   }
-  return yield* Effect.forEach(filters, (filter) =>
-    Programs.judge(
-      sandbox,
-      programs,
-      made,
-      answers.map((given) => String(filteredBy(task, filter, given)[0] ?? "")),
-    ),
+  const most = Math.max(...task.metrics.map(({ name }) => PassAtK.kOf(name) ?? 1))
+  return yield* Effect.forEach(
+    filters,
+    Effect.fnUntraced(function* (filter) {
+      const responses = answers.map((given) => filteredBy(task, filter, given).map(String))
+      const fewest = Math.min(...responses.map(({ length }) => length))
+      if (fewest < most) {
+        return yield* new TaskError({
+          file,
+          key: `filter_list.${filter.name}`,
+          problem: `leaves ${fewest} of the samples, pass@${most} needs ${most}; take_first_k keeps them`,
+        })
+      }
+      return yield* Programs.judge(sandbox, programs, made, responses)
+    }),
   )
 })
 
@@ -202,7 +211,7 @@ export const score = (
   made: ReadonlyArray<Items.Item>,
   answers: ReadonlyArray<ReadonlyArray<Answer>>,
   replicates = 100_000,
-  passed?: ReadonlyArray<ReadonlyArray<boolean>>,
+  passed?: ReadonlyArray<ReadonlyArray<ReadonlyArray<boolean>>>,
 ): { readonly samples: ReadonlyArray<Sample>; readonly scores: ReadonlyArray<Score> } => {
   const samples: Array<Sample> = []
   const scores: Array<Score> = []

@@ -27,7 +27,21 @@ const Request = Schema.Union([
   Schema.TaggedStruct("Rolling", { text: Schema.String }),
   Schema.TaggedStruct("Generate", {
     context: Schema.String,
-    generation: Schema.Struct({ until: Texts, maxTokens: Schema.Int }),
+    generation: Schema.Struct({
+      until: Texts,
+      maxTokens: Schema.Int,
+      drawing: Schema.optionalKey(
+        Schema.Struct({
+          temperature: Schema.optionalKey(Schema.Finite),
+          topK: Schema.optionalKey(Schema.Int),
+          topP: Schema.optionalKey(Schema.Finite),
+          minP: Schema.optionalKey(Schema.Finite),
+          repetitionPenalty: Schema.optionalKey(Schema.Finite),
+          seed: Schema.optionalKey(Schema.Int),
+        }),
+      ),
+    }),
+    sample: Schema.optionalKey(Schema.Int),
   }),
 ])
 

@@ -58,7 +58,7 @@ describe("tasks of programs", () => {
 
   it.effect.each([
     ["unsafe_code: true", false, /unsafe_code: .*allow it with --allow-code/],
-    ["unsafe_code: false", true, /unsafe_code: pass@1 runs programs/],
+    ["unsafe_code: false", true, /unsafe_code: pass@k runs programs/],
     [
       "unsafe_code: true\n    language: rust",
       true,

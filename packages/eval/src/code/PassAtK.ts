@@ -1,6 +1,26 @@
 /**
  * pass@k: the probability that at least one of k samples of a problem is right.
+ *
+ * In task files it is the metric `pass@k` with `k`, a number or a list of them, or `pass@1` and so on by its name.
  */
+import * as Result from "effect/Result"
+import type { MetricEntry } from "../tasks/TaskConfig.ts"
+
+/** The k of a metric's name, such as 10 of "pass@10". */
+export const kOf = (metric: unknown): number | undefined => {
+  const [, k] = /^pass@([1-9]\d*)$/.exec(typeof metric === "string" ? metric : "") ?? []
+  return k === undefined ? undefined : Number(k)
+}
+
+/** An entry of pass@k as one entry for each k, any other as it is. */
+export const expand = (entry: MetricEntry): Result.Result<ReadonlyArray<MetricEntry>, string> => {
+  if (entry.metric !== "pass@k") return Result.succeed([entry])
+  const { k, ...rest } = entry
+  const all: ReadonlyArray<unknown> = Array.isArray(k) ? k : [k]
+  return all.length > 0 && all.every((one) => Number.isSafeInteger(one) && Number(one) >= 1)
+    ? Result.succeed(all.map((one) => ({ ...rest, metric: `pass@${String(one)}` })))
+    : Result.fail(`k: expected one or more integers of at least 1, got ${JSON.stringify(k)}`)
+}
 
 /**
  * The unbiased estimate from n samples of which c are right, 1 − C(n−c, k) / C(n, k), as a product so that it does

@@ -35,19 +35,19 @@ export const make = (given: Readonly<Record<string, unknown>>): Result.Result<Pr
 
 const testsOf = ({ target }: Item): string => (Array.isArray(target) ? target.join("\n") : String(target))
 
-/** Whether each item's response passes its tests, in the order of the items. */
+/** Which of each item's responses pass its tests, in the order of items and responses. */
 export const judge = Effect.fn("Programs.judge")(function* (
   sandbox: Sandbox,
   { before, language }: Programs,
   items: ReadonlyArray<Item>,
-  responses: ReadonlyArray<string>,
-): Effect.fn.Return<ReadonlyArray<boolean>, EvalError> {
+  responses: ReadonlyArray<ReadonlyArray<string>>,
+): Effect.fn.Return<ReadonlyArray<ReadonlyArray<boolean>>, EvalError> {
   return yield* Effect.forEach(
     items,
     (item, i) => {
       const head = before === undefined ? "" : Template.text(item.row[before])
-      const problem = { language, candidates: [head + (responses[i] ?? "")], tests: testsOf(item) }
-      return Effect.map(FunctionalCorrectness.judge(sandbox, problem), ([right]) => right === true)
+      const candidates = (responses[i] ?? []).map((response) => head + response)
+      return FunctionalCorrectness.judge(sandbox, { language, candidates, tests: testsOf(item) })
     },
     { concurrency: 2 },
   )

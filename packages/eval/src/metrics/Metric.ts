@@ -6,6 +6,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as FunctionalCorrectness from "../code/FunctionalCorrectness.ts"
+import * as PassAtK from "../code/PassAtK.ts"
 import * as Programs from "../code/Programs.ts"
 import { TaskError } from "../EvalError.ts"
 import { FunctionName, type MetricEntry, type OutputType } from "../tasks/TaskConfig.ts"
@@ -30,8 +32,8 @@ export type Answered =
   | { readonly _tag: "LogLikelihood"; readonly logLikelihood: number; readonly greedy: boolean }
   | { readonly _tag: "Rolling"; readonly logLikelihood: number; readonly text: string }
   | { readonly _tag: "Text"; readonly text: string; readonly references: ReadonlyArray<string> }
-  /** A program that was run with its tests. */
-  | { readonly _tag: "Program"; readonly passed: boolean }
+  /** Programs that were run with their tests, one for each sample: whether they passed. */
+  | { readonly _tag: "Programs"; readonly passed: ReadonlyArray<boolean> }
 
 export interface Metric {
   readonly name: string
@@ -143,13 +145,6 @@ const definitions: Readonly<Record<string, Definition>> = {
   ),
   exact_match: better(["generate_until", "multiple_choice"], compared(ExactMatch.make)),
   numeric_match: better(["generate_until"], compared(NumericMatch.make)),
-  // One greedy sample per document: the share of documents whose program passes its tests.
-  "pass@1": better(["generate_until"], (given) =>
-    Result.map(
-      Programs.make(given),
-      (): Measure => (answered) => (answered._tag === "Program" ? Number(answered.passed) : Number.NaN),
-    ),
-  ),
   perplexity: worse(
     ["loglikelihood"],
     () =>
@@ -165,9 +160,25 @@ const definitions: Readonly<Record<string, Definition>> = {
   bits_per_byte: worse(rolled, rolling(PythonText.bytes), "bits_per_byte"),
 }
 
+/** pass@k of the samples of a document. */
+const passAt = (k: number): Definition =>
+  better(["generate_until"], (given) =>
+    Result.map(
+      Programs.make(given),
+      (): Measure => (answered) =>
+        answered._tag === "Programs" ? FunctionalCorrectness.passAtK(answered.passed, k) : Number.NaN,
+    ),
+  )
+
+const definitionOf = (name: string): Definition | undefined => {
+  const k = PassAtK.kOf(name)
+  if (k !== undefined) return passAt(k)
+  return Object.hasOwn(definitions, name) ? definitions[name] : undefined
+}
+
 /** How a metric is summed up over documents, unless its task says otherwise. */
 export const aggregationOf = (name: string): Aggregation.Aggregation =>
-  Aggregation.named(definitions[name]?.aggregation ?? "mean") ?? Aggregation.mean
+  Aggregation.named(definitionOf(name)?.aggregation ?? "mean") ?? Aggregation.mean
 
 /**
  * A metric from its entry in a task's file. With `ownResults` the task computes its values itself, so that any name
@@ -189,12 +200,14 @@ export const make = Effect.fnUntraced(function* (
   if (typeof name !== "string" || (askedAggregation !== undefined && typeof askedAggregation !== "string")) {
     return yield* fail("expected names of metrics and aggregations")
   }
-  const definition = Object.hasOwn(definitions, name) ? definitions[name] : undefined
+  const definition = definitionOf(name)
   if (!ownResults && definition?.outputs.includes(outputType) !== true) {
     const fitting = Object.keys(definitions).filter((known) =>
       definitions[known]?.outputs.includes(outputType),
     )
-    return yield* fail(`there is no ${name} for ${outputType}; there are ${fitting.join(", ")}`)
+    return yield* fail(
+      `there is no ${name} for ${outputType}; there are ${[...fitting, ...(outputType === "generate_until" ? ["pass@k"] : [])].join(", ")}`,
+    )
   }
   const aggregationName = askedAggregation ?? definition?.aggregation ?? "mean"
   const aggregation = Aggregation.named(aggregationName)

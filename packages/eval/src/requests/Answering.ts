@@ -31,6 +31,9 @@ const chunkSizes: Readonly<Record<Request["_tag"], number>> = {
   Generate: 64,
 }
 
+/** Samples of one context have the seeds from this many times the task's seed on. */
+const samplesPerSeed = 2 ** 20
+
 /** Opens a model for requests; `maxLength` bounds what it reads at once, below its own positions. */
 export const respondent = Effect.fnUntraced(function* (
   model: CausalModel,
@@ -89,13 +92,24 @@ const generate = Effect.fnUntraced(function* (
 ) {
   const { maxLength, tokenizer } = vocabulary
   const answers: Array<Answer> = requests.map(() => "")
-  const settings = Map.groupBy(requests.keys(), (i) => JSON.stringify(requests[i]?.generation))
+  const settings = Map.groupBy(requests.keys(), (i) => {
+    const { generation, sample } = requests[i] ?? {}
+    return JSON.stringify([generation, sample])
+  })
   for (const indices of settings.values()) {
-    const { generation: { maxTokens, until } = { maxTokens: 1, until: [] } } = requests[indices[0] ?? 0] ?? {}
+    const one = requests[indices[0] ?? 0]
+    const { drawing = {}, maxTokens, until } = one?.generation ?? { maxTokens: 1, until: [] }
+    // Samples have seeds of their own, far enough from those of the next seed.
+    const seed = (drawing.seed ?? 0) * samplesPerSeed + (one?.sample ?? 0)
     const room = Math.min(maxTokens, maxLength - 1)
     const eos = model.shape.eosTokenIds.map((token) => tokenizer.decode([token]))
     const prompts = indices.map((i) => Encoding.prompt(vocabulary, requests[i]?.context ?? "", room))
-    const continuations = yield* model.continue(prompts, { maxTokens: room, stop: until })
+    const continuations = yield* model.continue(prompts, {
+      ...drawing,
+      seed,
+      maxTokens: room,
+      stop: until,
+    })
     continuations.forEach(({ tokens }, i) => {
       const text = tokenizer.decode(tokens, { skipSpecial: true })
       answers[indices[i] ?? 0] = before(text, [...until, ...eos.filter((stop) => stop !== "")])
@@ -118,6 +132,9 @@ const ask = (respondent: Respondent, requests: ReadonlyArray<Request>) => {
   })
 }
 
+/** Which sample is asked for, of several of one context. */
+const sampleOf = (request: Request): number => (request._tag === "Generate" ? (request.sample ?? 0) : 0)
+
 const size = (request: Request): number =>
   request._tag === "Rolling" ? request.text.length : request.context.length
 
@@ -139,9 +156,11 @@ export const answer = Effect.fn("Answering.answer")(function* (
 ) {
   const digests = requests.map((request) => digest(respondent.identity, request))
   const unique = new Map(requests.map((request, i) => [digests[i] ?? "", request]))
-  // By kind, then longest context first; requests of one context stay together, since they can share a forward pass.
+  // By kind and sample, then longest context first; requests of one context stay together, since they can share a forward pass.
   // Chunks are cut before the journal is asked, so that a resumed run makes the batches of an undisturbed one.
-  const order = [...unique].toSorted(([, a], [, b]) => a._tag.localeCompare(b._tag) || size(b) - size(a))
+  const order = [...unique].toSorted(
+    ([, a], [, b]) => a._tag.localeCompare(b._tag) || sampleOf(a) - sampleOf(b) || size(b) - size(a),
+  )
   const missing = order.filter(([name]) => journal.find(name) === undefined).length
   const [total, kept] = [order.length, order.length - missing]
   let done = kept

@@ -76,6 +76,14 @@ const goldsOf = (
   )
 }
 
+/** As many requests as texts are asked for; without a temperature they would all be the same one. */
+const generationsOf = ({ generation, repeats }: Task, context: string): ReadonlyArray<Request> =>
+  Array.from({ length: repeats }, (_, sample) =>
+    generation.drawing?.temperature === undefined
+      ? { _tag: "Generate", context, generation }
+      : { _tag: "Generate", context, generation, sample },
+  )
+
 const requestsOf = (
   task: Task,
   before: string,
@@ -96,7 +104,7 @@ const requestsOf = (
     case "loglikelihood_rolling":
       return [{ _tag: "Rolling", text: answerOf(target, choices) }]
     case "generate_until":
-      return [{ _tag: "Generate", context, generation: task.generation }]
+      return generationsOf(task, context)
     case "multiple_choice": {
       // Where the text is an index, the choices are contexts and the target is what follows them.
       if (typeof text === "number") {

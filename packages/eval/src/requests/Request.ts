@@ -3,12 +3,18 @@
  * from, and a digest names one in a journal.
  */
 import { Digest } from "@hila/core"
-import type { Generation } from "../tasks/Task.ts"
+import type { Generation } from "../tasks/Generation.ts"
 
 export type Request =
   | { readonly _tag: "LogLikelihood"; readonly context: string; readonly continuation: string }
   | { readonly _tag: "Rolling"; readonly text: string }
-  | { readonly _tag: "Generate"; readonly context: string; readonly generation: Generation }
+  | {
+      readonly _tag: "Generate"
+      readonly context: string
+      readonly generation: Generation
+      /** Which of several texts that are drawn for one context; from 0 on. */
+      readonly sample?: number
+    }
 
 /** The answer to a request: a log-likelihood in nats and whether it is greedy, or a text. */
 export type Answer = readonly [number, boolean] | number | string
@@ -20,8 +26,11 @@ const identity = (request: Request): ReadonlyArray<unknown> => {
       return ["loglikelihood", request.context, request.continuation]
     case "Rolling":
       return ["loglikelihood_rolling", request.text]
-    case "Generate":
-      return ["generate_until", request.context, request.generation.until, request.generation.maxTokens]
+    case "Generate": {
+      const { drawing, maxTokens, until } = request.generation
+      const own = drawing === undefined ? [] : [drawing, request.sample ?? 0]
+      return ["generate_until", request.context, until, maxTokens, ...own]
+    }
   }
 }
 

@@ -218,9 +218,13 @@ export const sample = ({ answers, filter, filtered, item, values }: Sample, sett
     doc: item.row,
     target: item.target,
     arguments: Object.fromEntries(
-      item.requests.map((request, i) => [`gen_args_${i}`, argumentsOf(request, settings)]),
+      // Several texts of one context are one set of arguments with several responses.
+      (first?._tag === "Generate" ? [first] : item.requests).map((request, i) => [
+        `gen_args_${i}`,
+        argumentsOf(request, settings),
+      ]),
     ),
-    resps: answers.map((answer) => [answer]),
+    resps: first?._tag === "Generate" ? [answers] : answers.map((answer) => [answer]),
     filtered_resps: filtered,
     filter,
     metrics: Object.keys(values),

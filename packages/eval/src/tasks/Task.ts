@@ -4,20 +4,16 @@
  * Made from a `TaskConfig`; everything that can be wrong with a task before its data are there is found here.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as PassAtK from "../code/PassAtK.ts"
 import * as Programs from "../code/Programs.ts"
 import { TaskError } from "../EvalError.ts"
 import * as Filter from "../metrics/Filter.ts"
 import * as Metric from "../metrics/Metric.ts"
 import * as Fields from "./Fields.ts"
 import * as Functions from "./Functions.ts"
-import type { OutputType, TaskConfig } from "./TaskConfig.ts"
-
-/** How a text is generated. */
-export interface Generation {
-  /** Strings that end a response, themselves left out. */
-  readonly until: ReadonlyArray<string>
-  readonly maxTokens: number
-}
+import * as Generation from "./Generation.ts"
+import type { MetricEntry, OutputType, TaskConfig } from "./TaskConfig.ts"
 
 /** What is read from a document to make a prompt or a shot of it. */
 export interface Readers {
@@ -39,7 +35,9 @@ export interface Task {
   readonly shots: Readers
   readonly description: Fields.Reader<unknown>
   readonly numFewshot: number
-  readonly generation: Generation
+  readonly generation: Generation.Generation
+  /** Texts generated for each document. */
+  readonly repeats: number
   readonly filters: ReadonlyArray<Filter.Filter>
   readonly metrics: ReadonlyArray<Metric.Metric>
   /** The programs that responses are run as, where the task judges them so. */
@@ -55,35 +53,35 @@ const defaultMetrics: Readonly<Record<OutputType, ReadonlyArray<string>>> = {
   generate_until: ["exact_match"],
 }
 
-const strings = (value: unknown): ReadonlyArray<string> | undefined => {
-  const list = typeof value === "string" ? [value] : value
-  return Array.isArray(list) && list.every((item) => typeof item === "string") ? list : undefined
-}
-
-const generationOf = Effect.fnUntraced(function* (file: string, config: TaskConfig, delimiter: string) {
-  const given = config.generation_kwargs ?? {}
-  const fail = (key: string, problem: string) =>
-    new TaskError({ file, key: `generation_kwargs.${key}`, problem })
-  const until = given["until"] === undefined ? [delimiter] : strings(given["until"])
-  if (until === undefined) return yield* fail("until", "expected a text or a list of texts")
-  const maxTokens = given["max_gen_toks"] ?? 256
-  if (typeof maxTokens !== "number" || !Number.isInteger(maxTokens) || maxTokens < 1) {
-    return yield* fail("max_gen_toks", `expected an integer of at least 1, got ${JSON.stringify(maxTokens)}`)
-  }
-  if (given["do_sample"] === true && given["temperature"] !== 0) {
-    return yield* fail("do_sample", "tasks are generated greedily: set do_sample: false")
-  }
-  return { until: until.filter((stop) => stop !== ""), maxTokens }
+/** Metrics of a task's file, pass@k as one for each of its k. */
+const metricsOf = Effect.fnUntraced(function* (
+  file: string,
+  outputType: OutputType,
+  config: TaskConfig,
+): Effect.fn.Return<ReadonlyArray<MetricEntry>, TaskError> {
+  const given: ReadonlyArray<MetricEntry> =
+    config.metric_list ?? defaultMetrics[outputType].map((metric) => ({ metric }))
+  const expanded = yield* Effect.mapError(
+    Effect.fromResult(Result.all(given.map(PassAtK.expand))),
+    (problem) => new TaskError({ file, key: "metric_list.pass@k", problem }),
+  )
+  return expanded.flat()
 })
 
-/** The programs of the metric pass@1; a task whose code is unsafe has to have it, and no other task may. */
-const programsOf = Effect.fnUntraced(function* (file: string, config: TaskConfig, allowCode: boolean) {
+/** The programs of the metric pass@k; a task whose code is unsafe has to have it, and no other task may. */
+const programsOf = Effect.fnUntraced(function* (
+  file: string,
+  config: TaskConfig,
+  metrics: ReadonlyArray<MetricEntry>,
+  allowCode: boolean,
+) {
   const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
-  const entry = (config.metric_list ?? []).find(({ metric }) => metric === "pass@1")
+  const entries = metrics.filter(({ metric }) => PassAtK.kOf(metric) !== undefined)
+  const [entry] = entries
   if (config.unsafe_code !== true) {
     return entry === undefined
       ? undefined
-      : yield* fail("unsafe_code", "pass@1 runs programs a model wrote; say so with unsafe_code: true")
+      : yield* fail("unsafe_code", "pass@k runs programs a model wrote; say so with unsafe_code: true")
   }
   if (!allowCode) {
     return yield* fail(
@@ -91,10 +89,17 @@ const programsOf = Effect.fnUntraced(function* (file: string, config: TaskConfig
       "scoring this task runs programs a model wrote; allow it with --allow-code, and they run in a sandbox",
     )
   }
-  if (entry === undefined) return yield* fail("metric_list", "a task of unsafe code is scored by pass@1")
-  const { aggregation: _aggregation, higher_is_better: _higher, metric: _metric, ...given } = entry
+  if (entry === undefined) return yield* fail("metric_list", "a task of unsafe code is scored by pass@k")
+  const most = Math.max(...entries.map(({ metric }) => PassAtK.kOf(metric) ?? 0))
+  if (most > (config.repeats ?? 1)) {
+    return yield* fail(
+      `metric_list.pass@${most}`,
+      `needs at least ${most} samples of a document; repeats is ${config.repeats ?? 1}`,
+    )
+  }
+  const { aggregation: _aggregation, higher_is_better: _higher, metric, ...given } = entry
   return yield* Effect.mapError(Effect.fromResult(Programs.make(given)), (problem) =>
-    fail("metric_list.pass@1", problem),
+    fail(`metric_list.${String(metric)}`, problem),
   )
 })
 
@@ -109,7 +114,8 @@ export const make = Effect.fn("Task.make")(function* (
 ): Effect.fn.Return<Task, TaskError> {
   const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
   const outputType = config.output_type ?? "generate_until"
-  const programs = yield* programsOf(file, config, options.allowCode === true)
+  const metricList = yield* metricsOf(file, outputType, config)
+  const programs = yield* programsOf(file, config, metricList, options.allowCode === true)
   const ownResults = config.process_results !== undefined && config.process_results !== null
   const hasChoices = config.doc_to_choice !== undefined && config.doc_to_choice !== null
   if (outputType === "multiple_choice" && !hasChoices) {
@@ -141,7 +147,6 @@ export const make = Effect.fn("Task.make")(function* (
     config.filter_list ?? [{ name: "none", filter: [{ function: "take_first" }] }],
     (filter) => Filter.make(file, filter),
   )
-  const metricList = config.metric_list ?? defaultMetrics[outputType].map((metric) => ({ metric }))
   return {
     name: config.task,
     file,
@@ -165,7 +170,8 @@ export const make = Effect.fn("Task.make")(function* (
     }),
     description: yield* Fields.reader(file, "description", config.description ?? ""),
     numFewshot: config.num_fewshot === 0 ? 0 : (options.numFewshot ?? config.num_fewshot ?? 0),
-    generation: yield* generationOf(file, config, fewshotDelimiter),
+    generation: yield* Generation.make(file, config, fewshotDelimiter),
+    repeats: outputType === "generate_until" ? (config.repeats ?? 1) : 1,
     filters,
     metrics: yield* Effect.forEach(metricList, (entry) => Metric.make(file, outputType, entry, ownResults)),
     programs,

@@ -1,0 +1,112 @@
+/**
+ * How a task's texts are generated: `generation_kwargs` and `repeats` of its file.
+ *
+ * Greedy unless a temperature is asked for. Only what is named here is known; an option that would be ignored in silence is
+ * an error. Options of the checkpoint's own generation settings do not enter, so that a task gives the same text whatever
+ * lies beside the weights.
+ */
+import type { DecodeOptions } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { TaskError } from "../EvalError.ts"
+import { nearest } from "../internal/suggestion.ts"
+import type { TaskConfig } from "./TaskConfig.ts"
+
+/** How the next token is drawn, and the seed of the draws. */
+export type Drawing = Pick<
+  DecodeOptions,
+  "temperature" | "topK" | "topP" | "minP" | "repetitionPenalty" | "seed"
+>
+
+/** How a text is generated. */
+export interface Generation {
+  /** Strings that end a response, themselves left out. */
+  readonly until: ReadonlyArray<string>
+  readonly maxTokens: number
+  /** None, and it is the most likely text. */
+  readonly drawing?: Drawing
+}
+
+const strings = (value: unknown): ReadonlyArray<string> | undefined => {
+  const list = typeof value === "string" ? [value] : value
+  return Array.isArray(list) && list.every((item) => typeof item === "string") ? list : undefined
+}
+
+interface Range {
+  readonly option: keyof Drawing
+  readonly fits: (value: number) => boolean
+  readonly expected: string
+  /** The value that changes nothing. */
+  readonly neutral?: number
+}
+
+const isCount = (least: number) => (value: number) => Number.isSafeInteger(value) && value >= least
+
+/** Options of drawing by their names in task files. */
+const drawn: Readonly<Record<string, Range>> = {
+  temperature: { option: "temperature", fits: (t) => t >= 0, expected: "a number of at least 0" },
+  // 0 stands for all tokens, as in the reference harness's backends.
+  top_k: { option: "topK", fits: isCount(0), expected: "an integer of at least 0", neutral: 0 },
+  top_p: { option: "topP", fits: (p) => p > 0 && p <= 1, expected: "a number in (0, 1]", neutral: 1 },
+  min_p: { option: "minP", fits: (p) => p >= 0 && p <= 1, expected: "a number in [0, 1]", neutral: 0 },
+  repetition_penalty: {
+    option: "repetitionPenalty",
+    fits: (penalty) => penalty > 0,
+    expected: "a number above 0",
+    neutral: 1,
+  },
+  seed: { option: "seed", fits: isCount(0), expected: "an integer of at least 0" },
+}
+const known = ["until", "max_gen_toks", "do_sample", ...Object.keys(drawn)]
+
+/**
+ * The options under `generation_kwargs`; `delimiter` ends a response where no `until` is given. A temperature above 0
+ * draws, unless do_sample is false; do_sample without a temperature draws at 1.
+ */
+export const make = Effect.fnUntraced(function* (
+  file: string,
+  config: TaskConfig,
+  delimiter: string,
+): Effect.fn.Return<Generation, TaskError> {
+  const given = config.generation_kwargs ?? {}
+  const fail = (key: string, problem: string) =>
+    new TaskError({ file, key: `generation_kwargs.${key}`, problem })
+  const unknown = Object.keys(given).find((key) => !known.includes(key))
+  if (unknown !== undefined) {
+    const near = nearest(unknown, known)
+    return yield* fail(
+      unknown,
+      `unknown key; ${near === undefined ? `the keys are ${known.join(", ")}` : `did you mean ${near}?`}`,
+    )
+  }
+  const until = given["until"] === undefined ? [delimiter] : strings(given["until"])
+  if (until === undefined) return yield* fail("until", "expected a text or a list of texts")
+  const maxTokens = given["max_gen_toks"] ?? 256
+  if (typeof maxTokens !== "number" || !Number.isInteger(maxTokens) || maxTokens < 1) {
+    return yield* fail("max_gen_toks", `expected an integer of at least 1, got ${JSON.stringify(maxTokens)}`)
+  }
+  const sampled = given["do_sample"]
+  if (sampled !== undefined && typeof sampled !== "boolean") {
+    return yield* fail("do_sample", `expected true or false, got ${JSON.stringify(sampled)}`)
+  }
+  const drawing: { -readonly [K in keyof Drawing]: Drawing[K] } = {}
+  for (const [key, { expected, fits, neutral, option }] of Object.entries(drawn)) {
+    const value = given[key]
+    if (value === undefined || value === null) continue
+    if (typeof value !== "number" || !fits(value)) {
+      return yield* fail(key, `expected ${expected}, got ${JSON.stringify(value)}`)
+    }
+    if (value !== neutral) drawing[option] = value
+  }
+  const temperature = sampled === false ? 0 : (drawing.temperature ?? (sampled === true ? 1 : 0))
+  const { repetitionPenalty, ...rest } = drawing
+  const penalty = repetitionPenalty === undefined ? {} : { repetitionPenalty }
+  const settings = {
+    ...(temperature > 0 ? { ...rest, temperature } : {}),
+    ...penalty,
+  }
+  return {
+    until: until.filter((stop) => stop !== ""),
+    maxTokens,
+    ...(Object.keys(settings).length === 0 ? {} : { drawing: settings }),
+  }
+})
