@@ -23,6 +23,10 @@ export interface PlannedTensor {
   readonly dtype: Dtype.FloatDtype | undefined
 }
 
+/** Inputs that do not fit, as an error that fails an effect when it is yielded. */
+export const refusal = (method: string, input: string, problem: string): MergeError =>
+  new MergeError({ method, input, problem })
+
 /** The tensors of the merge in the first participant's order; fails at the first tensor that does not fit. */
 export const plan = Effect.fnUntraced(function* (
   method: string,

@@ -6,4 +6,5 @@
 export * as Prepared from "./preflight/Prepared.ts"
 export * as Report from "./preflight/Report.ts"
 export { mergePrepared, mergeRecipe, type Options, type RecipeMergeError, reportOf } from "./recipe/Merge.ts"
+export { merge, type MergeInputs, type MergeParams } from "./recipe/MergeModels.ts"
 export { jsonSchema } from "./recipe/RecipeSchema.ts"

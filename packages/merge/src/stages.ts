@@ -5,15 +5,19 @@
  * directory and kept by the store.
  */
 import { Stage } from "@hila/core"
-import { Checkpoint, UnitTable } from "@hila/model"
+import { Checkpoint, UnitTable, WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import { adaptiveWeights as adaptiveWeightsOf } from "./AdaptiveWeights.ts"
 import { fuse as fuseOf } from "./Fuse.ts"
+import * as LayerWeights from "./LayerWeights.ts"
 import { linear as linearOf } from "./Linear.ts"
 import * as Mask from "./Mask.ts"
+import { names } from "./methods/names.ts"
+import { MergeError } from "./MergeError.ts"
 import { prune as pruneOf } from "./Prune.ts"
+import { DtypeName, Parameters } from "./recipe/RecipeSchema.ts"
 import { taskArithmetic as taskArithmeticOf } from "./TaskArithmetic.ts"
 import * as UnitWeights from "./UnitWeights.ts"
 
@@ -92,5 +96,44 @@ export const fuse = Stage.make({
   output: Checkpoint.artifact,
   run: Effect.fnUntraced(function* (inputs, params) {
     return yield* fuseOf(inputs, params, yield* scratch("merged"))
+  }),
+})
+
+/**
+ * Any method of recipes, by its name, with masks, coefficients by layer or unit, and statistics where there are any.
+ *
+ * Empty lists are absent inputs: at most one base; masks one per model; statistics one per model, then the base's. A
+ * weight that neither `perModel` nor `parameters` gives is 1.
+ */
+export const merge = Stage.make({
+  name: "merge",
+  version: 1,
+  inputs: {
+    base: Stage.each(Checkpoint.artifact),
+    models: Stage.each(Checkpoint.artifact),
+    masks: Stage.each(Mask.artifact),
+    layerWeights: Stage.each(LayerWeights.artifact),
+    unitWeights: Stage.each(UnitWeights.artifact),
+    statistics: Stage.each(WeightStatistics.artifact),
+  },
+  params: {
+    method: Schema.Literals(names),
+    parameters: Parameters.pipe(Schema.withConstructorDefault(Effect.succeed({}))),
+    perModel: Schema.optionalKey(Schema.Array(Parameters)),
+    seed: withDefault(0),
+    profile: Schema.optionalKey(Schema.Literals(["tool", "paper"])),
+    residual: Schema.optionalKey(Schema.Literals(["mean", "uniform", "base"])),
+    dtype: Schema.optionalKey(DtypeName),
+  },
+  output: Checkpoint.artifact,
+  run: Effect.fnUntraced(function* ({ base: bases, ...inputs }, params) {
+    const [base, second] = bases
+    if (second !== undefined) {
+      const problem = `expected at most one, got ${bases.length}`
+      return yield* new MergeError({ method: params.method, input: "base", problem })
+    }
+    // The methods and the readers of recipes are loaded when a merge runs, not when a pipeline is planned.
+    const { merge: mergeOf } = yield* Effect.promise(() => import("./recipe/MergeModels.ts"))
+    return yield* mergeOf({ base, ...inputs }, params, yield* scratch("merged"))
   }),
 })

@@ -18,7 +18,7 @@ const of = (kernels: Kernels, block: Block, model: number): Float32Array => {
 }
 
 /** Overwrites every model's values with its masked task vector, and gives them, not yet weighed. */
-export const all = (kernels: Kernels, block: Block, task: Task): ReadonlyArray<Float32Array> =>
+export const all = (kernels: Kernels, block: Block): ReadonlyArray<Float32Array> =>
   block.models.map((_, model) => of(kernels, block, model))
 
 /** Multiplies task vectors, or what a method left of them, by the coefficients of their layers and units, in place. */
@@ -38,7 +38,7 @@ export const weigh = (
 
 /** Task vectors with masks and coefficients. */
 export const weighted = (kernels: Kernels, block: Block, task: Task): ReadonlyArray<Float32Array> =>
-  weigh(kernels, block, task, all(kernels, block, task))
+  weigh(kernels, block, task, all(kernels, block))
 
 const scaleSpan = (kernels: Kernels, block: Block, delta: Float32Array, span: UnitSpan, weight: number) => {
   if (weight === 1) return

@@ -23,7 +23,7 @@ export const method = elementwise<Params>({
   module: import.meta.url,
   combine: (kernels, block, task) => {
     const { k, lambda, threshold, weight } = task.params
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     const parts: Array<Float32Array> = []
     for (const [model, delta] of deltas.entries()) {
       const weighed = block.zeros()

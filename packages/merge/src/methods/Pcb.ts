@@ -88,7 +88,7 @@ const halves = (
   task: Task<Params>,
   state: State,
 ): ReadonlyArray<Float32Array> =>
-  scoresOf(block, TaskVector.all(kernels, block, task), task.params, state.sizes).flatMap((scores) => {
+  scoresOf(block, TaskVector.all(kernels, block), task.params, state.sizes).flatMap((scores) => {
     const below = block.temporary()
     for (let i = 0; i < scores.length; i++) {
       const score = scores[i]!
@@ -165,7 +165,7 @@ export const method: Method<Params, State> = {
   passes: (task) => [...sizePasses(task), ...scorePasses(task)],
   carry: () => undefined,
   combine: (kernels, block, task, { scores, sizes }) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     const all = scoresOf(block, deltas, task.params, sizes)
     for (let i = 0; i < block.out.length; i++) {
       let total = 0

@@ -18,7 +18,7 @@ export const method = elementwise<Params>({
   name: "ram",
   module: import.meta.url,
   combine: (kernels, block, task) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     const { base, out } = block
     const least = Math.fround(task.params.epsilon)
     const counts = block.temporary()

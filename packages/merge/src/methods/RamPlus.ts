@@ -25,7 +25,7 @@ export const method: Method<Params, ReadonlyArray<number>> = {
     {
       counts: 2 * models,
       reduce: (kernels, block, task, _, { counts }) => {
-        const deltas = TaskVector.all(kernels, block, task)
+        const deltas = TaskVector.all(kernels, block)
         const least = Math.fround(params.epsilon)
         for (let i = 0; i < block.out.length; i++) {
           let active = 0
@@ -47,7 +47,7 @@ export const method: Method<Params, ReadonlyArray<number>> = {
   ],
   carry: () => undefined,
   combine: (kernels, block, task, factors) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     const { base, out } = block
     const least = Math.fround(task.params.epsilon)
     const counts = block.temporary()

@@ -42,7 +42,7 @@ export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method
     params.rescale === "l1" && params.density.some((keep) => keep < 1) ? [Rescale.l1(models, thin)] : [],
   carry: () => undefined,
   combine: (kernels, block, task, state) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     for (const [model, delta] of deltas.entries()) {
       thin(kernels, block, task, delta, model)
       const factor = factorOf(task.params, state, model)

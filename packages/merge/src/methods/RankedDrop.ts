@@ -98,7 +98,7 @@ export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method
       : [],
   carry: () => undefined,
   combine: (kernels, block, task, state) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     for (const [model, delta] of deltas.entries()) {
       const kept = state.kept[model]
       if (kept === undefined) thin(kernels, block, task, delta, model)

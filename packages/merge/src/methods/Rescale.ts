@@ -25,7 +25,7 @@ export const l1 = <P, S extends State, C>(
 ): Pass<P, S, C> => ({
   sums: 2 * models,
   reduce: (kernels, block, task, state, { sums }, carry) => {
-    for (const [model, delta] of TaskVector.all(kernels, block, task).entries()) {
+    for (const [model, delta] of TaskVector.all(kernels, block).entries()) {
       sums[2 * model] = sums[2 * model]! + kernels.sumAbs(delta)
       thin(kernels, block, task, delta, model, state, carry)
       sums[2 * model + 1] = sums[2 * model + 1]! + kernels.sumAbs(delta)

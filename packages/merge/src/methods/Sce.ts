@@ -36,7 +36,7 @@ const selects = ({ params }: Task<Params>) => params.select_topk < 1
 
 /** The deltas, 0 where nothing is selected. */
 const selected = (kernels: Kernels, block: Block, task: Task<Params>, state: State, carry: Largest.Carry) => {
-  const deltas = TaskVector.all(kernels, block, task)
+  const deltas = TaskVector.all(kernels, block)
   if (!selects(task)) return deltas
   const kept = variance(kernels, block, deltas)
   Largest.keep(kernels, kept, state, carry, 0)
@@ -54,7 +54,7 @@ export const method: Method<Params, State, Largest.Carry> = {
           streams: 1,
           each: 1,
           countNonzero: true,
-          values: (kernels, block, of) => [variance(kernels, block, TaskVector.all(kernels, block, of))],
+          values: (kernels, block) => [variance(kernels, block, TaskVector.all(kernels, block))],
           keep: ({ params }, [nonzero]) => [[Math.floor(nonzero! * params.select_topk)]],
         })
       : []),

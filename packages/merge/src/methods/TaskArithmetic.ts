@@ -14,7 +14,7 @@ import * as Sum from "./Sum.ts"
 export const method = elementwise<Sum.SumParams>({
   name: "task_arithmetic",
   module: import.meta.url,
-  combine: (kernels, block, task) => Sum.weighted(kernels, block, task, TaskVector.all(kernels, block, task)),
+  combine: (kernels, block, task) => Sum.weighted(kernels, block, task, TaskVector.all(kernels, block)),
 })
 
 export const definition: Definition = {

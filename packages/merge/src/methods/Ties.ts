@@ -36,7 +36,7 @@ const trims = ({ density }: Params) => density.some((share) => share < 1)
 const majority: TiesPass = {
   counts: 2,
   reduce: (kernels, block, task, state, { counts }, carry) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     if (trims(task.params))
       for (const [t, delta] of deltas.entries()) Largest.keep(kernels, delta, state, carry, t)
     for (const vote of Sum.votes(kernels, block, task, deltas)) {
@@ -75,7 +75,7 @@ export const method: Method<Params, State, Largest.Carry> = {
   passes,
   carry: Largest.carry,
   combine: (kernels, block, task, state, carry) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     for (const [model, delta] of deltas.entries()) {
       if (trims(task.params)) Largest.keep(kernels, delta, state, carry, model)
       const factor = state.factors[model] ?? 1

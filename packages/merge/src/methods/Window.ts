@@ -6,7 +6,7 @@
  * Where ⌊γ · n⌋ is 0 the existing tool drops the whole task vector, which is a defect; here the window is as intended.
  * As in the tool, a density of 1 keeps everything, whatever γ is.
  */
-import type { Block, Method } from "../engine/Method.ts"
+import type { Method } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 import { elementsOf, numbers, type Definition, type Values } from "./Definition.ts"
@@ -63,7 +63,7 @@ export const make = (
   ],
   carry: Largest.carry,
   combine: (kernels, block, task, state, carry) => {
-    const deltas = TaskVector.all(kernels, block, task)
+    const deltas = TaskVector.all(kernels, block)
     for (const [model, delta] of deltas.entries()) {
       thin(kernels, delta, model, state, carry)
       const factor = state.factors[model] ?? 1

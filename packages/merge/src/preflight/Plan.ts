@@ -10,6 +10,7 @@ import type { UnitSpan } from "../engine/Method.ts"
 import { MergeError, type RecipeError } from "../MergeError.ts"
 import type { Values } from "../methods/Definition.ts"
 import type { Name } from "../methods/names.ts"
+import { definitions } from "../methods/registry.ts"
 import { tensorNames } from "../Preflight.ts"
 import type { Located } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
@@ -19,6 +20,7 @@ import * as Value from "../recipe/Value.ts"
 import type { Adapter } from "./Adapter.ts"
 import type * as Heads from "./Heads.ts"
 import * as Overrides from "./Overrides.ts"
+import type * as Tables from "./Tables.ts"
 
 /** A model of the merge. */
 export interface Model {
@@ -44,6 +46,8 @@ export interface OutputTensor {
   readonly method: Name | undefined
   readonly values: Values
   readonly units: ReadonlyArray<UnitSpan>
+  /** A bit mask per model, or none at all. */
+  readonly masks: ReadonlyArray<Safetensors.TensorInfo | undefined>
 }
 
 /** What a plan is made from. */
@@ -54,6 +58,8 @@ export interface Input {
   readonly models: ReadonlyMap<string, Model>
   /** Where heads lie, if some value depends on them. */
   readonly heads: Heads.Heads | undefined
+  /** Coefficients and masks of task vectors. */
+  readonly tables: Tables.Tables
 }
 
 /** A tensor of the result and what it is called in each source. */
@@ -215,12 +221,21 @@ const tensorOf = Effect.fnUntraced(function* (
   const { shape } = first
   const common = { name: subject.tensor, shape, subject, base, models: inputs }
   if (!Dtype.isFloat(first.dtype)) {
-    return { ...common, dtype: first.dtype, method: undefined, values: {}, units: [] }
+    return { ...common, dtype: first.dtype, method: undefined, values: {}, units: [], masks: [] }
   }
   const { name, units, values } = yield* Overrides.settings(input, place)
   const own = models.get(Reference.text(all[0]!.reference))!.original.tensors.get(first.name)?.dtype
   const dtype = outputDtype(located.recipe) ?? own ?? first.dtype
-  return { ...common, dtype, method: name, values, units }
+  const { masks, spans } = input.tables
+  const weighed = definitions[name].taskVectors
+  return {
+    ...common,
+    dtype,
+    method: name,
+    values,
+    units: weighed ? [...units, ...spans(subject.tensor, shape)] : units,
+    masks: weighed ? masks(subject.tensor) : [],
+  }
 })
 
 const dtypes = { float64: "F64", float32: "F32", float16: "F16", bfloat16: "BF16" } as const

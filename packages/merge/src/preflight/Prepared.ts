@@ -14,10 +14,12 @@ import * as Slices from "../recipe/Slices.ts"
 import * as Alignment from "../tokenizers/Alignment.ts"
 import * as RowFile from "../tokenizers/RowFile.ts"
 import * as ChatTemplate from "./ChatTemplate.ts"
+import * as Companions from "./Companions.ts"
 import * as Heads from "./Heads.ts"
 import * as Inputs from "./Inputs.ts"
 import * as Overrides from "./Overrides.ts"
 import * as Plan from "./Plan.ts"
+import * as Tables from "./Tables.ts"
 
 /** What a merge is going to do. */
 export interface Prepared extends Plan.Input {
@@ -63,19 +65,34 @@ export const fromText = Effect.fnUntraced(function* (
   directory: string,
 ): Effect.fn.Return<Prepared, PrepareError> {
   const located = yield* RecipeFile.parse(text, name)
+  return yield* fromLocated(
+    located,
+    (sliced) => Inputs.open(located, sliced, directory),
+    (sliced) => Companions.open(located, sliced, directory),
+  )
+})
+
+/** Prepares a recipe whose models and further files are opened by these functions. */
+export const fromLocated = Effect.fnUntraced(function* (
+  located: Located,
+  openModels: (sliced: Slices.Sliced) => Effect.Effect<ReadonlyMap<string, Plan.Model>, PrepareError>,
+  openCompanions: (sliced: Slices.Sliced) => Effect.Effect<Companions.Companions, RecipeError>,
+): Effect.fn.Return<Prepared, PrepareError> {
   const sliced = yield* Slices.of(located)
   const scopes = Overrides.scopesOf(located, sliced)
   const ignored = yield* Settings.checkNames(located, scopes, Overrides.methodsOf(located))
   yield* Overrides.checkCounts(located, sliced)
-  const opened = yield* Inputs.open(located, sliced, directory)
+  const companions = yield* openCompanions(sliced)
+  const opened = yield* openModels(sliced)
   const { alignment, models } = yield* aligned(located, sliced, opened)
   const like = Plan.likeOf({ models, sliced })
   const heads = Overrides.usesHeads(located, sliced) ? yield* Heads.of(like.checkpoint) : undefined
-  const input = { located, sliced, models, heads }
+  const tables = yield* Tables.of(located, sliced, like.checkpoint, companions)
+  const input = { located, sliced, models, heads, tables }
   const tensors = yield* Plan.make(input)
   const originals = [...models.values()].map(({ original }) => original)
   const chatTemplate = yield* ChatTemplate.of(located, originals)
-  const notes = [...sliced.notes, ...ignored, ...(alignment?.notes ?? [])]
+  const notes = [...sliced.notes, ...ignored, ...tables.notes, ...(alignment?.notes ?? [])]
   return { ...input, tensors, like, alignment, chatTemplate, notes }
 })
 

@@ -138,11 +138,21 @@ export const reportOf = (prepared: Prepared.Prepared, options: Engine.Options = 
   Report.of(prepared, Engine.memoryBound(prepared.tensors.map(planOf), options))
 
 /** A tensor as the engine wants it. */
-const planOf = ({ base, dtype, method, models, name, shape, units, values }: OutputTensor): TensorPlan => {
+const planOf = ({
+  base,
+  dtype,
+  masks,
+  method,
+  models,
+  name,
+  shape,
+  units,
+  values,
+}: OutputTensor): TensorPlan => {
   const spec = { name, dtype, shape }
   return method === undefined
     ? { ...spec, models: [base ?? models[0]!] }
-    : { ...spec, method: definitions[method].method(values), params: values, base, models, units }
+    : { ...spec, method: definitions[method].method(values), params: values, base, models, masks, units }
 }
 
 const configOf = ({ alignment, like, located, sliced, tensors }: Prepared.Prepared) => {

@@ -2,7 +2,7 @@
  * The recipe format: what a recipe may say, as one schema.
  *
  * It is the YAML of the existing merge tool (its documentation is the source) and more: `profile`, `seed`, `methods`,
- * and filters by glob, layer and head. The strict reader, the types and the JSON Schema for editors come from it.
+ * filters by glob, layer and head, and files with coefficients, masks and statistics. The strict reader, the types and the JSON Schema for editors come from it.
  */
 import * as Schema from "effect/Schema"
 import { names } from "../methods/names.ts"
@@ -67,8 +67,32 @@ export type ModelReference = typeof ModelReference.Type
 
 const parameters = key(Schema.NullOr(Parameters))
 
+const file = (description: string) => key(Schema.NullOr(Schema.String.annotate(describe(description))))
+
+const statistics = file("a file of weight statistics of this model, for methods that use them")
+
 /** A model of the merge, all its layers. */
-export const Model = Schema.Struct({ model: ModelReference, parameters })
+export const Model = Schema.Struct({
+  model: ModelReference,
+  parameters,
+  mask: file("a mask of this model's task vector, as pruning writes it"),
+  statistics,
+})
+
+const UnitTable = Schema.Union([
+  Schema.String,
+  Schema.Struct({
+    path: Schema.String,
+    residual: key(
+      Schema.Literals(["mean", "uniform", "base"]).annotate(
+        describe("what tensors outside every unit get: the mean of their layer (default), 1, or the base's"),
+      ),
+    ),
+  }),
+])
+
+const listOf = <S extends Schema.Constraint>(item: S, description: string) =>
+  key(Schema.NullOr(Schema.Union([item, Schema.Array(item)]).annotate(describe(description))))
 
 const Source = Schema.Struct({
   model: ModelReference,
@@ -124,6 +148,12 @@ export const Recipe = Schema.Struct({
   modules: key(Schema.NullOr(Schema.Record(Schema.String, Module))),
   base_model: key(Schema.NullOr(ModelReference)),
   parameters,
+  layer_weights: listOf(
+    Schema.String,
+    "files with a coefficient per expert and group of layers; several multiply",
+  ),
+  unit_weights: listOf(UnitTable, "files with a weight per expert and unit; several multiply"),
+  base_statistics: file("a file of weight statistics of the base, for methods that use them"),
   methods: key(
     Schema.Array(Override).annotate(describe("other methods by filter; the first that matches counts")),
   ),

@@ -25,6 +25,9 @@ export interface Source {
   /** Its own parameters. */
   readonly scope: Scope | undefined
   readonly path: Path
+  /** Files of this model's mask and statistics. */
+  readonly mask?: string | undefined
+  readonly statistics?: string | undefined
 }
 
 /** Layers of the result. */
@@ -93,6 +96,8 @@ export const of = Effect.fnUntraced(function* (located: Located): Effect.fn.Retu
             scopes: [...scopeOf(slice.parameters, at), ...outer],
             sources: slice.sources.map((source, inner) => ({
               ...source,
+              mask: undefined,
+              statistics: undefined,
               range: source.layer_range,
               path: [...at, "sources", inner],
             })),
@@ -101,11 +106,13 @@ export const of = Effect.fnUntraced(function* (located: Located): Effect.fn.Retu
   const base = yield* baseOf(located, raw)
   const result: Array<Slice> = []
   for (const { path: at, scopes, sources } of raw) {
-    const all = sources.map(({ model, parameters, path: own, range }): Source => ({
+    const all = sources.map(({ model, parameters, path: own, range, ...files }): Source => ({
       reference: Reference.parse(model),
       range,
       scope: scopeOf(parameters, own)[0],
       path: own,
+      mask: files.mask ?? undefined,
+      statistics: files.statistics ?? undefined,
     }))
     result.push(yield* withBase(located, all, base, scopes, at))
   }
