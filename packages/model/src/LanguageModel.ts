@@ -37,6 +37,8 @@ import type { Graph } from "./onnx/Graph.ts"
 import type { GraphError } from "./onnx/GraphError.ts"
 import type { PoolOptions, WorkerPool } from "./runtime/WorkerPool.ts"
 import * as Pool from "./runtime/WorkerPool.ts"
+import type { StatisticsModel } from "./StatisticsModel.ts"
+import * as Statistics from "./StatisticsModel.ts"
 import type { VirtualMerge } from "./VirtualMerge.ts"
 import * as Merge from "./VirtualMerge.ts"
 import * as Tokenizer from "./Tokenizer.ts"
@@ -62,6 +64,10 @@ export class LanguageModel extends Context.Service<
       experts: ReadonlyArray<Checkpoint>,
       groupOf: Merge.Grouping,
     ) => Effect.Effect<VirtualMerge, ModelError, Scope.Scope>
+    /** Opens a model for statistics of its weights. */
+    readonly openStatistics: (
+      checkpoint: Checkpoint,
+    ) => Effect.Effect<StatisticsModel, ModelError, Scope.Scope>
     /**
      * Opens a model that runs piece by piece in a process of at most about `memory` bytes, whatever its size; fails
      * with the bytes it needs where one block does not fit.
@@ -229,6 +235,12 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       gradientProgram: yield* later(pool, name, () => virtualMergeGradient(merge)),
       entropyProgram: yield* later(pool, name, () => virtualMergeEntropy(merge)),
     })
+  }),
+  openStatistics: Effect.fnUntraced(function* (checkpoint) {
+    const name = nameOf(checkpoint)
+    const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
+    const { tensors } = checkpoint
+    return yield* Statistics.make({ name, shape, tensors, start: (graph) => start(pool, name, graph) })
   }),
   openBlocks: Effect.fnUntraced(function* (checkpoint, { memory }) {
     const name = nameOf(checkpoint)

@@ -6,6 +6,7 @@
  */
 import { Artifact, ArtifactError } from "@hila/core"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Dtype from "./Dtype.ts"
 import { SafetensorsError } from "./ModelError.ts"
 import * as Safetensors from "./Safetensors.ts"
@@ -41,6 +42,8 @@ export interface WeightStatistics {
   readonly tokens: number
   /** How they were collected. */
   readonly options: Readonly<Record<string, unknown>>
+  /** The linear layers among the weights that are stored as [in, out] rather than [out, in]. */
+  readonly transposed: ReadonlySet<string>
   /** f32 tensors by name. */
   readonly tensors: ReadonlyMap<string, Safetensors.TensorInfo>
 }
@@ -55,14 +58,17 @@ const refuse = (file: string, problem: string, expected?: string, got?: string, 
     ...(tensor === undefined ? {} : { tensor }),
   })
 
-const parseOptions = (text: string | undefined): Readonly<Record<string, unknown>> | undefined => {
+const parse = <A>(text: string, accepts: (value: unknown) => value is A): A | undefined => {
   try {
-    const value: unknown = JSON.parse(text ?? "{}")
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined
+    const value: unknown = JSON.parse(text)
+    return accepts(value) ? value : undefined
   } catch {
     return undefined
   }
 }
+
+const isNames = (value: unknown): value is ReadonlyArray<string> =>
+  Array.isArray(value) && value.every((name) => typeof name === "string")
 
 /** Opens a statistics file; fails when it is another file, or holds what its kind does not have. */
 export const open = Effect.fnUntraced(function* (
@@ -84,14 +90,19 @@ export const open = Effect.fnUntraced(function* (
     if (Number.isSafeInteger(count) && count >= 1) continue
     return yield* refuse(file, `__metadata__ "${name}"`, "a whole number from 1", `${metadata[name]}`)
   }
-  const options = parseOptions(metadata["options"])
+  const { options: optionsText = "{}", transposed: transposedText = "[]" } = metadata
+  const options = parse(optionsText, Predicate.isObject)
   if (options === undefined) {
-    return yield* refuse(file, '__metadata__ "options"', "a JSON object", `${metadata["options"]}`)
+    return yield* refuse(file, '__metadata__ "options"', "a JSON object", optionsText)
+  }
+  const transposed = parse(transposedText, isNames)
+  if (transposed === undefined) {
+    return yield* refuse(file, '__metadata__ "transposed"', "a JSON list of names", transposedText)
   }
   for (const { dtype, name } of tensors.values()) {
     if (dtype !== "F32") return yield* refuse(file, "type of statistics", "F32", dtype, name)
   }
-  return { kind, path: file, examples, tokens, options, tensors }
+  return { kind, path: file, examples, tokens, options, transposed: new Set(transposed), tensors }
 })
 
 /** The values of a statistic `[...shape]`, row-major. */
@@ -100,6 +111,8 @@ export const read = (info: Safetensors.TensorInfo): Effect.Effect<Float32Array, 
 
 /** What `write` needs beside where to. */
 export interface Options<E, R> extends Pick<WeightStatistics, "kind" | "examples" | "tokens" | "options"> {
+  /** Absent: none. */
+  readonly transposed?: ReadonlyArray<string>
   /** Names and shapes; all are written as F32. */
   readonly tensors: ReadonlyMap<string, ReadonlyArray<number>>
   /** The values of one tensor `[...shape]`, asked for once per tensor in the order of `tensors`. */
@@ -109,7 +122,7 @@ export interface Options<E, R> extends Pick<WeightStatistics, "kind" | "examples
 /** Writes a statistics file, a tensor at a time, and opens it. */
 export const write = Effect.fnUntraced(function* <E, R>(
   path: string,
-  { examples, kind, options, tensors, tokens, values }: Options<E, R>,
+  { examples, kind, options, tensors, tokens, transposed = [], values }: Options<E, R>,
 ): Effect.fn.Return<WeightStatistics, E | SafetensorsError, R> {
   yield* SafetensorsWriter.write(path, {
     metadata: {
@@ -117,6 +130,7 @@ export const write = Effect.fnUntraced(function* <E, R>(
       examples: `${examples}`,
       tokens: `${tokens}`,
       options: JSON.stringify(options),
+      ...(transposed.length === 0 ? {} : { transposed: JSON.stringify(transposed) }),
     },
     tensors: [...tensors].map(([name, shape]) => ({ name, dtype: "F32" as const, shape })),
     data: ({ name }, to) => Effect.flatMap(values(name), (data) => to(Dtype.fromFloat32(data, "F32"))),

@@ -16,6 +16,7 @@ const written = Effect.gen(function* () {
     examples: 2,
     tokens: 17,
     options: { blocked: true },
+    transposed: ["b.weight"],
     tensors: new Map([...values].map(([name, { shape }]) => [name, shape])),
     values: (name) => Effect.succeed(Float32Array.from(values.get(name)?.data ?? [])),
   })
@@ -34,6 +35,7 @@ describe("WeightStatistics", () => {
       assert.strictEqual(statistics.kind, "gram")
       assert.deepStrictEqual([statistics.examples, statistics.tokens], [2, 17])
       assert.deepStrictEqual(statistics.options, { blocked: true })
+      assert.deepStrictEqual([...statistics.transposed], ["b.weight"])
       assert.deepStrictEqual([...statistics.tensors.keys()], [...values.keys()])
       for (const [name, { data, shape }] of values) {
         const info = statistics.tensors.get(name)
@@ -73,6 +75,11 @@ describe("WeightStatistics", () => {
     ],
     ["counts no tokens", header({ "hila.statistics": "gram", examples: "1" }), /"tokens": .* got undefined/],
     ["has broken options", header({ ...good, options: "{" }), /"options": expected a JSON object, got \{/],
+    [
+      "lists no names",
+      header({ ...good, transposed: "[1]" }),
+      /"transposed": expected a JSON list of names, got/,
+    ],
     [
       "is of another type",
       header(good, "BF16", [2]),

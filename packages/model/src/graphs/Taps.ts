@@ -1,0 +1,117 @@
+/**
+ * Finds, in a decoder that has been written, what its linear layers and norms read and return.
+ *
+ * Nodes are followed from the weights on, so nothing of the decoder has to know that it is watched. What layers with a
+ * fused tensor return is put together in the order of that tensor, whatever blocks each projection has of it.
+ */
+import type { ModelShape, Norm } from "../ModelShape.ts"
+import type { Builder, Node, Value } from "../onnx/Graph.ts"
+import * as Op from "../onnx/Op.ts"
+import type { Blocks, Weights } from "./Weights.ts"
+
+type Real = Value<"f32">
+
+/** A linear layer, x·Wᵀ, or several that have one tensor. */
+export interface Linear {
+  readonly weight: string
+  /** [..., in] */
+  readonly input: Real
+  /** What each projection returns before its bias, [..., out], and which outputs of the tensor these are. */
+  readonly parts: ReadonlyArray<{ readonly output: Real; readonly blocks: Blocks | undefined }>
+}
+
+export interface Taps {
+  /** Linear layers by tensor, in the order of the model; an output head that is the embedding is none. */
+  readonly linears: ReadonlyArray<Linear>
+  /** What goes into each norm, [..., size], before anything is subtracted. */
+  readonly norms: ReadonlyArray<{ readonly weight: string; readonly input: Real }>
+}
+
+/** Weights, and every value that was made of them under its name. */
+export const watched = (
+  weights: Weights,
+): {
+  readonly weights: Weights
+  readonly made: ReadonlyMap<string, ReadonlyMap<Value, Blocks | undefined>>
+} => {
+  const made = new Map<string, Map<Value, Blocks | undefined>>()
+  return {
+    made,
+    weights: {
+      ...weights,
+      tensor: (name, shape, owner, blocks) => {
+        const value = weights.tensor(name, shape, owner, blocks)
+        const known = made.get(name) ?? new Map<Value, Blocks | undefined>()
+        made.set(name, known.set(value, blocks))
+        return value
+      },
+    },
+  }
+}
+
+/** The taps of the decoder written into `builder` over `watched` weights. */
+export const find = (
+  builder: Builder,
+  shape: ModelShape,
+  made: ReadonlyMap<string, ReadonlyMap<Value, Blocks | undefined>>,
+): Taps => {
+  const readers = new Map<Value, Array<Node>>()
+  const writers = new Map<Value, Node>()
+  for (const node of builder.nodes()) {
+    for (const input of new Set(node.inputs)) readers.set(input, [...(readers.get(input) ?? []), node])
+    for (const output of node.outputs) writers.set(output, node)
+  }
+  const reads = (value: Value, operator: string) =>
+    (readers.get(value) ?? []).filter((node) => node.operator === operator)
+  const real = (value: Value | undefined, what: string): Real =>
+    value?.type === "f32" ? (value as Real) : builder.fail("Taps", `${what} is not read as expected`)
+
+  const linear = (weight: string): Linear => {
+    const uses = [...(made.get(weight) ?? [])].flatMap(([value, blocks]) =>
+      [value, ...reads(value, "Transpose").flatMap(({ outputs }) => outputs)]
+        .flatMap((side) => reads(side, "MatMul").filter(({ inputs }) => inputs[1] === side))
+        .map(({ inputs, outputs }) => ({ input: inputs[0], output: real(outputs[0], weight), blocks })),
+    )
+    const input = real(uses[0]?.input, weight)
+    if (uses.some((use) => use.input !== input)) builder.fail("Taps", `${weight} has several inputs`)
+    return { weight, input, parts: uses }
+  }
+  const norm = ({ weight }: Norm) => {
+    const [value] = [...(made.get(weight) ?? new Map<Value, undefined>()).keys()]
+    const scales = value === undefined ? [] : [value, ...reads(value, "Add").flatMap((node) => node.outputs)]
+    const unit = scales.flatMap((scale) => reads(scale, "Mul"))[0]?.inputs[0]
+    const centred = unit === undefined ? undefined : writers.get(unit)?.inputs[0]
+    const origin = shape.norm === "layer" && centred !== undefined ? writers.get(centred)?.inputs[0] : centred
+    return { weight, input: real(origin, weight) }
+  }
+
+  const layers = Array.from({ length: shape.layers }, (_, l) => shape.layer(l))
+  const { finalNorm, head } = shape.tensors
+  const weights = layers.flatMap(({ down, gate, key, output, query, up, value }) =>
+    [query, key, value, output, ...(gate === undefined ? [] : [gate]), up, down].map(({ weight }) => weight),
+  )
+  const norms = layers.flatMap((tensors) => Object.values(tensors.norms))
+  return {
+    linears: [...new Set(weights), ...(shape.tiedEmbeddings ? [] : [head])].map(linear),
+    norms: [...norms, finalNorm].map(norm),
+  }
+}
+
+/** What the projections of a tensor return, each [rows, its outputs], in the order of the tensor, [rows, out]. */
+export const joined = (
+  parts: ReadonlyArray<{ readonly value: Real; readonly blocks: Blocks | undefined }>,
+): Real => {
+  const sorted = parts.toSorted((a, b) => (a.blocks?.offset ?? 0) - (b.blocks?.offset ?? 0))
+  const [first, ...rest] = sorted
+  if (first === undefined || rest.length === 0) return first!.value
+  const contiguous = sorted.every(({ blocks }) => blocks!.count === 1 || blocks!.stride === blocks!.size)
+  if (contiguous) return Op.concat([first.value, ...rest.map(({ value }) => value)], 1)
+  // Interleaved: block i of every projection lies together.
+  const apart = ({ blocks, value }: (typeof sorted)[number]) =>
+    Op.reshape(value, [Op.dim(value, 0), blocks!.count, blocks!.size])
+  const together = Op.concat([apart(first), ...rest.map(apart)], 2)
+  return Op.reshape(together, [
+    Op.dim(together, 0),
+    Number(Op.dim(together, 1)) * Number(Op.dim(together, 2)),
+  ])
+}
