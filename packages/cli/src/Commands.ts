@@ -14,6 +14,7 @@ import * as EvalCommands from "./EvalCommands.ts"
 import * as MergeCommands from "./MergeCommands.ts"
 import * as ModelCommands from "./ModelCommands.ts"
 import * as Outputs from "./Outputs.ts"
+import * as ReportCommands from "./ReportCommands.ts"
 import * as ScoreCommands from "./ScoreCommands.ts"
 import * as StoreCommands from "./StoreCommands.ts"
 import * as Stores from "./Stores.ts"
@@ -54,6 +55,7 @@ const run = Command.make(
     const values = yield* Run.outputs(wanted, {
       pipeline: loaded.name,
       set: options,
+      file: given.pipeline,
       keepGoing: given.keepGoing,
       strict: given.strict,
       ...Option.match(given.jobs, { onNone: () => ({}), onSome: (n) => ({ jobs: n }) }),
@@ -158,6 +160,7 @@ export const hila = Command.make("hila").pipe(
     graph,
     StoreCommands.runs,
     StoreCommands.diff,
+    ReportCommands.report,
     StoreCommands.sweep,
     StoreCommands.why,
     StoreCommands.checkout,

@@ -56,7 +56,7 @@ export const runs = Effect.fnUntraced(function* (given: Printed) {
 })
 
 /** A run by its name, the beginning of it, `last` or `previous`. */
-const find = Effect.fnUntraced(function* (name: string) {
+export const findRun = Effect.fnUntraced(function* (name: string) {
   const all = yield* RunLog.all
   const found =
     name === "last"
@@ -73,7 +73,7 @@ const changed = (from: string, to: string): string => (from === to ? "" : `${fro
 
 export const diff = Effect.fnUntraced(
   function* (given: Printed & { readonly before: string; readonly after: string }) {
-    const [before, after] = [yield* find(given.before), yield* find(given.after)]
+    const [before, after] = [yield* findRun(given.before), yield* findRun(given.after)]
     const found = yield* RunLog.diff(before, after)
     if (given.json) return yield* Console.log(JSON.stringify({ before, after, stages: found }))
     const lines = [`${before.run} → ${after.run}`]

@@ -13,6 +13,7 @@ import * as Canonical from "./Canonical.ts"
 import * as Content from "./Content.ts"
 import { ArtifactError } from "./CoreError.ts"
 import { Disk } from "./Disk.ts"
+import type { Figure } from "./Figure.ts"
 import { describe } from "./internal/systemError.ts"
 
 /** A codec with an identity; `id` is part of every cache key that has this artifact as output. */
@@ -29,26 +30,33 @@ export interface Artifact<in out A> {
   readonly show: (value: A) => string
   /** Numbers about a value that are worth comparing between runs, by name. */
   readonly metrics: (value: A) => Readonly<Record<string, number>>
+  /** Tables and pictures of a value, for the page of a run. */
+  readonly figures: (value: A) => ReadonlyArray<Figure>
 }
 
 /** The type of an artifact's values. */
 export type Value<X> = X extends Artifact<infer A> ? A : never
 
-/** How a value is described; `show` defaults to `summary`, `metrics` to the numbers that are plain to see. */
+/**
+ * How a value is described; `show` defaults to `summary`, `metrics` to the numbers that are plain to see, `figures` to
+ * none.
+ */
 export interface Describe<A> {
   readonly summary?: (value: A) => string
   readonly show?: (value: A) => string
   readonly metrics?: (value: A) => Readonly<Record<string, number>>
+  readonly figures?: (value: A) => ReadonlyArray<Figure>
 }
 
 /** An artifact from its parts; `show` defaults to `summary`, `metrics` to those of a number or of numeric fields. */
 export const make = <A>(
-  options: Omit<Artifact<A>, "show" | "metrics"> & Omit<Describe<A>, "summary">,
+  options: Omit<Artifact<A>, "show" | "metrics" | "figures"> & Omit<Describe<A>, "summary">,
 ): Artifact<A> =>
   Object.freeze({
     ...options,
     show: options.show ?? options.summary,
     metrics: options.metrics ?? ((value) => plainMetrics(options.id, value)),
+    figures: options.figures ?? (() => []),
   })
 
 /** A number under the artifact's id, or the finite numbers among an object's own fields. */

@@ -16,6 +16,8 @@ export type Event =
       readonly nodes: ReadonlyArray<string>
       /** Options that were set, as text. */
       readonly set?: Readonly<Record<string, string>>
+      /** The module of the pipeline, as it was named. */
+      readonly file?: string
     }
   | {
       readonly _tag: "Hit"

@@ -24,6 +24,8 @@ export interface Options {
   readonly pipeline?: string
   /** Options of the pipeline that were set, as text, for the log. */
   readonly set?: Readonly<Record<string, string>>
+  /** The module of the pipeline, for the log: what a report of the run is made with. */
+  readonly file?: string
   /** Stage bodies at once; the number of processors by default. */
   readonly jobs?: number
   /** After a failure, goes on with everything that does not depend on it; the run still fails. */
@@ -88,7 +90,8 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
       const nodes = Object.values(targets)
       const titles = Node.stages(nodes).map(Node.title)
       const set = options.set === undefined ? {} : { set: options.set }
-      yield* emit({ _tag: "Planned", run, pipeline, nodes: titles, ...set })
+      const file = options.file === undefined ? {} : { file: options.file }
+      yield* emit({ _tag: "Planned", run, pipeline, nodes: titles, ...set, ...file })
       const evaluate = yield* evaluator(nodes, { emit, jobs, pools: yield* pools, keepGoing, strict })
       const entries = yield* all(
         Object.entries(targets),

@@ -15,6 +15,7 @@ const Line = Schema.fromJsonString(
     _tag: Schema.String,
     pipeline: Schema.optionalKey(Schema.String),
     set: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+    file: Schema.optionalKey(Schema.String),
     node: Schema.optionalKey(Schema.String),
     key: Schema.optionalKey(Schema.String),
     message: Schema.optionalKey(Schema.String),
@@ -30,6 +31,8 @@ export interface RunLog {
   readonly run: string
   readonly pipeline: string
   readonly set: Readonly<Record<string, string>>
+  /** The module of the pipeline, where the run was told. */
+  readonly file?: string
   readonly outcome: "finished" | "failed" | "stopped"
   /** Of a failed run: what failed, and why. */
   readonly problem?: string
@@ -37,7 +40,7 @@ export interface RunLog {
   readonly hits: number
   readonly runs: number
   /** Stages that hit or were published. */
-  readonly nodes: ReadonlyArray<{ readonly node: string; readonly key: string }>
+  readonly nodes: ReadonlyArray<{ readonly node: string; readonly key: string; readonly hit: boolean }>
 }
 
 /** The log of one run. */
@@ -55,6 +58,7 @@ export const read = Effect.fnUntraced(function* (run: string): Effect.fn.Return<
     run,
     pipeline: planned?.pipeline ?? "",
     set: planned?.set ?? {},
+    ...(planned?.file === undefined ? {} : { file: planned.file }),
     outcome: finished !== undefined ? "finished" : failed !== undefined ? "failed" : "stopped",
     ...(failed === undefined ? {} : { problem: `${failed.node}: ${failed.message}` }),
     ...(finished?.seconds === undefined ? {} : { seconds: finished.seconds }),
@@ -62,7 +66,7 @@ export const read = Effect.fnUntraced(function* (run: string): Effect.fn.Return<
     runs: count("Published"),
     nodes: lines.flatMap(({ _tag, key, node }) =>
       (_tag === "Hit" || _tag === "Published") && node !== undefined && key !== undefined
-        ? [{ node, key }]
+        ? [{ node, key, hit: _tag === "Hit" }]
         : [],
     ),
   }

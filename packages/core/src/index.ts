@@ -18,6 +18,7 @@ export {
 export { type Event, Events } from "./Events.ts"
 export { Executor } from "./Executor.ts"
 export * as Explain from "./Explain.ts"
+export type { Figure } from "./Figure.ts"
 export * as Gc from "./Gc.ts"
 export * as Graph from "./Graph.ts"
 export * as Ingredients from "./Ingredients.ts"

@@ -1,0 +1,91 @@
+/**
+ * The graph of a run as a picture: one box per kind of stage, with how many there were, how many were hits and what they
+ * took. A pipeline of two hundred stages has twenty kinds; the stages themselves are in a table below.
+ */
+import { Node } from "@hila/core"
+import { duration } from "../Tables.ts"
+import type { Step } from "./Data.ts"
+import { escape } from "./Markup.ts"
+
+interface Box {
+  readonly name: string
+  readonly stages: number
+  readonly hits: number
+  /** Of the stages that ran. */
+  readonly seconds: number
+  /** Kinds of stages it takes results of. */
+  readonly after: ReadonlySet<string>
+}
+
+const boxesOf = (steps: ReadonlyArray<Step>): ReadonlyArray<Box> =>
+  [...Map.groupBy(steps, ({ node }) => node.stage.name)].map(([name, group]) => ({
+    name,
+    stages: group.length,
+    hits: group.filter(({ hit }) => hit).length,
+    seconds: group.reduce((sum, { action, hit }) => sum + (hit ? 0 : action.seconds), 0),
+    after: new Set(
+      group
+        .flatMap(({ node }) => Node.inputsOf(node))
+        .flatMap((input) => (input.kind === "stage" && input.stage.name !== name ? [input.stage.name] : [])),
+    ),
+  }))
+
+/** The column of each box: one more than the last of those before it. Kinds that feed each other share a column. */
+const columnsOf = (boxes: ReadonlyArray<Box>): ReadonlyMap<string, number> => {
+  const byName = new Map(boxes.map((box) => [box.name, box]))
+  const columns = new Map<string, number>()
+  const visit = (name: string, below: ReadonlySet<string>): number => {
+    const known = columns.get(name)
+    if (known !== undefined) return known
+    const before = [...(byName.get(name)?.after ?? [])].filter((each) => !below.has(each))
+    const inside = new Set([...below, name])
+    const column = Math.max(-1, ...before.map((each) => visit(each, inside))) + 1
+    columns.set(name, column)
+    return column
+  }
+  for (const { name } of boxes) visit(name, new Set())
+  return columns
+}
+
+const [width, height, gapX, gapY, margin] = [168, 46, 56, 16, 8] as const
+
+/** The picture, SVG; empty for a run without stages. */
+export const svg = (steps: ReadonlyArray<Step>): string => {
+  const boxes = boxesOf(steps)
+  const columns = columnsOf(boxes)
+  const rows = new Map<number, number>()
+  const places = new Map(
+    boxes.map(({ name }) => {
+      const column = columns.get(name) ?? 0
+      const row = rows.get(column) ?? 0
+      rows.set(column, row + 1)
+      return [name, { x: margin + column * (width + gapX), y: margin + row * (height + gapY) }]
+    }),
+  )
+  const edges = boxes.flatMap(({ after, name }) =>
+    [...after].flatMap((before) => {
+      const [from, to] = [places.get(before), places.get(name)]
+      if (from === undefined || to === undefined) return []
+      const [x1, y1, x2, y2] = [from.x + width, from.y + height / 2, to.x, to.y + height / 2]
+      const bend = Math.max(gapX / 2, (x2 - x1) / 2)
+      return `<path d="M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}" class="edge"/>`
+    }),
+  )
+  const drawn = boxes.map(({ hits, name, seconds, stages }) => {
+    const { x, y } = places.get(name) ?? { x: 0, y: 0 }
+    const ran = stages - hits
+    const note = [
+      stages === 1 ? "" : `${stages} stages`,
+      ran === 0 ? "kept" : `${stages === 1 ? "" : `${ran} ran, `}${duration(seconds)}`,
+    ]
+    return [
+      `<g class="${ran === 0 ? "kept" : "ran"}"><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="6"/>`,
+      `<text x="${x + 10}" y="${y + 19}" class="name">${escape(name)}</text>`,
+      `<text x="${x + 10}" y="${y + 36}" class="note">${escape(note.filter((part) => part !== "").join(" · "))}</text></g>`,
+    ].join("")
+  })
+  const across = Math.max(0, ...columns.values()) + 1
+  const down = Math.max(0, ...rows.values())
+  const [w, h] = [across * (width + gapX) - gapX + 2 * margin, down * (height + gapY) - gapY + 2 * margin]
+  return `<svg xmlns="http://www.w3.org/2000/svg" class="flow" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}" role="img" aria-label="The graph of the run">\n${[...edges, ...drawn].join("\n")}\n</svg>`
+}

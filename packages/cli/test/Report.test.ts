@@ -1,0 +1,56 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { readFileSync } from "node:fs"
+import { good, workbench } from "./workbench.ts"
+
+/** The toy pipeline with an artifact that has figures, and a text that would be markup if it were not escaped. */
+const drawn = good
+  .replace(
+    'Artifact.json("numbers", Schema.Array(Schema.Finite), {',
+    `Artifact.json("numbers", Schema.Array(Schema.Finite), {
+  figures: (all) => [
+    { _tag: "Table", title: "Numbers <b>", head: ["at", "value"], rows: all.map((x, at) => [String(at), String(x)]) },
+    { _tag: "Picture", title: "A circle", svg: '<svg viewBox="0 0 2 2"><circle r="1"/></svg>', note: "round" },
+  ],`,
+  )
+  .replace('{ by: density }, "two")', '{ by: density }, "two & more")')
+
+describe("hila report", () => {
+  it.live("tells what a run made, as text and as a page with the figures of its artifacts", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      bench.write("drawn.ts", drawn)
+      yield* bench.hila("run", "drawn.ts", "--set", "density=4")
+      yield* bench.hila("run", "drawn.ts", "--set", "density=4", "--set", "pause=1")
+      const { out } = yield* bench.hila("report")
+      assert.match(out, /^toy \S+: finished, 1 kept, 1 ran\ndoubled: 8\n/)
+      assert.match(out, / {2}double two & more {2}kept .*\n {2}list two & more {4}ran /)
+
+      const written = yield* bench.hila("report", "last", "--html")
+      assert.strictEqual(written.out, "toy-report.html\n")
+      const page = readFileSync(bench.path("toy-report.html"), "utf8")
+      assert.include(page, "<figcaption>Numbers &lt;b&gt;</figcaption>")
+      assert.include(page, '<tr><td class="figure">5</td><td class="figure">48</td></tr>')
+      assert.include(page, '<svg viewBox="0 0 2 2"><circle r="1"/></svg>')
+      assert.include(page, "double two &amp; more")
+      assert.include(page, "hila run drawn.ts --set density=4 --set pause=1")
+      assert.notMatch(page, /<script|https?:\/\/(?!www\.w3\.org)/)
+    }),
+  )
+
+  it.live("says in one line what it cannot report", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const none = yield* bench.hila("report")
+      assert.deepStrictEqual([none.code, none.err], [2, 'hila: there is no run "last": no run yet\n'])
+      yield* bench.hila("run", "toy.ts")
+      bench.write("toy.ts", good.replaceAll("version: 1", "version: 2"))
+      const other = yield* bench.hila("report")
+      assert.strictEqual(other.code, 2)
+      assert.match(
+        other.err,
+        /^hila: run \S+ has no stage in common with pipeline toy as it is now: .*run it again/,
+      )
+    }),
+  )
+})
