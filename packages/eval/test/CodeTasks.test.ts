@@ -1,7 +1,7 @@
 /** Tasks that are scored by running programs, from their files to the score. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Sandbox from "../src/code/Sandbox.ts"
@@ -9,6 +9,7 @@ import * as Evaluation from "../src/Evaluation.ts"
 import * as Items from "../src/requests/Items.ts"
 import * as Catalog from "../src/tasks/Catalog.ts"
 import * as Task from "../src/tasks/Task.ts"
+import { hasShared, shared } from "./fixtures.ts"
 
 const builtIn = Effect.fnUntraced(function* (name: string) {
   const { tasks } = yield* Catalog.select([name], [])
@@ -45,6 +46,46 @@ describe("tasks of programs", () => {
     }),
   )
 
+  it.effect(
+    "score a JavaScript function by tests that compare with lodash's isEqual, which is provided",
+    () =>
+      Effect.gen(function* () {
+        const row = {
+          prompt: "function pairs(n) {\n",
+          test: `const _ = require("lodash")
+if (!_.isEqual(pairs(1), [[1, "a"], [NaN, null], [{ x: 0 }, true]])) throw "Error at 1th assert statement"
+if (_.isEqual(pairs(2), [[2, "a"], [NaN, null], [{ x: 0, y: 1 }, true]])) throw "Error at 2th assert statement"`,
+        }
+        const bodies = [
+          `  return [[n, "a"], [NaN, null], [{ x: -0 }, true]]\n}`,
+          `  return [[n, "a"], [NaN, undefined], [{ x: 0 }, true]]\n}`,
+          `  return [[n, "a"], [NaN, null], [{ x: 0 }, true]].slice(0, 2)\n}`,
+          `  return require("lodash").map([n])\n}`,
+        ]
+        const rows = bodies.map(() => row)
+        const scores = yield* pass("humaneval_xl_javascript_english", rows, bodies)
+        assert.deepStrictEqual(scores, [["pass@1", 0.25]])
+      }),
+  )
+
+  it.effect.skipIf(!hasShared)(
+    "score solutions written by hand for HumanEval-XL's JavaScript (needs ../shared)",
+    () =>
+      Effect.gen(function* () {
+        const file = new URL("data/humaneval-xl/javascript/Chinese.jsonl", shared)
+        const [row] = readFileSync(file, "utf8").split("\n").slice(0, 1)
+        const body = (sign: string) =>
+          `  let sum = 0\n  for (const amount of operations) {\n    sum += amount\n    if (sum ${sign} 0) return true\n  }\n  return false\n}\n`
+        const problem: Record<string, unknown> = JSON.parse(row ?? "{}")
+        const scores = yield* pass(
+          "humaneval_xl_javascript_chinese",
+          [problem, problem],
+          [body("<"), body(">")],
+        )
+        assert.deepStrictEqual(scores, [["pass@1", 0.5]])
+      }),
+  )
+
   it.effect("score a whole program by MBPP's assertions", () =>
     Effect.gen(function* () {
       const row = {
@@ -63,6 +104,11 @@ describe("tasks of programs", () => {
       "unsafe_code: true\n    language: rust",
       true,
       /metric_list\.pass@1: language: expected python or javascript/,
+    ],
+    [
+      "unsafe_code: true\n    provides: lodash",
+      true,
+      /pass@1: provides: expected lodash, for language: javascript/,
     ],
     ["unsafe_code: true\n    after: x", true, /metric_list\.pass@1: does not take after/],
   ] as const)("are refused in one line: %s", ([line, allowCode, says]) =>

@@ -99,7 +99,7 @@ const programsOf = Effect.fnUntraced(function* (
   }
   const { aggregation: _aggregation, higher_is_better: _higher, metric, ...given } = entry
   return yield* Effect.mapError(Effect.fromResult(Programs.make(given)), (problem) =>
-    fail(`metric_list.${String(metric)}`, problem),
+    fail(`metric_list.pass@${PassAtK.kOf(metric) ?? "k"}`, problem),
   )
 })
 
