@@ -10,6 +10,16 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { debug, json, store } from "./Arguments.ts"
 
+const golden = Flag.String("golden").pipe(
+  Flag.withMetavar("file.jsonl"),
+  Flag.withDescription("The expert's answers: one JSON line each with prompt and response, tokens optional"),
+)
+
+const scheme = Flag.Literals("scheme", ["kvGroup", "queryHead", "layer"]).pipe(
+  Flag.withDescription("How the model is divided into units"),
+  Flag.withDefault("kvGroup"),
+)
+
 const runs = Effect.promise(() => import("./ScoreRuns.ts"))
 
 const file = (name: string, description: string) =>
@@ -24,12 +34,7 @@ export const score = Command.make(
   {
     base: file("base", "Directory of the base checkpoint"),
     expert: file("expert", "Directory of a checkpoint fine-tuned from it"),
-    golden: Flag.String("golden").pipe(
-      Flag.withMetavar("file.jsonl"),
-      Flag.withDescription(
-        "The expert's answers: one JSON line each with prompt and response, tokens optional",
-      ),
-    ),
+    golden,
     method: Flag.Literals("method", [
       "revert",
       "add",
@@ -42,10 +47,7 @@ export const score = Command.make(
       "random",
       "layer",
     ]).pipe(Flag.withDescription("How importance is measured"), Flag.withDefault("revert")),
-    scheme: Flag.Literals("scheme", ["kvGroup", "queryHead", "layer"]).pipe(
-      Flag.withDescription("How the model is divided into units"),
-      Flag.withDefault("kvGroup"),
-    ),
+    scheme,
     seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of the method random"), Flag.withDefault(0)),
     quadrature: Flag.Int("quadrature").pipe(
       Flag.withDescription("Points of the method pathIntegrated"),
@@ -103,10 +105,39 @@ const compare = Command.make(
   Command.withDescription("Compares the ranks of two files of scores: Spearman, Kendall, overlap of the top"),
 )
 
+const conflict = Command.make(
+  "conflict",
+  {
+    base: file("base", "Directory of the base checkpoint"),
+    expert: file("expert", "Directory of a checkpoint fine-tuned from it"),
+    merged: file("merged", "Directory of a model that the expert is merged into"),
+    golden,
+    coefficient: Flag.Finite("coefficient").pipe(
+      Flag.withDescription("What the merge multiplied the expert's change by"),
+    ),
+    scheme,
+    out: output("out", "Writes the conflicts with every value as JSON"),
+    store,
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ conflict: run }) => run(given)),
+).pipe(
+  Command.withDescription(
+    "Measures how much less each unit's change is worth in a merged model than in its expert",
+  ),
+  Command.withExamples([
+    {
+      command: "hila scores conflict base math merged --golden math.jsonl --coefficient 0.4",
+      description: "Where the other experts take from what the expert's units did",
+    },
+  ]),
+)
+
 /** `hila scores`. */
 export const scores = Command.make("scores").pipe(
-  Command.withDescription("Shows and compares scores"),
-  Command.withSubcommands([show, compare]),
+  Command.withDescription("Shows and compares scores, and measures conflicts"),
+  Command.withSubcommands([show, compare, conflict]),
   Command.withExamples([
     { command: "hila scores show med.scores.json", description: "Table and heat map" },
     { command: "hila scores compare revert.json ablate.json", description: "Do two methods agree?" },

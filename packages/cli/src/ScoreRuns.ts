@@ -1,7 +1,7 @@
 /** What `hila score` and `hila scores` do. */
 import { Digest, type Event, Events, Run, Source } from "@hila/core"
 import { type Checkpoint, Hub, LanguageModel, Unit } from "@hila/model"
-import { GoldenFile, HeatMap, Importance, Ranking, Scores, Stages } from "@hila/scoring"
+import { Conflict, GoldenFile, HeatMap, Importance, Ranking, Scores, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -127,6 +127,34 @@ export const score = Effect.fnUntraced(function* (given: {
   if (Option.isSome(given.out)) yield* write(given.out.value, text)
   if (Option.isSome(given.svg)) yield* write(given.svg.value, HeatMap.svg(scores))
   yield* Console.log(given.json ? text.trimEnd() : picture(scores))
+})
+
+/** `hila scores conflict`: a pipeline of one stage, so that it is cached and resumes. */
+export const conflict = Effect.fnUntraced(function* (given: {
+  readonly base: string
+  readonly expert: string
+  readonly merged: string
+  readonly golden: string
+  readonly coefficient: number
+  readonly scheme: Unit.UnitScheme
+  readonly out: Option.Option<string>
+  readonly store: string
+  readonly json: boolean
+}) {
+  const { coefficient, scheme } = given
+  const [base, expert] = [Hub.source(given.base), Hub.source(given.expert)]
+  const merged = Hub.source(given.merged)
+  const golden = Stages.examples({ expert, lines: Source.file(given.golden, GoldenFile.artifact) })
+  const node = Stages.conflict({ base, expert, merged, golden, importance: [] }, { scheme, coefficient })
+  const screen = display(given.json)
+  const { conflicts } = yield* Run.outputs({ conflicts: node }, { pipeline: "conflict" }).pipe(
+    Effect.provideService(Events, { emit: (event) => Effect.sync(() => screen.emit(event)) }),
+    Effect.provide(Layer.mergeAll(LanguageModel.layer, Stores.layer(given))),
+  )
+  yield* Effect.sync(screen.close)
+  const text = `${JSON.stringify(conflicts)}\n`
+  if (Option.isSome(given.out)) yield* write(given.out.value, text)
+  yield* Console.log(given.json ? text.trimEnd() : Conflict.artifact.show(conflicts))
 })
 
 const read = (path: string) =>

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { existsSync, readFileSync } from "node:fs"
+import { cpSync, existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { workbench } from "./workbench.ts"
 
@@ -129,6 +129,52 @@ describe("hila score", () => {
       const outcome = yield* hila("scores", "compare", path("kvGroup.json"), path("queryHead.json"))
       assert.strictEqual(outcome.code, 2)
       assert.match(outcome.err, /20 units and .*queryHead\.json 52, of which 4 are the same/)
+    }).pipe(Effect.scoped),
+  )
+
+  it.effect("refuses a pair of models of different shape with one line", () =>
+    Effect.gen(function* () {
+      const { hila, path, write } = yield* workbench
+      write("golden.jsonl", golden)
+      cpSync(micro("math"), path("math"), { recursive: true })
+      const config: object = JSON.parse(readFileSync(path("math/config.json"), "utf8"))
+      write("math/config.json", JSON.stringify({ ...config, rms_norm_eps: 0.1 }))
+      const models = [micro("base"), path("math")]
+      const outcome = yield* hila("score", ...models, "--golden", path("golden.jsonl"), "--store", path("s"))
+      assert.strictEqual(outcome.code, 2)
+      assert.match(outcome.err, /^hila: .*math: is no fine-tune of .*base: normEps: expected [^\n]+\n$/)
+    }).pipe(Effect.scoped),
+  )
+
+  it.effect("measures conflicts with a merged model by layer, and writes them", () =>
+    Effect.gen(function* () {
+      const { hila, path, write } = yield* workbench
+      write("golden.jsonl", golden)
+      const models = [micro("base"), micro("math"), micro("code")]
+      const measured = yield* hila(
+        "scores",
+        "conflict",
+        ...models,
+        "--golden",
+        path("golden.jsonl"),
+        "--coefficient",
+        "0.5",
+        "--scheme",
+        "layer",
+        "--out",
+        path("conflicts.json"),
+        "--store",
+        path("store"),
+      )
+      assert.strictEqual(measured.err, "")
+      assert.match(measured.out, /\d of 4 units in conflict, 3 examples\n +unit +own +merged +conflict\n/)
+      const written: { rows: ReadonlyArray<{ coefficient: number }> } = JSON.parse(
+        readFileSync(path("conflicts.json"), "utf8"),
+      )
+      assert.deepStrictEqual(
+        written.rows.map(({ coefficient }) => coefficient),
+        [0.5, 0.5, 0.5, 0.5],
+      )
     }).pipe(Effect.scoped),
   )
 })

@@ -23,11 +23,13 @@ import type { Checkpoint } from "./Checkpoint.ts"
 import * as Checkpoints from "./Checkpoint.ts"
 import type { DeltaModel } from "./DeltaModel.ts"
 import * as Delta from "./DeltaModel.ts"
+import type { Example } from "./Example.ts"
 import type { EncoderModel } from "./EncoderModel.ts"
 import * as Encoder from "./EncoderModel.ts"
 import * as CausalGraph from "./graphs/CausalGraph.ts"
 import * as DeltaGraph from "./graphs/DeltaGraph.ts"
 import { encoder } from "./graphs/Encoder.ts"
+import * as Suffix from "./graphs/SuffixGraph.ts"
 import { sensitivity } from "./graphs/SensitivityGraph.ts"
 import { virtualMerge, virtualMergeEntropy, virtualMergeGradient } from "./graphs/VirtualMergeGraph.ts"
 import { ModelError } from "./ModelError.ts"
@@ -39,6 +41,8 @@ import type { PoolOptions, WorkerPool } from "./runtime/WorkerPool.ts"
 import * as Pool from "./runtime/WorkerPool.ts"
 import type { StatisticsModel } from "./StatisticsModel.ts"
 import * as Statistics from "./StatisticsModel.ts"
+import type { UnitMoves } from "./UnitMoves.ts"
+import * as Moves from "./UnitMoves.ts"
 import type { VirtualMerge } from "./VirtualMerge.ts"
 import * as Merge from "./VirtualMerge.ts"
 import * as Tokenizer from "./Tokenizer.ts"
@@ -50,11 +54,23 @@ export class LanguageModel extends Context.Service<
     readonly open: (checkpoint: Checkpoint) => Effect.Effect<CausalModel, ModelError, Scope.Scope>
     /** Opens an encoder with its classification head. */
     readonly openEncoder: (checkpoint: Checkpoint) => Effect.Effect<EncoderModel, ModelError, Scope.Scope>
-    /** Opens the models between a base and an expert of the same shape. */
+    /**
+     * Opens the models between a base and an expert of the same shape, base + gate · (expert − base); or, `from` a third
+     * model such as a merge, from + gate · (expert − base).
+     */
     readonly openDelta: (
       base: Checkpoint,
       expert: Checkpoint,
+      from?: Checkpoint,
     ) => Effect.Effect<DeltaModel, ModelError, Scope.Scope>
+    /**
+     * Opens `from` with single units moved along the change from base to expert, for the losses of these examples; each
+     * layer starts from its residual stream, computed once.
+     */
+    readonly openMoves: (
+      models: Readonly<Record<"from" | "base" | "expert", Checkpoint>>,
+      examples: ReadonlyArray<Example>,
+    ) => Effect.Effect<UnitMoves, ModelError>
     /**
      * Opens the merges base + Σ λ · (expert − base), one λ per expert and group of weights; `groupOf` names the group
      * of a tensor, or those of its rows or columns.
@@ -200,16 +216,27 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     const tokenizer = yield* Effect.cached(Tokenizer.open(checkpoint))
     return Encoder.make({ name, checkpoint, shape, program, tokenizer })
   }),
-  openDelta: Effect.fnUntraced(function* (base, expert) {
-    const name = nameOf(expert)
-    const shape = yield* sharedShape(base, [expert])
+  openDelta: Effect.fnUntraced(function* (base, expert, from) {
+    const name = nameOf(from ?? expert)
+    const shape = yield* sharedShape(base, from === undefined ? [expert] : [expert, from])
+    const ends = { base: base.tensors, expert: expert.tensors, from: from?.tensors }
     return Delta.make({
       name,
       shape,
-      program: yield* start(pool, name, DeltaGraph.delta(shape, base.tensors, expert.tensors)),
-      gradientProgram: yield* later(pool, name, () =>
-        DeltaGraph.deltaGradient(shape, base.tensors, expert.tensors),
-      ),
+      program: yield* start(pool, name, DeltaGraph.delta(shape, ends)),
+      gradientProgram: yield* later(pool, name, () => DeltaGraph.deltaGradient(shape, ends)),
+    })
+  }),
+  openMoves: Effect.fnUntraced(function* ({ base, expert, from }, examples) {
+    const name = nameOf(from)
+    const shape = yield* sharedShape(base, [expert, from])
+    const moving = { from: from.tensors, base: base.tensors, expert: expert.tensors }
+    return yield* Moves.make({
+      name,
+      shape,
+      examples,
+      streams: Effect.suspend(() => start(pool, name, Suffix.streams(shape, from.tensors))),
+      suffix: (layer) => Effect.suspend(() => start(pool, name, Suffix.suffix(shape, layer, moving))),
     })
   }),
   openVirtualMerge: Effect.fnUntraced(function* (base, experts, groupOf) {

@@ -61,18 +61,27 @@ export const models = Effect.fn("Importance.models")(function* (
   } satisfies Models
 })
 
+/** Fails where golden data has fewer than two examples. */
+export const checkGolden = (
+  subject: string,
+  { length }: ReadonlyArray<Example.Example>,
+): Effect.Effect<void, ScoringError> =>
+  length < 2
+    ? Effect.fail(
+        new ScoringError({
+          subject,
+          problem: `needs 2 golden examples or more for a standard error, got ${length}; give more questions`,
+        }),
+      )
+    : Effect.void
+
 /** The parts that measure a task by a method; golden data has to have two examples or more. */
 export const parts = Effect.fnUntraced(function* (
   task: Task,
   opened: Models,
   method: Method,
 ): Effect.fn.Return<ReadonlyArray<Part>, ScoringError> {
-  if (task.golden.length < 2) {
-    return yield* new ScoringError({
-      subject: "importance",
-      problem: `needs 2 golden examples or more for a standard error, got ${task.golden.length}; give more questions`,
-    })
-  }
+  yield* checkGolden("importance", task.golden)
   return Methods.byName[method].parts(task, opened)
 })
 

@@ -1,3 +1,4 @@
+export * as Conflict from "./Conflict.ts"
 export * as Golden from "./Golden.ts"
 export * as GoldenFile from "./GoldenFile.ts"
 export * as HeatMap from "./HeatMap.ts"

@@ -5,6 +5,7 @@ import { Artifact, Stage } from "@hila/core"
 import { Checkpoint, Example, LanguageModel, Question, Tokenizer, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Conflict from "./Conflict.ts"
 import * as Golden from "./Golden.ts"
 import * as GoldenFile from "./GoldenFile.ts"
 import * as Importance from "./Importance.ts"
@@ -126,6 +127,38 @@ export const importance = Stage.make({
       concurrency,
     })
     return Importance.scores(task, Importance.combine(options.method, measured), options)
+  }, Effect.scoped),
+})
+
+/**
+ * How much less each unit of an expert is worth in a merged model than in the expert: see `Conflict`. `importance` may
+ * hold the expert's scores by revert on the same golden data, so that they are not measured again. Checkpointed part by
+ * part.
+ */
+export const conflict = Stage.make({
+  name: "conflict",
+  version: 1,
+  inputs: {
+    base: Checkpoint.artifact,
+    expert: Checkpoint.artifact,
+    merged: Checkpoint.artifact,
+    golden: Example.artifact,
+    importance: Stage.each(Scores.artifact),
+  },
+  params: {
+    scheme: UnitTable.Scheme,
+    /** What the expert's change is multiplied by in the merged model: in all units, or in each. */
+    coefficient: Schema.Union([Schema.Finite, Schema.Array(Schema.Finite)]),
+  },
+  output: Conflict.artifact,
+  run: Effect.fn(function* ({ importance, ...input }, options) {
+    const { combine, parts } = yield* Conflict.prepare({ ...input, importance: importance[0] }, options)
+    const measured = yield* Stage.forEach(parts, ({ measure }) => measure, {
+      part: ({ id }) => id,
+      output: Values,
+      concurrency,
+    })
+    return combine(measured)
   }, Effect.scoped),
 })
 

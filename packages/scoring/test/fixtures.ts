@@ -1,5 +1,6 @@
 /** Where the tests find the micro family, and the reference material that lies beside the repository. */
-import type { Example } from "@hila/model"
+import { Checkpoint, type CheckpointError, Dtype, type Example, type SafetensorsError } from "@hila/model"
+import * as Effect from "effect/Effect"
 import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
@@ -44,3 +45,16 @@ export const oracle = (expert: string): Oracle => oracleOf(`micro-${expert}`)
 /** The oracle's samples as examples; their text is not needed for a loss. */
 export const examples = ({ samples }: Oracle): ReadonlyArray<Example.Example> =>
   samples.map((sample) => ({ ...sample, response: "" }))
+
+/** A new checkpoint like another whose weights are computed, in float32, one tensor at a time. */
+export const written = (
+  like: Checkpoint.Checkpoint,
+  directory: string,
+  values: (name: string) => Effect.Effect<Float32Array, SafetensorsError | CheckpointError>,
+) =>
+  Checkpoint.write(directory, {
+    like,
+    tensors: [...like.tensors.values()].map(({ name, shape }) => ({ name, dtype: "F32", shape })),
+    data: ({ name }, write) =>
+      Effect.flatMap(values(name), (tensor) => write(Dtype.fromFloat32(tensor, "F32"))),
+  })

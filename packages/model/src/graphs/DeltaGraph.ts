@@ -1,6 +1,6 @@
 /**
  * The models between a base and an expert as one graph, W = base + gate · (expert − base), with and without the
- * derivative of the loss with respect to every gate.
+ * derivative of the loss with respect to every gate. The way may also start from a third model, such as a merge.
  */
 import type * as Result from "effect/Result"
 import type { ModelShape } from "../ModelShape.ts"
@@ -13,30 +13,35 @@ import type { Use } from "./Use.ts"
 import type { Gates, Tensors } from "./Weights.ts"
 import * as Weights from "./Weights.ts"
 
+/** What lies between: W = from + gate · (expert − base). */
+export interface Ends {
+  readonly base: Tensors
+  readonly expert: Tensors
+  /** Where the way starts; the base where it is absent. */
+  readonly from?: Tensors | undefined
+}
+
 /** The weights between two models, their difference, and the gates that they depend on. */
-const between = (builder: Graph.Builder, shape: ModelShape, base: Tensors, expert: Tensors) => {
+const between = (builder: Graph.Builder, shape: ModelShape, { base, expert, from }: Ends) => {
   const gates: Gates = {
     queryHeads: builder.input("gates.queryHeads", "f32", [shape.layers, shape.heads]),
     kvHeads: builder.input("gates.kvHeads", "f32", [shape.layers, shape.kvHeads]),
     mlp: builder.input("gates.mlp", "f32", [shape.layers]),
     residual: builder.input("gates.residual", "f32", []),
   }
-  const from = Weights.stored(builder, base, "base/")
-  const difference = Weights.difference(from, Weights.stored(builder, expert, "expert/"))
-  return { difference, weights: Weights.interpolated(builder, from, difference, gates) }
+  const start = Weights.stored(builder, base, "base/")
+  const difference = Weights.difference(start, Weights.stored(builder, expert, "expert/"))
+  const origin = from === undefined ? start : Weights.stored(builder, from, "from/")
+  return { difference, weights: Weights.interpolated(builder, origin, difference, gates) }
 }
 
 /**
  * The decoder without a cache. Adds the inputs `gates.queryHeads` [layers, heads], `gates.kvHeads` [layers, kvHeads],
  * `gates.mlp` [layers] and the scalar `gates.residual`.
  */
-export const delta = (
-  shape: ModelShape,
-  base: Tensors,
-  expert: Tensors,
-): Result.Result<Graph.Graph, GraphError> =>
+export const delta = (shape: ModelShape, ends: Ends): Result.Result<Graph.Graph, GraphError> =>
   Graph.build(`${shape.modelType}-delta`, (builder) =>
-    decoder(builder, shape, between(builder, shape, base, expert).weights, { cache: false }),
+    decoder(builder, shape, between(builder, shape, ends).weights, { cache: false }),
   )
 
 /**
@@ -48,13 +53,9 @@ export const delta = (
  * The derivative along a unit's change Δ of a linear layer y = W·x is Σ over a sequence's tokens of ⟨∂Loss/∂y, Δ·x⟩, so
  * one backward pass gives it for every sequence of a batch by itself, for one more product per weight.
  */
-export const deltaGradient = (
-  shape: ModelShape,
-  base: Tensors,
-  expert: Tensors,
-): Result.Result<Graph.Graph, GraphError> =>
+export const deltaGradient = (shape: ModelShape, ends: Ends): Result.Result<Graph.Graph, GraphError> =>
   Graph.build(`${shape.modelType}-delta-gradient`, (builder) => {
-    const { difference, weights } = between(builder, shape, base, expert)
+    const { difference, weights } = between(builder, shape, ends)
     const uses: Array<Use> = []
     const { logLikelihood } = decoder(builder, shape, weights, {
       cache: false,
