@@ -3,16 +3,18 @@
  *
  * Makes a base and three checkpoints of the Llama shape in a scratch directory, merges them by each method in a process
  * of its own, and prints seconds, processor seconds of all threads, bytes read and written per second, peak resident
- * memory, and the ratio to plain copying: every input read once, one output written and synced, no reflink. The inputs
- * were written just before, so they are in the page cache as far as memory goes. Everything is removed at the end.
+ * memory, how much of the inputs the page cache held before, and the ratio to plain copying: every input read once, one
+ * output written and synced, no reflink. Copying is measured before the methods, which are compared with it, and again
+ * after them, which says how steady the disk was. Everything is removed at the end; `--keep` leaves the inputs, and
+ * takes those that an earlier run left.
  */
-import { fork } from "node:child_process"
-import { mkdir, mkdtemp, open, rm, statfs } from "node:fs/promises"
+import { fork, spawnSync } from "node:child_process"
+import { access, mkdir, mkdtemp, open, rm, statfs, writeFile } from "node:fs/promises"
 import { availableParallelism, freemem, tmpdir, totalmem } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { type Shape, shapeOf, writeModels } from "./merge/models.ts"
+import { names, type Shape, shapeOf, writeModels } from "./merge/models.ts"
 
 const { values: args } = parseArgs({
   options: {
@@ -55,6 +57,30 @@ const measure = (method: string, directory: string) =>
     })
   })
 
+/** Lets the disk finish what earlier steps left to it, and says how much of the files memory holds. */
+const settle = (files: ReadonlyArray<string>): string => {
+  spawnSync("sync")
+  const told = spawnSync("fincore", ["--bytes", "--noheadings", "--output", "RES,SIZE", ...files], {
+    encoding: "utf8",
+  })
+  if (told.error !== undefined || told.status !== 0) return "unknown"
+  const sums = [0, 0]
+  for (const line of told.stdout.trim().split("\n"))
+    for (const [column, word] of line.trim().split(/\s+/).entries())
+      sums[column] = sums[column]! + Number(word)
+  return `${Math.round((100 * sums[0]!) / sums[1]!)} %`
+}
+
+/** Reads everything once, so that the page cache holds what it can. */
+const warm = async (inputs: ReadonlyArray<string>): Promise<void> => {
+  const buffer = Buffer.alloc(8 << 20)
+  for (const input of inputs) {
+    const file = await open(input, "r")
+    while ((await file.read(buffer, 0, buffer.length, null)).bytesRead > 0);
+    await file.close()
+  }
+}
+
 /** Reads every input and writes one of them again, in pieces of 8 MiB; the next piece is read while one is written. */
 const copy = async (inputs: ReadonlyArray<string>, output: string): Promise<Report> => {
   const begin = performance.now()
@@ -84,45 +110,78 @@ const copy = async (inputs: ReadonlyArray<string>, output: string): Promise<Repo
   return { seconds: (performance.now() - begin) / 1000, bytes, peak: 0, cpu: (system + user) / 1e6 }
 }
 
-const row = (name: string, { bytes, cpu, peak, seconds }: Report, copying: number) => {
+const headings = ["seconds", "CPU s", "GB/s", "peak RSS", "cached", "× copying"]
+
+const cellsOf = (cells: ReadonlyArray<string>) => cells.map((cell) => cell.padStart(11)).join("")
+
+const row = (name: string, { bytes, cpu, peak, seconds }: Report, cached: string, copying: number) => {
   const rate = bytes / GB / seconds
   const memory = peak === 0 ? "" : `${(peak / 2 ** 20).toFixed(0)} MiB`
-  const cells = [seconds.toFixed(1), cpu.toFixed(1), rate.toFixed(2), memory, (seconds / copying).toFixed(2)]
-  process.stdout.write(`${name.padEnd(22)}${cells.map((cell) => cell.padStart(11)).join("")}\n`)
+  const ratio = (seconds / copying).toFixed(2)
+  const cells = [seconds.toFixed(1), cpu.toFixed(1), rate.toFixed(2), memory, cached, ratio]
+  process.stdout.write(`${name.padEnd(22)}${cellsOf(cells)}\n`)
 }
 
 const gigabytes = (bytes: number) => `${(bytes / GB).toFixed(1)} GB`
 
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  )
+
+/** The inputs, made or kept from before. */
+const inputsOf = async (directory: string, shape: Shape): Promise<ReadonlyArray<string>> => {
+  const mark = join(directory, "complete")
+  if (!(await exists(mark))) {
+    await rm(directory, { recursive: true, force: true })
+    await writeModels(directory, shape)
+    await writeFile(mark, "")
+  }
+  return names.map((name) => join(directory, name, "model.safetensors"))
+}
+
 /** Merges of one shape by some methods. */
 const series = async (directory: string, shape: Shape, wanted: ReadonlyArray<string>, suffix = "") => {
   const begin = performance.now()
-  const models = await writeModels(directory, shape)
+  const files = await inputsOf(directory, shape)
   const seconds = ((performance.now() - begin) / 1000).toFixed(0)
   process.stdout.write(
     `base + 3 checkpoints of ${(shape.parameters / 1e9).toFixed(2)} B parameters, bf16, made in ${seconds} s\n`,
   )
-  process.stdout.write(
-    `${"".padEnd(22)}${["seconds", "CPU s", "GB/s", "peak RSS", "× copying"].map((cell) => cell.padStart(11)).join("")}\n`,
-  )
+  process.stdout.write(`${"".padEnd(22)}${cellsOf(headings)}\n`)
+  // What does not fit into memory is not kept there by one more reading.
+  if (8 * shape.parameters < 0.6 * totalmem()) await warm(files)
   const copied = join(directory, "copy.bin")
-  const files = models.map((model) => join(model, "model.safetensors"))
-  await copy(files, copied) // the first time brings everything into the page cache
-  await rm(copied)
-  const copying = await copy(files, copied)
-  await rm(copied)
-  row(`copying${suffix}`, copying, copying.seconds)
-  for (const method of wanted) {
-    row(`${method}${suffix}`, await measure(method, directory), copying.seconds)
-    await rm(join(directory, "merged"), { recursive: true })
+  const copyOnce = async () => {
+    const cached = settle(files)
+    const report = await copy(files, copied)
+    await rm(copied)
+    return { report, cached }
   }
+  const first = await copyOnce()
+  const copying = first.report.seconds
+  row(`copying${suffix}`, first.report, first.cached, copying)
+  const merged = join(directory, "merged")
+  await rm(merged, { recursive: true, force: true })
+  for (const method of wanted) {
+    const cached = settle(files)
+    row(`${method}${suffix}`, await measure(method, directory), cached, copying)
+    await rm(merged, { recursive: true })
+  }
+  const last = await copyOnce()
+  row(`copying again${suffix}`, last.report, last.cached, copying)
 }
 
 const main = async () => {
   const shape = shapeOf(args.params)
   const wanted = args.only?.split(",") ?? methods
   await mkdir(args.dir, { recursive: true })
-  const directory = await mkdtemp(join(args.dir, "hila-bench-merge-"))
-  process.once("SIGINT", () => void rm(directory, { recursive: true }).then(() => process.exit(130)))
+  const kept = join(args.dir, `hila-bench-merge-${args.params}`)
+  const directory = args.keep ? kept : await mkdtemp(join(args.dir, "hila-bench-merge-"))
+  await mkdir(directory, { recursive: true })
+  const clear = () => (args.keep ? Promise.resolve() : rm(directory, { recursive: true, force: true }))
+  process.once("SIGINT", () => void clear().then(() => process.exit(130)))
   try {
     const { bavail, bsize } = await statfs(directory)
     const free = bavail * bsize
@@ -137,8 +196,8 @@ const main = async () => {
       return
     }
     await series(join(directory, "one"), shape, wanted)
-    await rm(join(directory, "one"), { recursive: true })
     if (args.only !== undefined) return
+    if (!args.keep) await rm(join(directory, "one"), { recursive: true })
     const deep = shapeOf(args.params, 4)
     if (free < 60 * GB || free < 5.5 * 2 * deep.parameters) {
       process.stdout.write("four times the depth: skipped, needs 60 GB of free disk\n")
@@ -147,7 +206,7 @@ const main = async () => {
     process.stdout.write("\nfour times the depth:\n")
     await series(join(directory, "four"), deep, ["linear", "ties"], " (4 × deep)")
   } finally {
-    if (!args.keep) await rm(directory, { recursive: true, force: true })
+    await clear()
   }
 }
 

@@ -7,6 +7,7 @@
  */
 import { mkdir, open, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { Worker } from "node:worker_threads"
 
 export interface Shape {
   readonly hidden: number
@@ -50,12 +51,25 @@ export const shapeOf = (parameters: string, depth = 1): Shape => {
 
 const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((product, extent) => product * extent, 1)
 
-/** Normal numbers; windows of it at random places stand for fresh ones. */
+/** Normal numbers; windows of it at random places stand for fresh ones, so it goes on past its end. */
 const POOL = 1 << 24
 const PIECE = 1 << 22
 
-const makePool = (): Float32Array => {
-  const pool = new Float32Array(POOL)
+/** What every model is made of. */
+interface Pool {
+  readonly steps: Float32Array // [POOL + PIECE], normal
+  readonly base: Float32Array // [POOL + PIECE], normal · 0.02, as bf16 has it
+  readonly baseBits: Uint16Array // [POOL + PIECE], the same in bf16
+}
+
+/** Float to bf16, to nearest even, by bit patterns. */
+const round = (bits: Uint32Array, out: Uint16Array): void => {
+  for (let i = 0; i < bits.length; i++) out[i] = (bits[i]! + 0x7fff + ((bits[i]! >>> 16) & 1)) >>> 16
+}
+
+const makePool = (): Pool => {
+  const shared = (bytes: number) => new SharedArrayBuffer(bytes * (POOL + PIECE))
+  const steps = new Float32Array(shared(4))
   let state = 1
   const uniform = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
@@ -64,10 +78,17 @@ const makePool = (): Float32Array => {
   for (let i = 0; i < POOL; i += 2) {
     const radius = Math.sqrt(-2 * Math.log(uniform()))
     const angle = 2 * Math.PI * uniform()
-    pool[i] = radius * Math.cos(angle)
-    pool[i + 1] = radius * Math.sin(angle)
+    steps[i] = radius * Math.cos(angle)
+    steps[i + 1] = radius * Math.sin(angle)
   }
-  return pool
+  steps.copyWithin(POOL, 0, PIECE)
+  const base = new Float32Array(shared(4))
+  for (let i = 0; i < base.length; i++) base[i] = 0.02 * steps[i]!
+  const bits = new Uint32Array(base.buffer)
+  const baseBits = new Uint16Array(shared(2))
+  round(bits, baseBits)
+  for (let i = 0; i < bits.length; i++) bits[i] = baseBits[i]! << 16
+  return { steps, base, baseBits }
 }
 
 /** A repeatable number in [0, 1) for a place. */
@@ -82,32 +103,55 @@ const scatter = (...place: ReadonlyArray<number>): number => {
   return (hash >>> 0) / 2 ** 32
 }
 
-/** Writes `base`, `a`, `b` and `c` into a new directory, and gives their paths. */
-export const writeModels = async (directory: string, shape: Shape): Promise<ReadonlyArray<string>> => {
-  const pool = makePool()
-  const names = ["base", "a", "b", "c"]
-  for (const [model, name] of names.entries()) {
-    const path = join(directory, name)
-    await mkdir(path, { recursive: true })
-    const config = {
-      model_type: "llama",
-      architectures: ["LlamaForCausalLM"],
-      hidden_size: shape.hidden,
-      intermediate_size: shape.intermediate,
-      num_hidden_layers: shape.layers,
-      num_attention_heads: shape.hidden / 64,
-      num_key_value_heads: Math.max(1, shape.hidden / 256),
-      vocab_size: shape.vocabulary,
-      tie_word_embeddings: true,
-      torch_dtype: "bfloat16",
-    }
-    await writeFile(join(path, "config.json"), JSON.stringify(config))
-    await writeWeights(join(path, "model.safetensors"), shape, model, pool)
-  }
-  return names.map((name) => join(directory, name))
+/** The models, by the names of their directories. */
+export const names = ["base", "a", "b", "c"]
+
+/** One model to be written. */
+export interface Making {
+  readonly path: string
+  readonly shape: Shape
+  readonly model: number
+  readonly pool: Pool
 }
 
-const writeWeights = async (path: string, shape: Shape, model: number, pool: Float32Array) => {
+/** Writes the models below a directory, two at a time. */
+export const writeModels = async (directory: string, shape: Shape): Promise<void> => {
+  const pool = makePool()
+  const makings = names.map((name, model): Making => ({ path: join(directory, name), shape, model, pool }))
+  const take = async (): Promise<void> => {
+    for (let making = makings.shift(); making !== undefined; making = makings.shift()) {
+      const worker = new Worker(new URL("writer.ts", import.meta.url), { workerData: making })
+      await new Promise<void>((resolve, reject) => {
+        worker.once("error", reject)
+        worker.once("exit", (code) =>
+          code === 0 ? resolve() : reject(new Error(`a writer ended with ${code}`)),
+        )
+      })
+    }
+  }
+  await Promise.all([take(), take()])
+}
+
+/** Writes one model. */
+export const writeModel = async ({ model, path, pool, shape }: Making): Promise<void> => {
+  await mkdir(path, { recursive: true })
+  const config = {
+    model_type: "llama",
+    architectures: ["LlamaForCausalLM"],
+    hidden_size: shape.hidden,
+    intermediate_size: shape.intermediate,
+    num_hidden_layers: shape.layers,
+    num_attention_heads: shape.hidden / 64,
+    num_key_value_heads: Math.max(1, shape.hidden / 256),
+    vocab_size: shape.vocabulary,
+    tie_word_embeddings: true,
+    torch_dtype: "bfloat16",
+  }
+  await writeFile(join(path, "config.json"), JSON.stringify(config))
+  await writeWeights(join(path, "model.safetensors"), shape, model, pool)
+}
+
+const writeWeights = async (path: string, shape: Shape, model: number, pool: Pool) => {
   const entries: Record<string, unknown> = {}
   let end = 0
   for (const [name, extents] of shape.tensors) {
@@ -121,30 +165,36 @@ const writeWeights = async (path: string, shape: Shape, model: number, pool: Flo
   header.write(json, 8)
   const file = await open(path, "wx")
   await file.write(header)
+  const values = new Float32Array(PIECE)
   const out = new Uint16Array(PIECE)
-  const floats = new Float32Array(1)
-  const bits = new Uint32Array(floats.buffer)
   for (const [tensor, [, extents]] of shape.tensors.entries()) {
     const size = sizeOf(extents)
     const step = model === 0 ? 0 : 0.0002 + 0.0012 * scatter(model, tensor)
+    // The vectors are those of norms, around 1.
     const offset = extents.length === 1 ? 1 : 0
     for (let start = 0; start < size; start += PIECE) {
       const length = Math.min(PIECE, size - start)
       const from = Math.floor(scatter(7, tensor, start) * POOL)
       const to = Math.floor(scatter(11 + model, tensor, start) * POOL)
-      for (let i = 0; i < length; i++) {
-        floats[0] = offset + 0.02 * pool[(from + i) & (POOL - 1)]!
-        let rounded = (bits[0]! + 0x7fff + ((bits[0]! >>> 16) & 1)) & 0xffff0000
-        if (model > 0) {
-          bits[0] = rounded
-          floats[0] = floats[0] + step * pool[(to + i) & (POOL - 1)]!
-          rounded = bits[0] + 0x7fff + ((bits[0] >>> 16) & 1)
-        }
-        out[i] = rounded >>> 16
-      }
-      await file.write(new Uint8Array(out.buffer, 0, 2 * length))
+      fill(values.subarray(0, length), { pool, from, to, step, offset })
+      round(new Uint32Array(values.buffer, 0, length), out)
+      const bytes =
+        model === 0 && offset === 0 ? pool.baseBits.subarray(from, from + length) : out.subarray(0, length)
+      await file.write(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))
     }
   }
   await file.sync()
   await file.close()
+}
+
+interface Filling {
+  readonly pool: Pool
+  readonly from: number
+  readonly to: number
+  readonly step: number
+  readonly offset: number
+}
+
+const fill = (values: Float32Array, { from, offset, pool: { base, steps }, step, to }: Filling): void => {
+  for (let i = 0; i < values.length; i++) values[i] = offset + base[from + i]! + step * steps[to + i]!
 }
