@@ -36,7 +36,7 @@ export interface Parts {
 }
 
 /** Rows of the table of positions, [rows, longest]; padding at the end reads the first row. */
-const places = ({ firstPosition, paddingToken }: EncoderShape, rows: Rows): Tensor => {
+export const places = ({ firstPosition, paddingToken }: EncoderShape, rows: Rows): Tensor => {
   const width = Math.max(...rows.map(({ length }) => length))
   const table = new Int32Array(rows.length * width)
   rows.forEach((row, i) => {

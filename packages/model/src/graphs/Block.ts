@@ -154,7 +154,8 @@ export const project = (
   const owner = ownerOf(axes)
   const own = (weights: Weights) => weights.tensor(weight, stored, owner, blocks(axes.outputs))
   const by = (weights: Weights, input = x) =>
-    transposed === true ? Op.matMul(input, own(weights)) : Op.linear(input, own(weights))
+    weights.linear?.(input, weight) ??
+    (transposed === true ? Op.matMul(input, own(weights)) : Op.linear(input, own(weights)))
   const y = used(context, {
     tensor: weight,
     owner,

@@ -53,33 +53,57 @@ const pool = (
   return Op.reshape(mean, ["batch", shape.hiddenSize])
 }
 
+/** An encoder in a graph: what it computes from weights that come from anywhere. */
+export interface Forward {
+  /** The stream before the first layer and behind each, [batch, sequence, hiddenSize]; no final norm. */
+  readonly streams: ReadonlyArray<Value>
+  /** After the final norm, [batch, sequence, hiddenSize]. */
+  readonly hidden: Value
+  /** [batch, classes] */
+  readonly logits: Value
+  /** i32 [batch, sequence], beyond every query where there is padding. */
+  readonly keyPositions: Graph.Value<"i32">
+}
+
+/**
+ * Writes an encoder with its classification head into a graph, over weights of any source.
+ *
+ * Adds the inputs `tokens`, `positions` i32 [batch, sequence]; `places` i32 [batch, sequence], rows of the table of
+ * positions; `keyPositions` i32 [batch, sequence], padding beyond every query.
+ */
+export const forward = (builder: Graph.Builder, shape: EncoderShape, weights: Weights.Weights): Forward => {
+  const sequences = ["batch", "sequence"]
+  const tokens = builder.input("tokens", "i32", sequences)
+  const positions = builder.input("positions", "i32", sequences)
+  const places = builder.input("places", "i32", sequences)
+  const keyPositions = builder.input("keyPositions", "i32", sequences)
+  const context = Block.context(builder, shape, weights, { positions, keyPositions })
+  let stream = embed(context, tokens, places)
+  const streams = [stream]
+  for (let l = 0; l < shape.layers; l++) {
+    stream = Block.layer(context, l, stream).hidden
+    streams.push(stream)
+  }
+  return builder.scoped("head", () => {
+    const hidden = Block.norm(context, stream, shape.tensors.finalNorm)
+    const { activation, dense, labels, norm, output } = shape.classifier
+    const pooled = pool(context, hidden, keyPositions)
+    const inner = activate(Block.project(context, pooled, dense, shape.hiddenSize), activation)
+    const logits = Block.project(context, Block.norm(context, inner, norm), output, labels.length)
+    return { streams, hidden, logits, keyPositions }
+  })
+}
+
 /**
  * An encoder over its own weights.
  *
- * Inputs: `tokens`, `positions` i32 [batch, sequence]; `places` i32 [batch, sequence], rows of the table of positions;
- * `keyPositions` i32 [batch, sequence], padding beyond every query; `rows` i32 [rows], positions to read.
+ * Inputs: those of `forward`, and `rows` i32 [rows], positions to read.
  * Outputs: `hidden` f32 [rows, hiddenSize], after the final norm; `logits` f32 [batch, classes].
  */
 export const encoder = (shape: EncoderShape, tensors: Tensors): Result.Result<Graph.Graph, GraphError> =>
   Graph.build(shape.modelType, (builder) => {
-    const sequences = ["batch", "sequence"]
-    const tokens = builder.input("tokens", "i32", sequences)
-    const positions = builder.input("positions", "i32", sequences)
-    const places = builder.input("places", "i32", sequences)
-    const keyPositions = builder.input("keyPositions", "i32", sequences)
+    const { hidden, logits } = forward(builder, shape, Weights.stored(builder, tensors))
     const rows = builder.input("rows", "i32", ["rows"])
-    const weights = Weights.stored(builder, tensors)
-    const context = Block.context(builder, shape, weights, { positions, keyPositions })
-    let stream = embed(context, tokens, places)
-    for (let l = 0; l < shape.layers; l++) stream = Block.layer(context, l, stream).hidden
-    return builder.scoped("head", () => {
-      const hidden = Block.norm(context, stream, shape.tensors.finalNorm)
-      const { activation, dense, labels, norm, output } = shape.classifier
-      const pooled = pool(context, hidden, keyPositions)
-      const inner = activate(Block.project(context, pooled, dense, shape.hiddenSize), activation)
-      return {
-        hidden: Op.gather(Op.reshape(hidden, ["batch*sequence", shape.hiddenSize]), rows, 0),
-        logits: Block.project(context, Block.norm(context, inner, norm), output, labels.length),
-      }
-    })
+    const flat = Op.reshape(hidden, ["batch*sequence", shape.hiddenSize])
+    return { hidden: Op.gather(flat, rows, 0), logits }
   })

@@ -34,6 +34,8 @@ export interface Weights {
   readonly tensor: (name: string, shape: ReadonlyArray<number>, owner: Owner, blocks?: Blocks) => Value<"f32">
   /** Rows of a `[rows, width]` tensor, one per index: the lookup of an embedding. Always a residual tensor. */
   readonly rows: (name: string, shape: ReadonlyArray<number>, indices: Value<"i32">) => Value<"f32">
+  /** x · Wᵀ for weights that are no f32 tensor by themselves; undefined where this one is. */
+  readonly linear?: (x: Value<"f32">, name: string) => Value<"f32"> | undefined
 }
 
 /** The tensors of a checkpoint by name. */

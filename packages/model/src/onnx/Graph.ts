@@ -7,7 +7,7 @@
  */
 import type * as Result from "effect/Result"
 import { attempt, raise } from "../internal/raise.ts"
-import type { ElementType, StoredType } from "./ElementType.ts"
+import type { ElementType, WeightType } from "./ElementType.ts"
 import type { GraphError } from "./GraphError.ts"
 import type { Shape } from "./Shape.ts"
 
@@ -64,7 +64,7 @@ export interface Builder {
   /** A small i32 tensor stored in the graph: a scalar or a vector. */
   readonly indices: (values: number | ReadonlyArray<number>) => Value<"i32">
   /** A weight that lies in a file; asking for the same name again gives the same value. */
-  readonly weight: <T extends StoredType>(name: string, type: T, shape: Shape, location: Location) => Value<T>
+  readonly weight: <T extends WeightType>(name: string, type: T, shape: Shape, location: Location) => Value<T>
   /** Adds a node; the caller has checked the operands. */
   readonly add: <const T extends ElementType>(
     operator: string,
