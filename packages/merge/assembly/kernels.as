@@ -548,6 +548,131 @@ export function rankRows(out: usize, p: usize, n: i32, columns: i32, scratch: us
   }
 }
 
+// Random by rank ------------------------------------------------------------------------------------------------------
+//
+// What `rankRows`, `affine` and `keepRandomEach` do together, without sorting. Magnitudes are counted in ranges of 1/64
+// octave, so the ranks of a range are known up to their order inside it, and with them the least and the greatest
+// probability there; few draws lie between the two. Only for these the exact rank is found, by counting.
+
+const RANGES: i32 = 512
+const RANGE_SHIFT: i32 = 17
+const MOST_SCANS: i32 = 48
+
+// The draws below which the element of a rank is kept.
+// @ts-ignore: decorator
+@inline
+function limitOf(rank: i32, factor: f32, offset: f32): f32 {
+  return (factor * <f32>rank + offset) * <f32>16777216
+}
+
+// How many of `values[from … to)`, which are not negative, are less than `value` or, with `equal`, not more than it.
+function countBelow(values: usize, from: i32, to: i32, value: i32, equal: i32): i32 {
+  let p = values + (<usize>from << 2)
+  const end = values + (<usize>to << 2)
+  const limit = value + equal
+  const limits = i32x4.splat(limit)
+  let lanes = i32x4.splat(0)
+  let count = 0
+  while (p < end && (p & 15) != 0) { count += i32(load<i32>(p) < limit); p += 4 }
+  while (p + 16 <= end) { lanes = i32x4.sub(lanes, i32x4.lt_s(v128.load(p), limits)); p += 16 }
+  while (p < end) { count += i32(load<i32>(p) < limit); p += 4 }
+  return count + i32x4.extract_lane(lanes, 0) + i32x4.extract_lane(lanes, 1) + i32x4.extract_lane(lanes, 2) + i32x4.extract_lane(lanes, 3)
+}
+
+function keepRow(p: usize, n: i32, k: i32, l: i32, low: i32, factor: f32, offset: f32, scratch: usize): void {
+  const limits = scratch
+  const magnitudes = limits + (<usize>(RANGES + 4) << 2)
+  const undecided = magnitudes + (<usize>n << 2)
+  const ranks = undecided + (<usize>n << 2)
+  const whole = n & ~3
+  const mask = i32x4.splat(MAGNITUDE)
+  const zero = i32x4.splat(0)
+  const least = ((largest(p, n) >>> RANGE_SHIFT) - RANGES + 1) << RANGE_SHIFT
+  const first = i32x4.splat(least)
+  memory.fill(limits, 0, (RANGES + 1) << 2)
+  for (let i = 0; i < whole; i += 4) {
+    const pattern = v128.and(v128.load(p + (<usize>i << 2)), mask)
+    v128.store(magnitudes + (<usize>i << 2), pattern)
+    const range = i32x4.max_s(i32x4.shr_s(i32x4.sub(pattern, first), RANGE_SHIFT), zero)
+    bump(limits, i32x4.extract_lane(range, 0))
+    bump(limits, i32x4.extract_lane(range, 1))
+    bump(limits, i32x4.extract_lane(range, 2))
+    bump(limits, i32x4.extract_lane(range, 3))
+  }
+  for (let i = whole; i < n; i++) {
+    const pattern = load<i32>(p + (<usize>i << 2)) & MAGNITUDE
+    store<i32>(magnitudes + (<usize>i << 2), pattern)
+    bump(limits, max((pattern - least) >> RANGE_SHIFT, 0))
+  }
+  let total = 0
+  for (let at = limits, end = limits + (<usize>RANGES << 2); at <= end; at += 4) {
+    const count = load<i32>(at)
+    store<f32>(at, limitOf(total, factor, offset))
+    total += count
+  }
+  // Where the draw is below both limits of the range the element stays, where it is above both it goes.
+  let counter = i32x4.add(i32x4.splat(low + k), i32x4(0, 1, 2, 3))
+  const four = i32x4.splat(4)
+  const add = i32x4.splat(l)
+  let open = 0
+  for (let i = 0; i < whole; i += 4) {
+    const at = p + (<usize>i << 2)
+    const v = v128.load(at)
+    const drawn = f32x4.convert_i32x4_s(bits24x4(add, counter))
+    counter = i32x4.add(counter, four)
+    const pattern = v128.and(v, mask)
+    const range = i32x4.shl(i32x4.max_s(i32x4.shr_s(i32x4.sub(pattern, first), RANGE_SHIFT), zero), 2)
+    const a = v128.load64_lane(limits + i32x4.extract_lane(range, 1), v128.load64_zero(limits + i32x4.extract_lane(range, 0)), 1)
+    const b = v128.load64_lane(limits + i32x4.extract_lane(range, 3), v128.load64_zero(limits + i32x4.extract_lane(range, 2)), 1)
+    const nonzero = i32x4.ne(pattern, zero)
+    const stays = f32x4.lt(drawn, v128.shuffle<i32>(a, b, 0, 2, 4, 6))
+    const may = v128.and(f32x4.lt(drawn, v128.shuffle<i32>(a, b, 1, 3, 5, 7)), nonzero)
+    v128.store(at, v128.and(v, v128.and(v128.or(stays, may), nonzero)))
+    for (let between = i32x4.bitmask(v128.andnot(may, stays)); between != 0; between &= between - 1) {
+      store<i32>(undecided + (<usize>(open++) << 2), i + ctz(between))
+    }
+  }
+  for (let i = whole; i < n; i++) {
+    const at = p + (<usize>i << 2)
+    const pattern = load<i32>(magnitudes + (<usize>i << 2))
+    const range = limits + (<usize>max((pattern - least) >> RANGE_SHIFT, 0) << 2)
+    const drawn = <f32>bits24(k, l, low + i)
+    if (pattern == 0 || !(drawn < load<f32>(range, 4))) store<f32>(at, 0)
+    else if (!(drawn < load<f32>(range))) store<i32>(undecided + (<usize>(open++) << 2), i)
+  }
+  // Equal magnitudes follow one another in rank, so of each magnitude one rank is found and the others from it.
+  let scans = 0
+  for (let a = 0; a < open; a++) {
+    let i = load<i32>(undecided + (<usize>a << 2))
+    if (i < 0) continue
+    const magnitude = load<i32>(magnitudes + (<usize>i << 2))
+    if (scans == MOST_SCANS) rankRows(ranks, magnitudes, n, n, ranks + (<usize>n << 2))
+    const sorted = scans >= MOST_SCANS
+    let rank = sorted
+      ? <i32>load<f32>(ranks + (<usize>i << 2))
+      : countBelow(magnitudes, 0, i, magnitude, 1) + countBelow(magnitudes, i + 1, n, magnitude, 0)
+    scans++
+    for (let b = a; ; ) {
+      if (!(<f32>bits24(k, l, low + i) < limitOf(rank, factor, offset))) store<f32>(p + (<usize>i << 2), 0)
+      if (sorted) break
+      const before = i
+      for (b++; b < open; b++) {
+        i = load<i32>(undecided + (<usize>b << 2))
+        if (i >= 0 && load<i32>(magnitudes + (<usize>i << 2)) == magnitude) break
+      }
+      if (b == open) break
+      store<i32>(undecided + (<usize>b << 2), -1)
+      rank += countBelow(magnitudes, before, i, magnitude, 1) - countBelow(magnitudes, before, i, magnitude, 0)
+    }
+  }
+}
+
+export function keepRanked(p: usize, n: i32, columns: i32, k: i32, l: i32, low: i32, factor: f32, offset: f32, scratch: usize): void {
+  for (const end = p + (<usize>n << 2); p < end; p += <usize>columns << 2, low += columns) {
+    keepRow(p, columns, k, l, low, factor, offset, scratch)
+  }
+}
+
 // Bits ----------------------------------------------------------------------------------------------------------------
 
 export function packNonzero(bits: usize, p: usize, rows: i32, columns: i32): void {

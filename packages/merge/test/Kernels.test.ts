@@ -161,6 +161,32 @@ describe("the SIMD kernels", () => {
     }
   })
 
+  it("drop by rank as ranking, probabilities and draws do one after the other", () => {
+    const kinds: ReadonlyArray<(next: () => number) => number> = [
+      (next) => draw(next, true),
+      (next) => draw(next, false),
+      (next) => (next() - 0.5) * (next() - 0.5), // few ties
+      (next) => Math.round(8 * next() - 4) * 2 ** -13, // many ties
+      (next) => (next() < 0.5 ? -1 : 1), // nothing but ties
+      (next) => (next() < 0.001 ? 1 : next() * 2 ** -20), // more in one range than are counted one by one
+    ]
+    for (const [seed, kind] of kinds.entries()) {
+      for (const columns of [...lengths, 2048]) {
+        for (const start of [0, 4096, 2 ** 32 - columns - 2]) {
+          const { floats, next } = arena(350 + seed)
+          const values = floats(3 * columns, () => kind(next))
+          const scratch = floats(7 * columns + 6672, () => 7)
+          const stream = { key: 79 + seed, start }
+          for (const [side, kernels] of ([wasm, reference] as const).entries()) {
+            const probability = { factor: 0.5 / columns, offset: 0.2 }
+            kernels.keepRanked(values[side]!, columns, probability, stream, scratch[side]!)
+          }
+          assertSame(values[0], values[1], `kind ${seed}, ${columns} columns from ${start}`)
+        }
+      }
+    }
+  })
+
   it("convert every dtype as the model package does", () => {
     const { bytes, floats, next } = arena(400)
     const every = bytes(1 << 17, () => 0)

@@ -88,6 +88,18 @@ export interface Kernels {
     columns: number,
     scratch: Float32Array,
   ) => void
+  /**
+   * Sets values to 0 at random by the rank of their magnitude in their row, as `rankRows`, `affine` and `keepRandomEach`
+   * do together: rank r stays with probability `factor · r + offset`, factor ≥ 0. A −0 becomes 0. `scratch` has at least
+   * `7 · columns + 6672` elements of any content.
+   */
+  readonly keepRanked: (
+    values: Float32Array, // [rows, columns]
+    columns: number,
+    probability: { readonly factor: number; readonly offset: number },
+    stream: { readonly key: number; readonly start: number },
+    scratch: Float32Array,
+  ) => void
 
   /** Sets the bit of each value that is not 0, and clears the others. Least significant first, rows padded to bytes. */
   readonly packNonzero: (

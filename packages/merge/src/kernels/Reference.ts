@@ -168,6 +168,14 @@ const rankRows: Kernels["rankRows"] = (out, values, columns) => {
   }
 }
 
+const keepRanked: Kernels["keepRanked"] = (values, columns, { factor, offset }, { key, start }, scratch) => {
+  const probabilities = new Float32Array(values.length)
+  rankRows(probabilities, values, columns, scratch)
+  affine(probabilities, factor, offset)
+  keepRandomEach(values, probabilities, key, start)
+  for (let i = 0; i < values.length; i++) if (values[i] === 0) values[i] = 0
+}
+
 const packNonzero: Kernels["packNonzero"] = (bits, values, columns) => {
   const stride = Math.ceil(columns / 8)
   bits.fill(0)
@@ -213,6 +221,7 @@ export const kernels: Kernels = {
   keepRandom,
   keepRandomEach,
   rankRows,
+  keepRanked,
   packNonzero,
   keepBits,
 }

@@ -67,6 +67,17 @@ interface Exports {
     low: number,
   ) => void
   readonly rankRows: (out: number, values: number, n: number, columns: number, scratch: number) => void
+  readonly keepRanked: (
+    values: number,
+    n: number,
+    columns: number,
+    k: number,
+    l: number,
+    low: number,
+    factor: number,
+    offset: number,
+    scratch: number,
+  ) => void
   readonly packNonzero: (bits: number, values: number, rows: number, columns: number) => void
   readonly keepBits: (values: number, bits: number, rows: number, columns: number) => void
   readonly decodeBf16: Convert
@@ -84,6 +95,30 @@ export const make = (memory: SharedMemory): Arithmetic => {
   const bytesOf = (values: Float32Array) =>
     new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   const most = (ties: number) => Math.min(ties, 0x7fffffff)
+  const keepRandomEach: Arithmetic["keepRandomEach"] = (values, probabilities, key, start) => {
+    for (const { first, high, length, low } of Random.runs(start, values.length)) {
+      const [k, l] = Random.lanes(key, high)
+      wasm.keepRandomEach(at(values) + 4 * first, at(probabilities) + 4 * first, length, k, l, low)
+    }
+  }
+  const keepRanked: Arithmetic["keepRanked"] = (values, columns, probability, { key, start }, scratch) => {
+    const { factor, offset } = probability
+    const [run, ...more] = Random.runs(start, values.length)
+    if (run !== undefined && more.length === 0) {
+      const [k, l] = Random.lanes(key, run.high)
+      wasm.keepRanked(at(values), values.length, columns, k, l, run.low, factor, offset, at(scratch))
+    } else if (values.length > columns) {
+      for (let row = 0; row < values.length; row += columns)
+        keepRanked(values.subarray(row, row + columns), columns, probability, { key, start: start + row }, scratch)
+    } else {
+      // The one row in which the index passes a multiple of 2^32.
+      const probabilities = scratch.subarray(0, columns)
+      wasm.rankRows(at(probabilities), at(values), columns, columns, at(scratch.subarray(columns)))
+      wasm.affine(at(probabilities), columns, factor, offset)
+      keepRandomEach(values, probabilities, key, start)
+      wasm.keepWhere(at(values), at(values), columns)
+    }
+  }
   return {
     subtract: (out, a, b) => wasm.subtract(at(out), at(a), at(b), out.length),
     multiply: (out, a, b) => wasm.multiply(at(out), at(a), at(b), out.length),
@@ -118,12 +153,8 @@ export const make = (memory: SharedMemory): Arithmetic => {
         wasm.keepRandom(at(values) + 4 * first, length, k, l, low, least)
       }
     },
-    keepRandomEach: (values, probabilities, key, start) => {
-      for (const { first, high, length, low } of Random.runs(start, values.length)) {
-        const [k, l] = Random.lanes(key, high)
-        wasm.keepRandomEach(at(values) + 4 * first, at(probabilities) + 4 * first, length, k, l, low)
-      }
-    },
+    keepRandomEach,
+    keepRanked,
     rankRows: (out, values, columns, scratch) =>
       wasm.rankRows(at(out), at(values), values.length, columns, at(scratch)),
     packNonzero: (bits, values, columns) =>

@@ -33,13 +33,23 @@ const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32
   const [keep, spread] = [density[model]!, epsilon[model]!]
   if (keep >= 1) return
   const { columns, start } = block
+  const key = Random.key(seed, model, task.tensor)
+  if (columns === 1) {
+    kernels.keepRandom(delta, key, start, keep)
+    if (rescale === "probability") kernels.divide(delta, keep)
+    return
+  }
+  const [factor, offset] = [(2 * spread) / (columns - 1), keep - spread]
+  const scratch = block.temporary(7 * columns + 6672)
+  if (rescale !== "probability") {
+    kernels.keepRanked(delta, columns, { factor, offset }, { key, start }, scratch)
+    return
+  }
   const probabilities = block.temporary()
-  if (columns > 1) {
-    kernels.rankRows(probabilities, delta, columns, block.temporary(4 * columns + 6144))
-    kernels.affine(probabilities, (2 * spread) / (columns - 1), keep - spread)
-  } else probabilities.fill(keep)
-  kernels.keepRandomEach(delta, probabilities, Random.key(seed, model, task.tensor), start)
-  if (rescale === "probability") kernels.divideNonzero(delta, probabilities)
+  kernels.rankRows(probabilities, delta, columns, scratch)
+  kernels.affine(probabilities, factor, offset)
+  kernels.keepRandomEach(delta, probabilities, key, start)
+  kernels.divideNonzero(delta, probabilities)
 }
 
 /** Ranks cost the most, so what the first look at a block decides is remembered for the second. */
