@@ -1,8 +1,9 @@
 /** Tasks that are scored by running programs, from their files to the score. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
+import { fileURLToPath } from "node:url"
 import { join } from "node:path"
 import * as Sandbox from "../src/code/Sandbox.ts"
 import * as Evaluation from "../src/Evaluation.ts"
@@ -72,16 +73,14 @@ if (_.isEqual(pairs(2), [[2, "a"], [NaN, null], [{ x: 0, y: 1 }, true]])) throw 
     "score solutions written by hand for HumanEval-XL's JavaScript (needs ../shared)",
     () =>
       Effect.gen(function* () {
-        const file = new URL("data/humaneval-xl/javascript/Chinese.jsonl", shared)
-        const [row] = readFileSync(file, "utf8").split("\n").slice(0, 1)
         const body = (sign: string) =>
           `  let sum = 0\n  for (const amount of operations) {\n    sum += amount\n    if (sum ${sign} 0) return true\n  }\n  return false\n}\n`
-        const problem: Record<string, unknown> = JSON.parse(row ?? "{}")
-        const scores = yield* pass(
-          "humaneval_xl_javascript_chinese",
-          [problem, problem],
-          [body("<"), body(">")],
-        )
+        const task = yield* builtIn("humaneval_xl_javascript_chinese")
+        const data = fileURLToPath(new URL("data/", shared))
+        const { documents, items } = yield* Evaluation.prepare(task, { data, limit: 1 })
+        assert.strictEqual(documents, 80)
+        const row = items[0]?.row ?? {}
+        const scores = yield* pass("humaneval_xl_javascript_chinese", [row, row], [body("<"), body(">")])
         assert.deepStrictEqual(scores, [["pass@1", 0.5]])
       }),
   )

@@ -53,6 +53,8 @@ describe("Rows.read", () => {
         { text: "" },
         { text: "y" },
       ])
+      const python = write("n.jsonl", '{"a": NaN, "b": ["NaN: \\"Infinity", -Infinity]}\n')
+      assert.deepStrictEqual(yield* Rows.read(python), [{ a: null, b: ['NaN: "Infinity', null] }])
       const byId = write("b.json", JSON.stringify({ p: { q: 1 }, r: "yes" }))
       assert.deepStrictEqual(yield* Rows.read(byId), [
         { id: "p", q: 1 },

@@ -15,8 +15,20 @@ import type { Row } from "./Template.ts"
 const isRow = (value: unknown): value is Row =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** JSON, also as Python writes it: numbers that JSON lacks (NaN, Infinity) become null. */
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    const plain = text.replaceAll(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (token) =>
+      token.startsWith('"') ? token : "null",
+    )
+    return JSON.parse(plain)
+  }
+}
+
 const json = (text: string, field: string | undefined): ReadonlyArray<unknown> => {
-  const whole: unknown = JSON.parse(text)
+  const whole = parse(text)
   const content = field === undefined ? whole : isRow(whole) ? (whole[field] ?? []) : whole
   if (Array.isArray(content)) return content.map((row) => (typeof row === "string" ? { text: row } : row))
   if (!isRow(content)) return [content]
@@ -29,7 +41,7 @@ const jsonl = Effect.fnUntraced(function* (file: string, text: string) {
   for (const [i, line] of lines.entries()) {
     if (line.trim() === "") continue
     const row = yield* Effect.try({
-      try: (): unknown => JSON.parse(line),
+      try: () => parse(line),
       catch: (cause) => new TaskError({ file: `${file}:${i + 1}`, problem: `no JSON: ${messageOf(cause)}` }),
     })
     rows.push(row)
