@@ -21,17 +21,23 @@ import type { CausalModel } from "./CausalModel.ts"
 import * as Causal from "./CausalModel.ts"
 import type { Checkpoint } from "./Checkpoint.ts"
 import * as Checkpoints from "./Checkpoint.ts"
+import type { DeltaFisher } from "./DeltaFisher.ts"
+import * as Fisher from "./DeltaFisher.ts"
 import type { DeltaModel } from "./DeltaModel.ts"
 import * as Delta from "./DeltaModel.ts"
 import type { Example } from "./Example.ts"
 import type { EncoderModel } from "./EncoderModel.ts"
 import * as Encoder from "./EncoderModel.ts"
 import * as CausalGraph from "./graphs/CausalGraph.ts"
+import { deltaFisher } from "./graphs/DeltaFisherGraph.ts"
 import * as DeltaGraph from "./graphs/DeltaGraph.ts"
 import { encoder } from "./graphs/Encoder.ts"
 import * as Suffix from "./graphs/SuffixGraph.ts"
+import { meanAblation } from "./graphs/MeanAblationGraph.ts"
 import { sensitivity } from "./graphs/SensitivityGraph.ts"
 import { virtualMerge, virtualMergeEntropy, virtualMergeGradient } from "./graphs/VirtualMergeGraph.ts"
+import type { MeanAblation } from "./MeanAblation.ts"
+import * as MeanAblations from "./MeanAblation.ts"
 import { ModelError } from "./ModelError.ts"
 import { difference, type ModelShape } from "./ModelShape.ts"
 import { encode } from "./onnx/Encode.ts"
@@ -70,7 +76,16 @@ export class LanguageModel extends Context.Service<
     readonly openMoves: (
       models: Readonly<Record<"from" | "base" | "expert", Checkpoint>>,
       examples: ReadonlyArray<Example>,
-    ) => Effect.Effect<UnitMoves, ModelError>
+    ) => Effect.Effect<UnitMoves, ModelError, Scope.Scope>
+    /** Opens the second order of what an expert's change is worth. */
+    readonly openDeltaFisher: (
+      base: Checkpoint,
+      expert: Checkpoint,
+    ) => Effect.Effect<DeltaFisher, ModelError, Scope.Scope>
+    /** Opens a model whose units can be replaced by their means. */
+    readonly openMeanAblation: (
+      checkpoint: Checkpoint,
+    ) => Effect.Effect<MeanAblation, ModelError, Scope.Scope>
     /**
      * Opens the merges base + Σ λ · (expert − base), one λ per expert and group of weights; `groupOf` names the group
      * of a tensor, or those of its rows or columns.
@@ -238,6 +253,18 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       streams: Effect.suspend(() => start(pool, name, Suffix.streams(shape, from.tensors))),
       suffix: (layer) => Effect.suspend(() => start(pool, name, Suffix.suffix(shape, layer, moving))),
     })
+  }),
+  openDeltaFisher: Effect.fnUntraced(function* (base, expert) {
+    const name = nameOf(expert)
+    const shape = yield* sharedShape(base, [expert])
+    const program = yield* start(pool, name, deltaFisher(shape, base.tensors, expert.tensors))
+    return Fisher.make({ name, shape, program })
+  }),
+  openMeanAblation: Effect.fnUntraced(function* (checkpoint) {
+    const name = nameOf(checkpoint)
+    const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
+    const program = yield* start(pool, name, meanAblation(shape, checkpoint.tensors))
+    return MeanAblations.make({ name, shape, program })
   }),
   openVirtualMerge: Effect.fnUntraced(function* (base, experts, groupOf) {
     const name = `merge over ${nameOf(base)}`

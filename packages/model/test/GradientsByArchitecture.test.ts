@@ -44,7 +44,9 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
       it.effect(name, () =>
         Effect.gen(function* () {
           const base = yield* Checkpoint.open(directory)
-          const delta = yield* (yield* LanguageModel).openDelta(base, yield* moved(base))
+          const service = yield* LanguageModel
+          const expert = yield* moved(base)
+          const delta = yield* service.openDelta(base, expert)
           const { shape } = delta
           const tokens = Array.from({ length: 20 }, (_, i) => (37 * i + 11) % Math.min(shape.vocabSize, 250))
           const examples = [example(tokens, 4), example(tokens.slice(5, 15), 2)]
@@ -88,6 +90,14 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
             const ours = gradients.map(({ gates }) => derivative(gates))
             assert.isAtMost(distance(ours, differences[m]!), 3e-3 * scale + 1e-4, `move ${m}`)
           })
+
+          // From a kept stream, with the change beside the weights: the same losses.
+          const kept = yield* service.openMoves({ from: base, base, expert }, examples)
+          const found = yield* kept.losses(units.map((unit) => ({ unit, step: 1 })))
+          for (const [i, unit] of units.entries()) {
+            const gates = DeltaGates.with(DeltaGates.filled(shape, 0), shape, unit, 1)
+            assert.isAtMost(distance(found[i]!, yield* delta.losses(examples, gates)), 1e-5, unit.kind)
+          }
 
           // Every tensor of the model has a derivative: the graph that takes them all can be written.
           assert.isTrue(Result.isSuccess(sensitivity(shape, base.tensors)))

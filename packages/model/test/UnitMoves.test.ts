@@ -1,0 +1,65 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { Checkpoint, DeltaGates, LanguageModel } from "../src/index.ts"
+import { distance, example, fixture, sums } from "./support/models.ts"
+
+layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("UnitMoves", (it) => {
+  const examples = sums(7).map((text, i) => example([1, ...Buffer.from(text.repeat(1 + (i % 2)))], 3 + i))
+  const units = [
+    { kind: "queryHead", layer: 2, index: 3 },
+    { kind: "mlp", layer: 2, index: 0 },
+    { kind: "kvHead", layer: 0, index: 1 },
+    { kind: "kvGroup", layer: 2, index: 1 },
+    { kind: "layer", layer: 3, index: 0 },
+  ] as const
+  const open = (name: string) => Checkpoint.open(fixture(name))
+
+  it.effect("has the losses of the whole models with the same unit moved, from either end", () =>
+    Effect.gen(function* () {
+      const service = yield* LanguageModel
+      const [base, expert] = [yield* open("base"), yield* open("math")]
+      const delta = yield* service.openDelta(base, expert)
+      for (const [from, at, step] of [
+        [expert, 1, -1],
+        [base, 0, 1],
+        [base, 0, 0.3],
+      ] as const) {
+        const moves = yield* service.openMoves({ from, base, expert }, examples)
+        const found = yield* moves.losses(units.map((unit) => ({ unit, step })))
+        for (const [i, unit] of units.entries()) {
+          const gates = DeltaGates.with(DeltaGates.filled(delta.shape, at), delta.shape, unit, at + step)
+          assert.isAtMost(distance(found[i]!, yield* delta.losses(examples, gates)), 4e-6, unit.kind)
+        }
+      }
+    }),
+  )
+
+  it.effect("moves a third model along the change between two", () =>
+    Effect.gen(function* () {
+      const service = yield* LanguageModel
+      const [base, expert, from] = [yield* open("base"), yield* open("math"), yield* open("code")]
+      const delta = yield* service.openDelta(base, expert, from)
+      const moves = yield* service.openMoves({ from, base, expert }, examples)
+      const found = yield* moves.losses(units.map((unit) => ({ unit, step: -0.4 })))
+      for (const [i, unit] of units.entries()) {
+        const gates = DeltaGates.with(DeltaGates.filled(delta.shape, 0), delta.shape, unit, -0.4)
+        assert.isAtMost(distance(found[i]!, yield* delta.losses(examples, gates)), 4e-6, unit.kind)
+      }
+    }),
+  )
+
+  it.effect("refuses a layer the model does not have, and examples without a response", () =>
+    Effect.gen(function* () {
+      const service = yield* LanguageModel
+      const [base, expert] = [yield* open("base"), yield* open("math")]
+      const models = { from: expert, base, expert }
+      const moves = yield* service.openMoves(models, examples)
+      const unit = { kind: "mlp", layer: 4, index: 0 } as const
+      const error = yield* Effect.flip(moves.losses([{ unit, step: 1 }]))
+      assert.strictEqual(error.blame, "input")
+      assert.include(error.message, "expected units of layers 0…3, got one of layer 4")
+      const without = yield* Effect.flip(service.openMoves(models, [example([1, 2, 3], 3)]))
+      assert.include(without.message, "example 0: expected a prompt of 1…2 of its 3 tokens, got 3")
+    }),
+  )
+})
