@@ -74,7 +74,7 @@ export const set = (
  * a key-value group moves its query heads and its key-value head, a layer all of its own.
  */
 export const along = (
-  gradient: DeltaGates,
+  gradient: Omit<DeltaGates, "residual">,
   shape: ModelShape,
   { index, kind, layer }: Pick<Unit, "kind" | "layer" | "index">,
 ): number => {
