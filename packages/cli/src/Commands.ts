@@ -16,6 +16,7 @@ import * as ModelCommands from "./ModelCommands.ts"
 import * as Outputs from "./Outputs.ts"
 import * as ReportCommands from "./ReportCommands.ts"
 import * as ScoreCommands from "./ScoreCommands.ts"
+import * as StatisticsCommands from "./StatisticsCommands.ts"
 import * as StoreCommands from "./StoreCommands.ts"
 import * as Stores from "./Stores.ts"
 
@@ -177,6 +178,7 @@ export const hila = Command.make("hila").pipe(
     EvalCommands.tasks,
     ScoreCommands.score,
     ScoreCommands.scores,
+    StatisticsCommands.statistics,
     ModelCommands.generate,
     ModelCommands.exportTo,
   ]),

@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import type { Example } from "./Example.ts"
 import * as LossGradients from "./gradients/LossGradients.ts"
 import * as StatisticsGraph from "./graphs/StatisticsGraph.ts"
+import * as Taps from "./graphs/Taps.ts"
 import { ModelError } from "./ModelError.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import type { Graph } from "./onnx/Graph.ts"
@@ -38,6 +39,8 @@ export interface StatisticsPass {
   readonly quantities: ReadonlyArray<StatisticsGraph.Quantity>
   /** Their indices among all of the kind. */
   readonly indices: ReadonlyArray<number>
+  /** Whether a run takes the backward pass too. */
+  readonly backward: boolean
   readonly options: StatisticsOptions
 }
 
@@ -45,8 +48,6 @@ export interface StatisticsModel {
   readonly shape: ModelShape
   /** The linear layers whose weights are stored as [in, out]. */
   readonly transposed: ReadonlyArray<string>
-  /** Whether a kind takes the backward pass. */
-  readonly isGradient: (kind: Kind) => boolean
   /** What is to be collected, in the order of the model; fails with the bytes it needs where one sum does not fit. */
   readonly passes: (options: StatisticsOptions) => Effect.Effect<ReadonlyArray<StatisticsPass>, ModelError>
   /**
@@ -129,7 +130,13 @@ export const make = Effect.fnUntraced(function* ({
       groups.at(-1)?.push(i)
       used += bytes
     }
-    return groups.map((indices) => ({ indices, options, quantities: indices.flatMap((i) => all[i] ?? []) }))
+    const backward = StatisticsGraph.isGradient(options.kind)
+    return groups.map((indices) => ({
+      indices,
+      options,
+      backward,
+      quantities: indices.flatMap((i) => all[i] ?? []),
+    }))
   })
 
   const collect: StatisticsModel["collect"] = Effect.fnUntraced(function* (pass, examples) {
@@ -169,16 +176,14 @@ export const make = Effect.fnUntraced(function* ({
   return {
     shape,
     transposed: transposedIn(shape),
-    isGradient: StatisticsGraph.isGradient,
     passes,
     collect,
   }
 })
 
 const transposedIn = (shape: ModelShape): ReadonlyArray<string> => {
-  const layers = Array.from({ length: shape.layers }, (_, l) => shape.layer(l))
-  const projections = layers.flatMap(({ norms: _, ...roles }) => Object.values(roles))
-  return [...new Set(projections.flatMap(({ transposed, weight }) => (transposed === true ? [weight] : [])))]
+  const stored = Taps.projections(shape).filter(({ transposed }) => transposed === true)
+  return [...new Set(stored.map(({ weight }) => weight))]
 }
 
 const accumulate = (sum: Float64Array, terms: Float32Array): void => {

@@ -1,4 +1,5 @@
 export * as Conflict from "./Conflict.ts"
+export * as Collection from "./statistics/Collection.ts"
 export * as Golden from "./Golden.ts"
 export * as GoldenFile from "./GoldenFile.ts"
 export * as HeatMap from "./HeatMap.ts"

@@ -218,3 +218,5 @@ export const logitDistance = Stage.make({
     return yield* LogitDistance.summarise(found, all.length, norm)
   }, Effect.scoped),
 })
+
+export { statistics } from "./StatisticsStages.ts"

@@ -4,7 +4,7 @@
  * Nodes are followed from the weights on, so nothing of the decoder has to know that it is watched. What layers with a
  * fused tensor return is put together in the order of that tensor, whatever blocks each projection has of it.
  */
-import type { ModelShape, Norm } from "../ModelShape.ts"
+import type { ModelShape, Norm, Projection } from "../ModelShape.ts"
 import type { Builder, Node, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 import type { Blocks, Weights } from "./Weights.ts"
@@ -26,6 +26,20 @@ export interface Taps {
   /** What goes into each norm, [..., size], before anything is subtracted. */
   readonly norms: ReadonlyArray<{ readonly weight: string; readonly input: Real }>
 }
+
+const layersOf = (shape: ModelShape) => Array.from({ length: shape.layers }, (_, l) => shape.layer(l))
+
+/** The linear layers of all layers, in the order of the model. */
+export const projections = (shape: ModelShape): ReadonlyArray<Projection> =>
+  layersOf(shape).flatMap(({ down, gate, key, output, query, up, value }) => [
+    query,
+    key,
+    value,
+    output,
+    ...(gate === undefined ? [] : [gate]),
+    up,
+    down,
+  ])
 
 /** Weights, and every value that was made of them under its name. */
 export const watched = (
@@ -85,12 +99,9 @@ export const find = (
     return { weight, input: real(origin, weight) }
   }
 
-  const layers = Array.from({ length: shape.layers }, (_, l) => shape.layer(l))
+  const norms = layersOf(shape).flatMap((tensors) => Object.values(tensors.norms))
   const { finalNorm, head } = shape.tensors
-  const weights = layers.flatMap(({ down, gate, key, output, query, up, value }) =>
-    [query, key, value, output, ...(gate === undefined ? [] : [gate]), up, down].map(({ weight }) => weight),
-  )
-  const norms = layers.flatMap((tensors) => Object.values(tensors.norms))
+  const weights = projections(shape).map((projection) => projection.weight)
   return {
     linears: [...new Set(weights), ...(shape.tiedEmbeddings ? [] : [head])].map(linear),
     norms: [...norms, finalNorm].map(norm),

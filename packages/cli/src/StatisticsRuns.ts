@@ -1,0 +1,110 @@
+/** What `hila statistics` does. */
+import { type Event, Events, Run, Source } from "@hila/core"
+import { Hub, LanguageModel, type StatisticsOptions, WeightStatistics } from "@hila/model"
+import { Collection, GoldenFile, Stages } from "@hila/scoring"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { copyFile, readFile, rename, rm, stat } from "node:fs/promises"
+import { UsageError } from "./CliError.ts"
+import * as Display from "./Display.ts"
+import * as Failure from "./Failure.ts"
+import * as Stores from "./Stores.ts"
+
+/** A display that says when a stage starts what it takes, and after its first part how long the rest may take. */
+const announcing = (screen: Display.Display, cost: string | undefined, write: (text: string) => void) => {
+  const stage = "statistics"
+  let since = 0
+  let told = false
+  return (event: Event) => {
+    screen.emit(event)
+    if (event._tag === "Started" && event.node === stage) {
+      since = Date.now()
+      if (cost !== undefined) write(cost)
+    }
+    if (
+      cost === undefined ||
+      told ||
+      event._tag !== "Progress" ||
+      event.node !== stage ||
+      event.done === event.kept
+    )
+      return
+    told = true
+    const { done, kept, total } = event
+    const seconds = ((Date.now() - since) / 1000 / (done - kept)) * (total - done)
+    if (total > done) write(`  at most about ${seconds.toFixed(1)} s left, by the time of the first part\n`)
+  }
+}
+
+/** A copy of a file, complete under its name or not there. */
+const copy = (from: string, to: string) =>
+  Effect.tryPromise({
+    try: async () => {
+      const temporary = `${to}.${process.pid}.tmp`
+      try {
+        await copyFile(from, temporary)
+        await rename(temporary, to)
+      } finally {
+        await rm(temporary, { force: true })
+      }
+      return (await stat(to)).size
+    },
+    catch: (cause) =>
+      new UsageError({ problem: `${to}: cannot be written: ${Failure.oneLine(String(cause))}` }),
+  })
+
+/** What the work takes, in one line; none where something is wrong, which the run itself tells better. */
+const costLine = Effect.fnUntraced(
+  function* (given: { readonly model: string; readonly examples: string }, options: StatisticsOptions) {
+    const service = yield* LanguageModel
+    const model = yield* service.openStatistics(yield* Hub.openPath(given.model))
+    const text = yield* Effect.tryPromise(() => readFile(given.examples, "utf8"))
+    const examples = text.split("\n").filter((line) => line.trim() !== "").length
+    const { backward, bytes, forward, tensors } = Collection.cost(yield* model.passes(options), examples)
+    const passes = backward === 0 ? `${forward} forward` : `${forward} forward and ${backward} backward`
+    const size = `${(bytes / 2 ** 20).toFixed(1)} MiB`
+    return `  ${options.kind} as ${tensors} tensors, ${size}, on ${examples} examples: ${passes} passes\n`
+  },
+  Effect.scoped,
+  Effect.orElseSucceed(() => undefined),
+)
+
+/** `hila statistics`: a pipeline of one stage, so that it is cached and resumes. */
+export const statistics = Effect.fnUntraced(function* (given: {
+  readonly model: string
+  readonly examples: string
+  readonly kind: WeightStatistics.Kind
+  readonly output: string
+  readonly blocked: boolean
+  readonly memory: number
+  readonly store: string
+  readonly json: boolean
+}) {
+  const { blocked, kind } = given
+  const options = { kind, memory: given.memory * 2 ** 20, ...(blocked ? { blocked } : {}) }
+  const model = Hub.source(given.model)
+  const examples = Stages.examples({ expert: model, lines: Source.file(given.examples, GoldenFile.artifact) })
+  const node = Stages.statistics({ model, examples }, options)
+  const write = (text: string) => void process.stdout.write(text)
+  const screen = given.json ? { emit: () => undefined, close: () => undefined } : Display.plain(write)
+  const work = Effect.gen(function* () {
+    const cost = given.json ? undefined : yield* costLine(given, options)
+    const emit = announcing(screen, cost, write)
+    return yield* Run.outputs({ statistics: node }, { pipeline: "statistics" }).pipe(
+      Effect.provideService(Events, { emit: (event) => Effect.sync(() => emit(event)) }),
+    )
+  })
+  const { statistics: made } = yield* Effect.provide(
+    work,
+    Layer.mergeAll(LanguageModel.layer, Stores.layer(given)),
+  )
+  yield* Effect.sync(screen.close)
+  const bytes = yield* copy(made.path, given.output)
+  const { examples: count, tensors, tokens } = made
+  yield* Console.log(
+    given.json
+      ? JSON.stringify({ output: given.output, kind, examples: count, tokens, tensors: tensors.size, bytes })
+      : `${given.output}: ${WeightStatistics.artifact.summary(made)}, ${(bytes / 2 ** 20).toFixed(1)} MiB`,
+  )
+})
