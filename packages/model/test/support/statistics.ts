@@ -28,7 +28,8 @@ export const means = Effect.fnUntraced(function* (
   for (const pass of yield* model.passes(options)) {
     const sums = yield* model.collect(pass, examples)
     pass.quantities.forEach(({ names, per, shape }, i) => {
-      for (const name of names) found.set(name, { shape, data: sums[i]!.map((sum) => sum / count[per]) })
+      const data = sums[i]!.map((sum) => sum / count[per])
+      for (const name of names) found.set(name, { shape, data })
     })
   }
   return found
