@@ -71,6 +71,15 @@ export const evaluate = Command.make(
     sample: count("sample", "Only n documents of each task, drawn by --seed in equal shares of the answers"),
     seed: count("seed", "Seed of --sample; 0 by default"),
     numFewshot: count("num-fewshot", "Examples before each document, where the task does not say 0"),
+    chat: Flag.Boolean("chat").pipe(
+      Flag.withDescription("Asks in conversations, by the model's own chat template"),
+      Flag.withDefault(false),
+    ),
+    multiturn: Flag.Boolean("multiturn").pipe(
+      Flag.withDescription("With --chat: examples before a document are turns of their own"),
+      Flag.withDefault(false),
+    ),
+    system: text("system", "text", "Said before everything else; with --chat as the system"),
     against: Flag.String("against").pipe(
       Flag.withMetavar("file"),
       Flag.withDescription(
@@ -102,6 +111,7 @@ export const evaluate = Command.make(
         sample: Option.getOrUndefined(given.sample),
         seed: Option.getOrUndefined(given.seed),
         numFewshot: Option.getOrUndefined(given.numFewshot),
+        system: Option.getOrUndefined(given.system),
         maxLength: Option.getOrUndefined(given.maxLength),
         bootstrap: Option.getOrUndefined(given.bootstrap),
       }),

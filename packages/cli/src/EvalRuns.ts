@@ -22,6 +22,9 @@ interface EvaluateFlags {
   readonly maxLength: number | undefined
   readonly bootstrap: number | undefined
   readonly allowCode: boolean
+  readonly chat: boolean
+  readonly multiturn: boolean
+  readonly system: string | undefined
   readonly against: ReadonlyArray<string>
   readonly output: string
   readonly format: Report.Format
@@ -73,6 +76,10 @@ export const evaluate = Effect.fnUntraced(
   function* (flags: EvaluateFlags) {
     if (names(flags.tasks).length === 0)
       return yield* new UsageError({ problem: "--tasks: name at least one task" })
+    if (flags.multiturn && !flags.chat)
+      return yield* new UsageError({
+        problem: "--multiturn: examples are turns of a conversation: add --chat",
+      })
     const selection = yield* Catalog.select(names(flags.tasks), flags.include)
     const checkpoint = yield* Downloads.shown(Hub.model(flags.model))
     const model = yield* (yield* LanguageModel).open(checkpoint)
@@ -83,6 +90,9 @@ export const evaluate = Effect.fnUntraced(
       {
         output: flags.output,
         allowCode: flags.allowCode,
+        chat: flags.chat,
+        multiturn: flags.multiturn,
+        ...given("system", flags.system),
         against: flags.against,
         ...given("data", flags.data),
         ...given("limit", flags.limit),

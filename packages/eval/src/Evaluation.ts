@@ -15,6 +15,7 @@ import * as Metric from "./metrics/Metric.ts"
 import * as StandardError from "./metrics/StandardError.ts"
 import * as Answering from "./requests/Answering.ts"
 import * as Items from "./requests/Items.ts"
+import type { Prompting } from "./requests/Prompting.ts"
 import type { Journal } from "./requests/Journal.ts"
 import type { Answer } from "./requests/Request.ts"
 import * as Sampling from "./tasks/Sampling.ts"
@@ -32,6 +33,8 @@ export interface Options extends Dataset.Where {
   readonly seed?: number
   /** Seed of the few-shot sampler; the harness's 1234 unless given. */
   readonly fewshotSeed?: number
+  /** A system instruction and a chat template, if documents are asked with them. */
+  readonly prompting?: Prompting
   /** Bootstrap replicates; the harness's 100,000 unless given, 0 for no standard errors. */
   readonly replicates?: number
 }
@@ -97,7 +100,9 @@ export const prepare = Effect.fn("Evaluation.prepare")(function* (task: Task, op
         : (yield* Dataset.read(file, config, shotSplit, where)).rows
   const shots = yield* FewShot.choose(task, pool, rows, options.fewshotSeed ?? 1234)
   const chosen = yield* Sampling.choose(task, rows, options)
-  const made = yield* Effect.forEach(chosen, (id) => Items.make(task, id, rows[id] ?? {}, shots(id)))
+  const made = yield* Effect.forEach(chosen, (id) =>
+    Items.make(task, id, rows[id] ?? {}, shots(id), options.prompting),
+  )
   return { task, items: made, source, documents: rows.length } satisfies Prepared
 })
 

@@ -6,13 +6,14 @@
  * suite that is killed goes on where it was when it is started again, since the journal has every finished answer.
  */
 import { Digest } from "@hila/core"
-import type { CausalModel, Checkpoint } from "@hila/model"
+import { type CausalModel, ChatTemplate, type Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as Sandbox from "./code/Sandbox.ts"
 import * as Contamination from "./contamination/Contamination.ts"
 import * as Texts from "./contamination/Texts.ts"
 import * as TrainedOn from "./contamination/TrainedOn.ts"
+import { EvalError } from "./EvalError.ts"
 import type { Options } from "./Evaluation.ts"
 import * as Evaluation from "./Evaluation.ts"
 import * as Answering from "./requests/Answering.ts"
@@ -22,13 +23,19 @@ import * as Results from "./results/Results.ts"
 import type * as Catalog from "./tasks/Catalog.ts"
 import * as Task from "./tasks/Task.ts"
 
-export interface SuiteOptions extends Options {
+export interface SuiteOptions extends Omit<Options, "prompting"> {
   /** Where results go, below it a directory of the model's name. */
   readonly output: string
   /** Shots per task, in place of the files' own number unless that is 0. */
   readonly numFewshot?: number
   /** Whether tasks may run the programs a model writes, in the sandbox; without, such a task is refused. */
   readonly allowCode?: boolean
+  /** Whether documents are asked as conversations, by the model's own chat template. */
+  readonly chat?: boolean
+  /** Whether shots are turns of the conversation; only with `chat`. */
+  readonly multiturn?: boolean
+  /** What is said before everything else, in a conversation as the system. */
+  readonly system?: string
   /** Files of texts in which the items are looked for, in n-grams of 13 words. */
   readonly against?: ReadonlyArray<string>
   /** Most tokens the model reads at once; its own positions unless given. */
@@ -86,9 +93,20 @@ export const run = Effect.fn("Suite.run")(function* (
   const known = yield* TrainedOn.read(model.checkpoint.files)
   const texts = yield* Effect.forEach(against, (file) => Texts.read(file))
   const tasks = yield* Effect.forEach(selection.tasks, ({ config, file }) => Task.make(file, config, reading))
+  const prompting = {
+    ...(options.chat === true ? { chat: yield* ChatTemplate.open(model.checkpoint) } : {}),
+    ...(options.system === undefined ? {} : { system: options.system }),
+    multiturn: options.multiturn === true,
+  }
+  if (prompting.multiturn && prompting.chat === undefined) {
+    return yield* new EvalError({
+      subject: "evaluation",
+      problem: "shots can be turns of a conversation only with the model's chat template: ask for both",
+    })
+  }
   // The sandbox shows that it holds before the model is asked anything.
   const sandbox = tasks.some(({ programs }) => programs !== undefined) ? yield* Sandbox.make : undefined
-  const prepared = yield* Effect.forEach(tasks, (task) => Evaluation.prepare(task, options))
+  const prepared = yield* Effect.forEach(tasks, (task) => Evaluation.prepare(task, { ...options, prompting }))
   const overlaps =
     against.length === 0
       ? []
@@ -118,6 +136,7 @@ export const run = Effect.fn("Suite.run")(function* (
       parameters: parametersOf(model),
       maxLength: respondent.vocabulary.maxLength,
       options,
+      prompting,
       against,
       groups: selection.groups,
       date: date.toISOString(),

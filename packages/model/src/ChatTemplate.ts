@@ -19,6 +19,8 @@ export interface Message {
 }
 
 export interface ChatTemplate {
+  /** The template itself. */
+  readonly source: string
   /**
    * The text of a conversation, ending with what an answer begins with unless told otherwise. Fails where the template
    * refuses the conversation.
@@ -98,6 +100,7 @@ export const open = Effect.fnUntraced(function* (
     ),
   )
   return {
+    source,
     render: (messages, { addGenerationPrompt = true } = {}) =>
       Effect.try({
         try: () =>

@@ -3,7 +3,8 @@
  *
  * A context and its continuation are encoded as one text and then split, since encoding them apart can give other
  * tokens at the seam. Whitespace at the end of a context belongs to the continuation. Special tokens are the
- * tokenizer's own affair, except that an empty context becomes the beginning-of-sequence token.
+ * tokenizer's own affair, except that an empty context becomes the beginning-of-sequence token, and that a context which
+ * begins with that token as text, as chat templates write it, gets no others.
  */
 import type { Tokenizer } from "@hila/model"
 import * as PythonText from "../metrics/PythonText.ts"
@@ -30,19 +31,23 @@ const cut = (tokens: ReadonlyArray<number>, contextLength: number, maxLength: nu
   return { tokens: tokens.slice(excess), contextLength: Math.max(1, contextLength - excess) }
 }
 
+/** Whether the tokenizer adds its special tokens to a context: not if a template has written them. */
+const addSpecial = ({ prefix, tokenizer }: Vocabulary, context: string): boolean => {
+  const beginning = tokenizer.decode([prefix])
+  return beginning === "" || !context.startsWith(beginning)
+}
+
 /** A context with a continuation; the continuation must not be empty. */
-export const continued = (
-  { maxLength, prefix, tokenizer }: Vocabulary,
-  context: string,
-  continuation: string,
-): Continued => {
+export const continued = (vocabulary: Vocabulary, context: string, continuation: string): Continued => {
+  const { maxLength, prefix, tokenizer } = vocabulary
   if (context === "") {
     const own = tokenizer.encode(continuation, { addSpecial: false })
     return cut(own[0] === prefix && own.length > 1 ? own : [prefix, ...own], 1, maxLength)
   }
   const [before, space] = PythonText.splitEnd(context)
-  const whole = tokenizer.encode(before + space + continuation)
-  const contextLength = tokenizer.encode(before).length
+  const special = { addSpecial: addSpecial(vocabulary, context) }
+  const whole = tokenizer.encode(before + space + continuation, special)
+  const contextLength = tokenizer.encode(before, special).length
   // A tokenizer without special tokens gives nothing for a context of whitespace.
   return contextLength === 0
     ? cut([prefix, ...whole], 1, maxLength)
@@ -74,8 +79,7 @@ export const windows = (vocabulary: Vocabulary, text: string): ReadonlyArray<Con
   windowsOf(vocabulary, vocabulary.tokenizer.encode(text))
 
 /** A prompt with room for `maxTokens` more: its end, if it is too long. */
-export const prompt = (
-  { maxLength, tokenizer }: Vocabulary,
-  context: string,
-  maxTokens: number,
-): ReadonlyArray<number> => tokenizer.encode(context).slice(-Math.max(1, maxLength - maxTokens))
+export const prompt = (vocabulary: Vocabulary, context: string, maxTokens: number): ReadonlyArray<number> =>
+  vocabulary.tokenizer
+    .encode(context, { addSpecial: addSpecial(vocabulary, context) })
+    .slice(-Math.max(1, vocabulary.maxLength - maxTokens))

@@ -1,9 +1,10 @@
 /**
  * Items: a task's documents with their prompts and the requests they make.
  *
- * The prompt is the description, the shots, the document's text and the prefix of generations; a chat template is not
- * applied. Whether an item's gold answer fits its choices is checked here, before a model is asked anything.
+ * The prompt is the description, the shots, the document's text and the prefix of generations, or a conversation of
+ * them. Whether an item's gold answer fits its choices is checked here, before a model is asked anything.
  */
+import type { ModelError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
 import * as PythonText from "../metrics/PythonText.ts"
@@ -11,6 +12,7 @@ import type { Target } from "../tasks/Fields.ts"
 import type { Readers, Task } from "../tasks/Task.ts"
 import * as Template from "../tasks/Template.ts"
 import type { Row } from "../tasks/Template.ts"
+import * as Prompting from "./Prompting.ts"
 import type { Request } from "./Request.ts"
 
 export interface Item {
@@ -21,7 +23,7 @@ export interface Item {
   readonly choices: ReadonlyArray<string>
   /** Indices of the right choices; none for a task without choices. */
   readonly golds: ReadonlyArray<number>
-  /** Characters of description and shots, with which the contexts begin. */
+  /** Characters of instruction, description and shots, with which the contexts begin. */
   readonly preface: number
   readonly requests: ReadonlyArray<Request>
 }
@@ -29,9 +31,6 @@ export interface Item {
 /** Two texts with a delimiter between them, unless there is whitespace already. */
 const joined = (left: string, delimiter: string, right: string): string =>
   left + (PythonText.endsInSpace(left) || PythonText.beginsWithSpace(right) ? "" : delimiter) + right
-
-const withPrefix = ({ genPrefix, targetDelimiter }: Readers, text: string): string =>
-  genPrefix === "" ? text : joined(text, targetDelimiter, genPrefix)
 
 const textOf = (value: string | number, choices: ReadonlyArray<string> | undefined): string =>
   typeof value === "number" ? (choices?.[value] ?? String(value)) : value
@@ -42,17 +41,19 @@ const answerOf = (target: Target, choices: ReadonlyArray<string> | undefined): s
   return typeof first === "number" ? (choices?.[first] ?? String(first)) : first
 }
 
-/** One shot: its text, its answer, and what separates it from the next. */
+/** One shot: its question and answer as turns, and as one text with what separates it from the next. */
 const shot = Effect.fnUntraced(function* (readers: Readers, row: Row) {
   const choices = readers.choices === undefined ? undefined : yield* readers.choices(row)
-  const text = textOf(yield* readers.text(row), choices)
-  const answer = answerOf(yield* readers.target(row), choices)
-  const { fewshotDelimiter, genPrefix, targetDelimiter } = readers
+  const question = textOf(yield* readers.text(row), choices)
+  const target = answerOf(yield* readers.target(row), choices)
+  const { fewshotDelimiter, targetDelimiter } = readers
+  const genPrefix = yield* readers.genPrefix(row)
+  const answer = genPrefix === "" ? target : joined(genPrefix, targetDelimiter, target)
   const answered =
     genPrefix === ""
-      ? text + (answer === "" ? "" : targetDelimiter + answer)
-      : joined(withPrefix(readers, text), targetDelimiter, answer)
-  return answered + fewshotDelimiter
+      ? question + (answer === "" ? "" : targetDelimiter + answer)
+      : joined(question, targetDelimiter, answer)
+  return { question, answer, text: answered + fewshotDelimiter }
 })
 
 /** Indices of the right choices. */
@@ -84,15 +85,18 @@ const generationsOf = ({ generation, repeats }: Task, context: string): Readonly
       : { _tag: "Generate", context, generation, sample },
   )
 
-const requestsOf = (
+/** Makes a context of a document's text. */
+type Contexts = (text: string) => Effect.Effect<string, ModelError>
+
+const requestsOf = Effect.fnUntraced(function* (
   task: Task,
-  before: string,
+  contextOf: Contexts,
+  /** Between a context and what follows it. */
+  delimiter: string,
   text: string | number,
   target: Target,
   choices: ReadonlyArray<string>,
-): ReadonlyArray<Request> => {
-  const { readers } = task
-  const context = before + withPrefix(readers, textOf(text, choices))
+): Effect.fn.Return<ReadonlyArray<Request>, ModelError> {
   const pair = (context: string, continuation: string): Request => ({
     _tag: "LogLikelihood",
     context,
@@ -100,25 +104,27 @@ const requestsOf = (
   })
   switch (task.outputType) {
     case "loglikelihood":
-      return [pair(context, readers.targetDelimiter + answerOf(target, choices))]
+      return [pair(yield* contextOf(textOf(text, choices)), delimiter + answerOf(target, choices))]
     case "loglikelihood_rolling":
       return [{ _tag: "Rolling", text: answerOf(target, choices) }]
     case "generate_until":
-      return generationsOf(task, context)
+      return generationsOf(task, yield* contextOf(textOf(text, choices)))
     case "multiple_choice": {
       // Where the text is an index, the choices are contexts and the target is what follows them.
       if (typeof text === "number") {
-        const rest = readers.targetDelimiter + answerOf(target, undefined)
-        return choices.map((choice) => pair(before + choice, rest))
+        const rest = delimiter + answerOf(target, undefined)
+        const contexts = yield* Effect.forEach(choices, contextOf)
+        return contexts.map((context) => pair(context, rest))
       }
-      const continuations = choices.map((choice) => readers.targetDelimiter + choice)
+      const continuations = choices.map((choice) => delimiter + choice)
+      const context = yield* contextOf(text)
       const conditional = continuations.map((continuation) => pair(context, continuation))
       return task.metrics.some(({ name }) => name === "acc_mutual_info")
         ? [...conditional, ...continuations.map((continuation) => pair("", continuation))]
         : conditional
     }
   }
-}
+})
 
 /** An item from a document and its shots. */
 export const make = Effect.fnUntraced(function* (
@@ -126,17 +132,37 @@ export const make = Effect.fnUntraced(function* (
   id: number,
   row: Row,
   shots: ReadonlyArray<Row>,
-): Effect.fn.Return<Item, TaskError> {
+  prompting: Prompting.Prompting = {},
+): Effect.fn.Return<Item, TaskError | ModelError> {
   const { readers } = task
   const description = Template.text(yield* task.description(row))
+  const before = Prompting.preamble(prompting, description, task.shots.fewshotDelimiter)
   const examples = yield* Effect.forEach(shots, (example) => shot(task.shots, example))
   const choices = readers.choices === undefined ? [] : yield* readers.choices(row)
   const text = yield* readers.text(row)
   const target = yield* readers.target(row)
+  const genPrefix = yield* readers.genPrefix(row)
   const chosen = task.outputType === "multiple_choice"
   const golds = chosen ? yield* goldsOf(task.file, id, typeof text === "number" ? text : target, choices) : []
-  const preface = description + examples.join("")
-  const requests = requestsOf(task, preface, text, target, choices)
+  const { chat, multiturn = false } = prompting
+  const shown = examples.map((example) => example.text).join("")
+  const contextOf: Contexts =
+    chat === undefined
+      ? (own) =>
+          Effect.succeed(
+            before + shown + (genPrefix === "" ? own : joined(own, readers.targetDelimiter, genPrefix)),
+          )
+      : (own) =>
+          Prompting.converse(chat, {
+            preamble: before,
+            turns: multiturn ? examples : [],
+            shots: multiturn ? "" : shown,
+            text: own,
+            genPrefix,
+          })
+  // A turn of the assistant begins with the answer itself.
+  const delimiter = chat === undefined ? readers.targetDelimiter : ""
+  const requests = yield* requestsOf(task, contextOf, delimiter, text, target, choices)
   const empty = requests.findIndex(
     (request) => request._tag === "LogLikelihood" && request.continuation === "",
   )
@@ -147,5 +173,9 @@ export const make = Effect.fnUntraced(function* (
       problem: `document ${id} has an empty continuation; a model cannot be asked for nothing`,
     })
   }
-  return { id, row, target, choices, golds, preface: preface.length, requests }
+  const [first] = requests
+  const context = first === undefined || first._tag === "Rolling" ? "" : first.context
+  const own = typeof text === "number" ? (choices[0] ?? "") : text
+  const preface = chat === undefined ? before.length + shown.length : Math.max(0, context.lastIndexOf(own))
+  return { id, row, target, choices, golds, preface, requests }
 })

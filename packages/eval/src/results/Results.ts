@@ -7,6 +7,7 @@ import * as Contamination from "../contamination/Contamination.ts"
 import * as Overlap from "../contamination/Overlap.ts"
 import type { Options, Sample, Score, TaskResult } from "../Evaluation.ts"
 import * as StandardError from "../metrics/StandardError.ts"
+import type { Prompting } from "../requests/Prompting.ts"
 import type { Request } from "../requests/Request.ts"
 import type { GroupEntry } from "../tasks/Catalog.ts"
 import * as Template from "../tasks/Template.ts"
@@ -49,7 +50,8 @@ export interface Run {
   readonly modelDigest: string
   readonly parameters: number
   readonly maxLength: number
-  readonly options: Options
+  readonly options: Omit<Options, "prompting">
+  readonly prompting: Prompting
   /** Files of texts in which items were looked for. */
   readonly against: ReadonlyArray<string>
   readonly groups: ReadonlyArray<GroupEntry>
@@ -123,6 +125,8 @@ const foundOf = (results: ReadonlyArray<TaskResult>, against: ReadonlyArray<stri
   return { items: items.length, overlapping, share, threshold, n: Overlap.standardLength, against }
 }
 
+const hash = (text: string): string => Digest.of(text)
+
 /** The results of the tasks that are finished. */
 export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => {
   const byName = new Map(finished.map((result) => [result.task.name, result]))
@@ -188,6 +192,11 @@ export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => 
       ? {}
       : { contamination: tableOfAll((results) => foundOf(results, run.against)) }),
     ...(trainedOn.length === 0 ? {} : { trained_on: Object.fromEntries(trainedOn) }),
+    system_instruction: run.prompting.system ?? null,
+    system_instruction_sha: run.prompting.system === undefined ? null : hash(run.prompting.system),
+    chat_template: run.prompting.chat?.source ?? null,
+    chat_template_sha: run.prompting.chat === undefined ? null : hash(run.prompting.chat.source),
+    fewshot_as_multiturn: run.prompting.multiturn ?? false,
     sources: table(({ source }) => source),
     date: run.date,
     model_name: run.model,
@@ -195,8 +204,6 @@ export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => 
     total_evaluation_time_seconds: run.seconds,
   }
 }
-
-const hash = (text: string): string => Digest.of(text)
 
 const argumentsOf = (request: Request, settings: unknown): Readonly<Record<string, unknown>> => {
   switch (request._tag) {

@@ -49,6 +49,15 @@ export const reader = Effect.fnUntraced(function* (
   return (row) => (Object.hasOwn(row, field) ? Effect.succeed(row[field]) : template.value(row))
 })
 
+/** Reads a field as text. */
+export const rendered = (file: string, key: string, field: Field) =>
+  Effect.map(
+    reader(file, key, field),
+    (read): Reader<string> =>
+      (row) =>
+        Effect.map(read(row), Template.text),
+  )
+
 const mistake = (file: string, key: string, problem: string) =>
   Effect.fail(new TaskError({ file, key, problem }))
 

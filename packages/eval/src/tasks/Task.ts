@@ -20,7 +20,8 @@ export interface Readers {
   readonly text: Fields.Reader<string | number>
   readonly target: Fields.Reader<Fields.Target>
   readonly choices: Fields.Reader<ReadonlyArray<string>> | undefined
-  readonly genPrefix: string
+  /** What an answer begins with, or "". */
+  readonly genPrefix: Fields.Reader<string>
   readonly targetDelimiter: string
   readonly fewshotDelimiter: string
 }
@@ -134,7 +135,7 @@ export const make = Effect.fn("Task.make")(function* (
       text: yield* Fields.text(file, own.text ?? "", choice !== undefined),
       target: yield* Fields.target(file, own.target ?? "", choice !== undefined),
       choices: choice === undefined ? undefined : yield* Fields.choices(file, choice),
-      genPrefix: own.genPrefix,
+      genPrefix: yield* Fields.rendered(file, "gen_prefix", own.genPrefix),
       targetDelimiter: own.targetDelimiter,
       fewshotDelimiter: own.fewshotDelimiter,
     } satisfies Readers
