@@ -12,7 +12,8 @@ import { Stages as Merging } from "@hila/merge"
 import { Checkpoint, LanguageModel } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
 import * as Schema from "effect/Schema"
-import { tunedFusion, tunedTaskArithmetic, tuneFusion, tuneTaskArithmetic } from "./stages/Tuning.ts"
+import { unitCoefficients } from "./stages/Coefficients.ts"
+import { tuned } from "./stages/Tuned.ts"
 
 const domains = ["math", "code", "lang"] as const
 type Domain = (typeof domains)[number]
@@ -23,8 +24,6 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** An answer of the micro family ends with its line. */
 const answers = { maxTokens: 32, stop: ["\n"] }
-/** One grid for every method that has a λ. */
-const grid = [0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1] as const
 
 export default Pipeline.make({
   name: "hila",
@@ -37,6 +36,7 @@ export default Pipeline.make({
     ),
     golden: Pipeline.option(Count, 64, "golden questions per domain and set"),
     questions: Pipeline.option(Count, 200, "held-out questions per domain, or all there are"),
+    budget: Pipeline.option(Count, 24, "values of λ that each method is tried with"),
     seed: Pipeline.option(Schema.Int, 0, "seed of all questions"),
   },
   build: (options) => {
@@ -56,7 +56,7 @@ export default Pipeline.make({
         const questions = Evaluation.questions({}, { ...asked, skip }, label)
         return Scoring.golden({ teacher: expert, questions }, answers, label)
       })
-    const [score, tune, report] = [golden("score"), golden("tune"), golden("report")]
+    const [score, tune, held] = [golden("score"), golden("tune"), golden("report")]
 
     // Importance: what each head group and MLP of the specialist's change is worth to its own answers.
     // Pruning: units that do not matter go, the others keep a density by importance.
@@ -64,21 +64,25 @@ export default Pipeline.make({
       const of = { base, expert, golden: score[index]! }
       const importance = Scoring.importance(of, { scheme: "kvGroup", method: "revert" }, domain)
       const mask = Merging.prune({ base, expert, importance }, { density: options.density }, domain)
-      return { importance, mask }
+      const pruned = Merging.merge(
+        { base: [base], models: [expert], masks: [mask], layerWeights: [], unitWeights: [], statistics: [] },
+        { method: "task_arithmetic", dtype: "float32" },
+        `${domain} pruned`,
+      )
+      return { importance, pruned }
     })
-    const masks = scored.map(({ mask }) => mask)
 
     // Adaptive fusion: in each unit the specialists are weighed by how much it matters to them.
     const importance = scored.map((entry) => entry.importance)
     const weights = Merging.adaptiveWeights({ importance }, { temperature: options.temperature }, "hila")
-    const fusion = { base, experts, masks, weights }
-    const tuning = tuneFusion({ ...fusion, golden: tune }, { grid }, "hila")
-    const merged = tunedFusion({ ...fusion, tuning }, {}, "hila")
+    const table = unitCoefficients({ base, weights }, { residual: "mean" }, "hila")
 
-    // Rivals: the uniform average, and task arithmetic with the same tuning budget.
+    // λ of HILA and of its rival, task arithmetic, on the same data with as many trials; no trial writes a checkpoint.
+    const bench = { base, experts, golden: tune, objective: "loss", budget: options.budget } as const
+    const pruned = scored.map((entry) => entry.pruned)
+    const hila = tuned(bench, "hila", [{ name: "", directions: pruned, table }])
+    const arithmetic = tuned(bench, "task arithmetic", [{ name: "", directions: experts }])
     const average = Merging.linear({ models: experts }, {}, "average")
-    const arithmetic = tuneTaskArithmetic({ base, experts, golden: tune }, { grid }, "task arithmetic")
-    const tuned = tunedTaskArithmetic({ base, experts, tuning: arithmetic }, {}, "task arithmetic")
 
     // Report: questions no model has seen, and golden answers that nothing was chosen on.
     const heldOut = domains.map((domain: Domain) =>
@@ -92,23 +96,23 @@ export default Pipeline.make({
       base,
       ...Object.fromEntries(specialists.map(({ domain, expert }) => [domain, expert])),
       average,
-      "task arithmetic": tuned,
-      HILA: merged,
+      "task arithmetic": arithmetic.model,
+      HILA: hila.model,
     }
     const names = Object.keys(models)
-    const table = Evaluation.compare(
+    const report = Evaluation.compare(
       {
         accuracy: Object.entries(models).map(([name, model]) =>
           Evaluation.accuracy({ model, questions: heldOut }, answers, name),
         ),
         loss: Object.entries(models).map(([name, model]) =>
-          Evaluation.goldenLoss({ model, golden: report }, { domains: [...domains] }, name),
+          Evaluation.goldenLoss({ model, golden: held }, { domains: [...domains] }, name),
         ),
       },
       { models: names, base: "base" },
       "all models",
     )
-    return { report: table, tuning, arithmetic, merged }
+    return { report, tuning: hila.tuning, arithmetic: arithmetic.tuning, merged: hila.model }
   },
   layer: LanguageModel.layer,
 })

@@ -91,7 +91,7 @@ try {
     "explain",
     [
       `explain ${pipeline} prune math`,
-      `explain ${pipeline} tune-fusion`,
+      `explain ${pipeline} tune hila`,
       `explain ${pipeline} golden math score`,
     ]
       .map((command) => plain(`${command} ${small} --set density=0.15 ${at}`))

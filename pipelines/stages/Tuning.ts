@@ -1,114 +1,180 @@
 /**
- * Tuning: the λ of a merge with the lowest golden loss on a set kept for that.
+ * Tuning: the numbers of a merge with the best golden loss on a set kept for that.
  *
- * Every method is tuned over the same grid on the same data, or a comparison of methods would compare their tuning.
- * A trial merges into the stage's private directory, is measured and removed; finished trials are checkpointed.
+ * A trial is a virtual merge: coefficients over task vectors that are already on disk, run and forgotten, so that no
+ * trial writes a checkpoint. A method with choices of its own (a density, a temperature) brings them as variants: other
+ * task vectors, or another table of coefficients. Every method gets the same number of trials on the same data, or a
+ * comparison of methods would compare their tuning. Finished trials are checkpointed.
  */
 import { Artifact, Stage } from "@hila/core"
-import { fuse, Mask, taskArithmetic, UnitWeights } from "@hila/merge"
-import { Checkpoint, Example, LanguageModel } from "@hila/model"
+import { Checkpoint, Example, LanguageModel, type VirtualMerge } from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import { rm } from "node:fs/promises"
-import { join } from "node:path"
+import * as Scope from "effect/Scope"
+import * as Coefficients from "./Coefficients.ts"
+import * as Search from "./Search.ts"
+import * as Trials from "./Trials.ts"
 
-const Trial = Schema.Struct({
-  lambda: Schema.Finite,
-  /** Mean over the golden sets of their mean loss, nats per token. */
-  loss: Schema.Finite,
+const Index = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+
+/** One way a method can be: which of the checkpoints are merged, and by which of the tables (none: all 1). */
+const Variant = Schema.Struct({
+  name: Schema.String,
+  directions: Schema.NonEmptyArray(Index),
+  table: Schema.optionalKey(Index),
 })
+type Variant = typeof Variant.Type
 
-const Tuning = Schema.Struct({ lambda: Schema.Finite, trials: Schema.Array(Trial) })
+/** What a search minimises: the mean of the sets' losses, or one minus the mean or the worst of their retentions. */
+const Objective = Schema.Literals(["loss", "retention", "worst"])
 
-/** The chosen λ with all trials, in the order of the grid. */
-export const artifact = Artifact.json("tuning", Tuning, {
-  summary: ({ lambda, trials }) => `λ = ${lambda} of ${trials.map((trial) => trial.lambda).join(", ")}`,
-})
-
-const TrialArtifact = Artifact.json("trial", Trial)
-const Grid = Schema.NonEmptyArray(Schema.Finite)
-const golden = Stage.each(Example.artifact)
-
-/** Tries every λ of a grid, lowest loss wins, the smaller λ where two are equal. */
-const search = Effect.fnUntraced(function* <E, R>(
-  grid: ReadonlyArray<number>,
-  sets: ReadonlyArray<ReadonlyArray<Example.Example>>,
-  merge: (lambda: number, directory: string) => Effect.Effect<Checkpoint.Checkpoint, E, R>,
-) {
-  const service = yield* LanguageModel
-  const scratch = yield* Stage.scratch
-  const trials = yield* Stage.forEach(
-    grid,
-    Effect.fnUntraced(function* (lambda: number) {
-      const directory = join(scratch, `trial-${lambda}`)
-      const model = yield* service.open(yield* merge(lambda, directory))
-      const losses = yield* Effect.forEach(sets, (set) => model.losses(set))
-      yield* Effect.promise(() => rm(directory, { recursive: true }))
-      return { lambda, loss: mean(losses.map(mean)) }
-    }, Effect.scoped),
-    { part: (lambda) => `lambda-${lambda}`, output: TrialArtifact },
-  )
-  const [best] = trials.toSorted((a, b) => a.loss - b.loss || a.lambda - b.lambda)
-  return { lambda: best?.lambda ?? 0, trials }
-})
+const TrialArtifact = Artifact.json("tuning-trial", Trials.Trial)
+const Losses = Artifact.json("tuning-losses", Schema.Array(Schema.Finite))
 
 const mean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
-/** The λ of task arithmetic. */
-export const tuneTaskArithmetic = Stage.make({
-  name: "tune-task-arithmetic",
-  version: 1,
-  inputs: { base: Checkpoint.artifact, experts: Stage.each(Checkpoint.artifact), golden },
-  params: { grid: Grid },
-  output: artifact,
-  run: (inputs, { grid }) =>
-    search(grid, inputs.golden, (lambda, directory) => taskArithmetic(inputs, { lambda }, directory)),
+type Sets = ReadonlyArray<ReadonlyArray<Example.Example>>
+
+/** What the losses of a trial cost. */
+const costOf = (
+  objective: typeof Objective.Type,
+  losses: ReadonlyArray<number>,
+  { base, experts }: { readonly base: ReadonlyArray<number>; readonly experts: ReadonlyArray<number> },
+): number => {
+  if (objective === "loss") return mean(losses)
+  const lost = losses.flatMap((loss, i) => {
+    const [from, to] = [base[i] ?? 0, experts[i] ?? 0]
+    return from > to ? [(loss - to) / (from - to)] : []
+  })
+  return objective === "worst" ? Math.max(...lost) : mean(lost)
+}
+
+/** The merges of a variant that was last tried: opening one takes longer than a trial. */
+const opened = Effect.fnUntraced(function* (
+  base: Checkpoint.Checkpoint,
+  directions: ReadonlyArray<Checkpoint.Checkpoint>,
+  tables: ReadonlyArray<Coefficients.Coefficients>,
+) {
+  const service = yield* LanguageModel
+  let current:
+    | { readonly key: string; readonly scope: Scope.Closeable; readonly merge: VirtualMerge }
+    | undefined
+  const close = Effect.suspend(() =>
+    current === undefined ? Effect.void : Scope.close(current.scope, Exit.void),
+  )
+  yield* Effect.addFinalizer(() => close)
+  return Effect.fnUntraced(function* ({ directions: indices, table }: Pick<Variant, "directions" | "table">) {
+    const coefficients = (table === undefined ? undefined : tables[table]) ?? Coefficients.even
+    const key = `${indices.join()} ${coefficients.scheme}`
+    if (current?.key === key) return { merge: current.merge, coefficients }
+    yield* close
+    current = undefined
+    const scope = yield* Scope.make()
+    const merge = yield* service
+      .openVirtualMerge(
+        base,
+        indices.flatMap((i) => directions[i] ?? []),
+        yield* Coefficients.grouping(base, coefficients),
+      )
+      .pipe(Effect.provideService(Scope.Scope, scope))
+    current = { key, scope, merge }
+    return { merge, coefficients }
+  })
 })
 
-/** The λ of adaptive fusion. */
-export const tuneFusion = Stage.make({
-  name: "tune-fusion",
+/** Losses of the models that retention lies between. */
+const references = Effect.fnUntraced(function* (
+  base: Checkpoint.Checkpoint,
+  experts: ReadonlyArray<Checkpoint.Checkpoint>,
+  sets: Sets,
+) {
+  const service = yield* LanguageModel
+  const of = (checkpoint: Checkpoint.Checkpoint, own: Sets) =>
+    Effect.scoped(
+      Effect.flatMap(service.open(checkpoint), (model) =>
+        Effect.forEach(own, (set) => Effect.map(model.losses(set), mean)),
+      ),
+    )
+  return {
+    base: yield* Stage.part("base", Losses, of(base, sets)),
+    experts: (yield* Stage.forEach(experts, (expert, i) => of(expert, sets.slice(i, i + 1)), {
+      part: (_, i) => `expert-${i}`,
+      output: Losses,
+    })).flat(),
+  }
+})
+
+/**
+ * The best numbers of a merge. `directions` are all checkpoints that some variant moves towards; `experts` gave the
+ * golden sets, in their order, and are needed for retention alone.
+ */
+export const tune = Stage.make({
+  name: "tune",
   version: 1,
   inputs: {
     base: Checkpoint.artifact,
+    directions: Stage.each(Checkpoint.artifact),
+    tables: Stage.each(Coefficients.artifact),
     experts: Stage.each(Checkpoint.artifact),
-    masks: Stage.each(Mask.artifact),
-    weights: UnitWeights.artifact,
-    golden,
+    golden: Stage.each(Example.artifact),
   },
-  params: { grid: Grid },
-  output: artifact,
-  run: (inputs, { grid }) =>
-    search(grid, inputs.golden, (lambda, directory) => fuse(inputs, { lambda }, directory)),
+  params: {
+    variants: Schema.NonEmptyArray(Variant),
+    domains: Search.Domains,
+    search: Search.Method,
+    objective: Objective,
+  },
+  output: Trials.artifact,
+  run: Effect.fnUntraced(function* (inputs, { domains, objective, search: method, variants }) {
+    const { base, directions, experts, golden, tables } = inputs
+    const open = yield* opened(base, directions, tables)
+    const known = objective === "loss" ? { base: [], experts: [] } : yield* references(base, experts, golden)
+    const trial = Effect.fnUntraced(function* (setting: Search.Setting) {
+      const started = performance.now()
+      const variant = variants[Math.floor(setting["variant"] ?? 0)] ?? variants[0]
+      const { coefficients, merge } = yield* open(variant)
+      const lambdas = Coefficients.lambdas(coefficients, merge.groups, variant.directions.length, setting)
+      const losses = yield* Effect.forEach(golden, (set) => Effect.map(merge.losses(set, lambdas), mean))
+      const { variant: _, ...numbers } = setting
+      return {
+        variant: variant.name,
+        setting: numbers,
+        losses,
+        cost: costOf(objective, losses, known),
+        seconds: Math.round(performance.now() - started) / 1000,
+      }
+    })
+    const search = Search.make({ variant: [...variants.keys()] as never, ...domains }, method)
+    const done: Array<Trials.Trial> = []
+    let round = search.first
+    while (round.length > 0) {
+      const results = yield* Stage.forEach(round, trial, {
+        part: (_, i) => `trial-${done.length + i}`,
+        output: TrialArtifact,
+      })
+      done.push(...results)
+      round = search.next(results.map(({ cost }) => cost))
+    }
+    return Trials.of(objective, done)
+  }, Effect.scoped),
 })
 
-/** Task arithmetic at the tuned λ. */
-export const tunedTaskArithmetic = Stage.make({
-  name: "task-arithmetic-tuned",
+/** What a search chose, apart from how long it took: the numbers, and the variant they go with. */
+export const choice = Stage.make({
+  name: "choice",
   version: 1,
-  inputs: { base: Checkpoint.artifact, experts: Stage.each(Checkpoint.artifact), tuning: artifact },
-  output: Checkpoint.artifact,
-  run: Effect.fnUntraced(function* (inputs) {
-    const { lambda } = inputs.tuning
-    return yield* taskArithmetic(inputs, { lambda }, join(yield* Stage.scratch, "merged"))
-  }),
-})
-
-/** Adaptive fusion at the tuned λ. */
-export const tunedFusion = Stage.make({
-  name: "fuse-tuned",
-  version: 1,
-  inputs: {
-    base: Checkpoint.artifact,
-    experts: Stage.each(Checkpoint.artifact),
-    masks: Stage.each(Mask.artifact),
-    weights: UnitWeights.artifact,
-    tuning: artifact,
+  inputs: { tuning: Trials.artifact },
+  params: { variants: Schema.NonEmptyArray(Variant) },
+  output: Trials.choiceArtifact,
+  run: ({ tuning: { best } }, { variants }) => {
+    const { directions, name, table } = variants.find((each) => each.name === best.variant) ?? variants[0]
+    return Effect.succeed({
+      variant: name,
+      directions,
+      ...(table === undefined ? {} : { table }),
+      setting: best.setting,
+    })
   },
-  output: Checkpoint.artifact,
-  run: Effect.fnUntraced(function* (inputs) {
-    const { lambda } = inputs.tuning
-    return yield* fuse(inputs, { lambda }, join(yield* Stage.scratch, "merged"))
-  }),
 })

@@ -7,7 +7,8 @@ import { events, hila, type LoggedEvent, pipeline, temporaryStore } from "./comm
 /** Small sets: these tests are about what runs when, not about the figures. */
 const small = (density: number) =>
   [`golden=24`, `questions=12`, `density=${density}`].flatMap((option) => ["--set", option])
-const table = (out: string) => out.slice(out.indexOf("\nreport\n"))
+/** The report; what follows it has the times of trials. */
+const table = (out: string) => out.slice(out.indexOf("\nreport\n"), out.indexOf("\n\ntuning\n"))
 const titles = (run: ReadonlyArray<LoggedEvent>, tag: string) =>
   run.filter((event) => event._tag === tag).map((event) => event.node ?? "")
 
@@ -38,8 +39,12 @@ describe("pipelines/hila.ts", () => {
           "prune math",
           "prune code",
           "prune lang",
-          "tune-fusion hila",
-          "fuse-tuned hila",
+          "merge math pruned",
+          "merge code pruned",
+          "merge lang pruned",
+          "tune hila",
+          "choice hila",
+          "merged hila",
           "accuracy HILA",
           "golden-loss HILA",
           "compare all models",
@@ -50,7 +55,10 @@ describe("pipelines/hila.ts", () => {
         assert.strictEqual(plan.code, 0)
         assert.match(plan.out, /prune math +run +density: 0\.15 → 0\.1\n/)
         assert.match(plan.out, /importance math +hit /)
-        assert.match(plan.out, /tune-fusion hila +waits +on prune math, prune code, prune lang\n/)
+        assert.match(
+          plan.out,
+          /tune hila +waits +on merge math pruned, merge code pruned, merge lang pruned\n/,
+        )
         assert.deepStrictEqual(yield* Effect.promise(() => readdir(join(store, "runs"))), before)
       }),
     180_000,
