@@ -1,6 +1,8 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { writeFile } from "node:fs/promises"
+import { deltaFisher } from "../src/graphs/DeltaFisherGraph.ts"
+import { meanAblation } from "../src/graphs/MeanAblationGraph.ts"
 import { sensitivity } from "../src/graphs/SensitivityGraph.ts"
 import { Checkpoint, DeltaGates, Dtype, LanguageModel, type Safetensors } from "../src/index.ts"
 import { architectures, encoders, hasShared, temporary } from "./support/fixtures.ts"
@@ -99,8 +101,10 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
             assert.isAtMost(distance(found[i]!, yield* delta.losses(examples, gates)), 1e-5, unit.kind)
           }
 
-          // Every tensor of the model has a derivative: the graph that takes them all can be written.
+          // Every tensor of the model has a derivative: the graphs that take them all can be written.
           assert.isTrue(Result.isSuccess(sensitivity(shape, base.tensors)))
+          assert.isTrue(Result.isSuccess(deltaFisher(shape, base.tensors, expert.tensors)))
+          assert.isTrue(Result.isSuccess(meanAblation(shape, base.tensors)))
         }),
       )
     }
