@@ -551,11 +551,11 @@ export function rankRows(out: usize, p: usize, n: i32, columns: i32, scratch: us
 // Random by rank ------------------------------------------------------------------------------------------------------
 //
 // What `rankRows`, `affine` and `keepRandomEach` do together, without sorting. Magnitudes are counted in ranges of 1/64
-// octave, so the ranks of a range are known up to their order inside it, and with them the least and the greatest
+// octave, in long rows of 1/256, so the ranks of a range are known up to their order inside it, and with them the least and the greatest
 // probability there; few draws lie between the two. Only for these the exact rank is found, by counting.
 
-const RANGES: i32 = 512
-const RANGE_SHIFT: i32 = 17
+const MOST_RANGES: i32 = 2048
+const LONG: i32 = 4096
 const MOST_SCANS: i32 = 48
 
 // The draws below which the element of a rank is kept.
@@ -580,20 +580,22 @@ function countBelow(values: usize, from: i32, to: i32, value: i32, equal: i32): 
 }
 
 function keepRow(p: usize, n: i32, k: i32, l: i32, low: i32, factor: f32, offset: f32, scratch: usize): void {
+  const shift = n < LONG ? 17 : 15
+  const ranges = MOST_RANGES >> (shift - 15)
   const limits = scratch
-  const magnitudes = limits + (<usize>(RANGES + 4) << 2)
+  const magnitudes = limits + (<usize>(MOST_RANGES + 4) << 2)
   const undecided = magnitudes + (<usize>n << 2)
   const ranks = undecided + (<usize>n << 2)
   const whole = n & ~3
   const mask = i32x4.splat(MAGNITUDE)
   const zero = i32x4.splat(0)
-  const least = ((largest(p, n) >>> RANGE_SHIFT) - RANGES + 1) << RANGE_SHIFT
+  const least = ((largest(p, n) >>> shift) - ranges + 1) << shift
   const first = i32x4.splat(least)
-  memory.fill(limits, 0, (RANGES + 1) << 2)
+  memory.fill(limits, 0, (ranges + 1) << 2)
   for (let i = 0; i < whole; i += 4) {
     const pattern = v128.and(v128.load(p + (<usize>i << 2)), mask)
     v128.store(magnitudes + (<usize>i << 2), pattern)
-    const range = i32x4.max_s(i32x4.shr_s(i32x4.sub(pattern, first), RANGE_SHIFT), zero)
+    const range = i32x4.max_s(i32x4.shr_s(i32x4.sub(pattern, first), shift), zero)
     bump(limits, i32x4.extract_lane(range, 0))
     bump(limits, i32x4.extract_lane(range, 1))
     bump(limits, i32x4.extract_lane(range, 2))
@@ -602,10 +604,10 @@ function keepRow(p: usize, n: i32, k: i32, l: i32, low: i32, factor: f32, offset
   for (let i = whole; i < n; i++) {
     const pattern = load<i32>(p + (<usize>i << 2)) & MAGNITUDE
     store<i32>(magnitudes + (<usize>i << 2), pattern)
-    bump(limits, max((pattern - least) >> RANGE_SHIFT, 0))
+    bump(limits, max((pattern - least) >> shift, 0))
   }
   let total = 0
-  for (let at = limits, end = limits + (<usize>RANGES << 2); at <= end; at += 4) {
+  for (let at = limits, end = limits + (<usize>ranges << 2); at <= end; at += 4) {
     const count = load<i32>(at)
     store<f32>(at, limitOf(total, factor, offset))
     total += count
@@ -621,7 +623,7 @@ function keepRow(p: usize, n: i32, k: i32, l: i32, low: i32, factor: f32, offset
     const drawn = f32x4.convert_i32x4_s(bits24x4(add, counter))
     counter = i32x4.add(counter, four)
     const pattern = v128.and(v, mask)
-    const range = i32x4.shl(i32x4.max_s(i32x4.shr_s(i32x4.sub(pattern, first), RANGE_SHIFT), zero), 2)
+    const range = i32x4.shl(i32x4.max_s(i32x4.shr_s(i32x4.sub(pattern, first), shift), zero), 2)
     const a = v128.load64_lane(limits + i32x4.extract_lane(range, 1), v128.load64_zero(limits + i32x4.extract_lane(range, 0)), 1)
     const b = v128.load64_lane(limits + i32x4.extract_lane(range, 3), v128.load64_zero(limits + i32x4.extract_lane(range, 2)), 1)
     const nonzero = i32x4.ne(pattern, zero)
@@ -635,7 +637,7 @@ function keepRow(p: usize, n: i32, k: i32, l: i32, low: i32, factor: f32, offset
   for (let i = whole; i < n; i++) {
     const at = p + (<usize>i << 2)
     const pattern = load<i32>(magnitudes + (<usize>i << 2))
-    const range = limits + (<usize>max((pattern - least) >> RANGE_SHIFT, 0) << 2)
+    const range = limits + (<usize>max((pattern - least) >> shift, 0) << 2)
     const drawn = <f32>bits24(k, l, low + i)
     if (pattern == 0 || !(drawn < load<f32>(range, 4))) store<f32>(at, 0)
     else if (!(drawn < load<f32>(range))) store<i32>(undecided + (<usize>(open++) << 2), i)

@@ -175,7 +175,7 @@ describe("the SIMD kernels", () => {
         for (const start of [0, 4096, 2 ** 32 - columns - 2]) {
           const { floats, next } = arena(350 + seed)
           const values = floats(3 * columns, () => kind(next))
-          const scratch = floats(7 * columns + 6672, () => 7)
+          const scratch = floats(7 * columns + 8208, () => 7)
           const stream = { key: 79 + seed, start }
           for (const [side, kernels] of ([wasm, reference] as const).entries()) {
             const probability = { factor: 0.5 / columns, offset: 0.2 }

@@ -91,7 +91,7 @@ export interface Kernels {
   /**
    * Sets values to 0 at random by the rank of their magnitude in their row, as `rankRows`, `affine` and `keepRandomEach`
    * do together: rank r stays with probability `factor · r + offset`, factor ≥ 0. A −0 becomes 0. `scratch` has at least
-   * `7 · columns + 6672` elements of any content.
+   * `7 · columns + 8208` elements of any content.
    */
   readonly keepRanked: (
     values: Float32Array, // [rows, columns]

@@ -109,7 +109,13 @@ export const make = (memory: SharedMemory): Arithmetic => {
       wasm.keepRanked(at(values), values.length, columns, k, l, run.low, factor, offset, at(scratch))
     } else if (values.length > columns) {
       for (let row = 0; row < values.length; row += columns)
-        keepRanked(values.subarray(row, row + columns), columns, probability, { key, start: start + row }, scratch)
+        keepRanked(
+          values.subarray(row, row + columns),
+          columns,
+          probability,
+          { key, start: start + row },
+          scratch,
+        )
     } else {
       // The one row in which the index passes a multiple of 2^32.
       const probabilities = scratch.subarray(0, columns)

@@ -40,7 +40,7 @@ const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32
     return
   }
   const [factor, offset] = [(2 * spread) / (columns - 1), keep - spread]
-  const scratch = block.temporary(7 * columns + 6672)
+  const scratch = block.temporary(7 * columns + 8208)
   if (rescale !== "probability") {
     kernels.keepRanked(delta, columns, { factor, offset }, { key, start }, scratch)
     return
