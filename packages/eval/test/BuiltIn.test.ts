@@ -53,6 +53,55 @@ describe("built-in tasks", () => {
   )
 })
 
+describe("names", () => {
+  it.effect("of every built-in set lead to its tasks, however they are spelled", () =>
+    Effect.gen(function* () {
+      const sizes = {
+        medqa_4options: 1,
+        medmcqa: 1,
+        pubmedqa: 1,
+        mmlu: 57,
+        hellaswag: 1,
+        arc_easy: 1,
+        arc_challenge: 1,
+        truthfulqa: 2,
+        winogrande: 1,
+        piqa: 1,
+        boolq: 1,
+        openbookqa: 1,
+        lambada: 1,
+        xnli: 15,
+        xcopa: 11,
+        belebele: 122,
+        mgsm: 33,
+        gsm8k: 1,
+        gsm8k_cot: 1,
+        hendrycks_math: 7,
+        humaneval: 1,
+        "HumanEval-XL": 20,
+        mbpp: 1,
+        financeqa: 1,
+        wikitext: 1,
+        "TAT-QA": 1,
+        "financial tweets": 1,
+        "AG News": 1,
+        "medical abstracts": 1,
+        imdb: 1,
+        dbpedia: 2,
+        micro: 3,
+        realtext: 12,
+      }
+      for (const [name, size] of Object.entries(sizes)) {
+        assert.strictEqual((yield* Catalog.select([name])).tasks.length, size, name)
+      }
+      for (const name of ["II-Finance", "ii_finance"]) {
+        const failure = yield* Effect.flip(Catalog.select([name]))
+        assert.match(failure.message, /has no public source that we know of/)
+      }
+    }),
+  )
+})
+
 const options = { opa: "one", opb: "two", opc: "three", opd: "four" }
 const endings = ["[title] go home. ", "sleep"]
 
@@ -167,6 +216,13 @@ const byHand: ReadonlyArray<
     },
     ["P: Text.\nQ: Was?\nA: a\nB: b\nC: c\nD: d\nAnswer:", " A"],
     [3],
+  ],
+  ["mgsm_native_cot_zh", { question: "几个？", answer_number: 18 }, ["问题： 几个？\n逐步解答:"], []],
+  [
+    "mgsm_en_cot_zh",
+    { question: "几个？", answer_number: 18 },
+    ["Question: 几个？\nStep-by-Step Answer:"],
+    [],
   ],
   ["mgsm_direct_zh", { question: "几个？", answer_number: 18 }, ["问题： 几个？\n答案："], []],
   [

@@ -108,6 +108,9 @@ const tagsOf = ({ config }: TaskEntry): ReadonlyArray<string> => {
   return typeof tag === "string" ? [tag] : tag
 }
 
+/** A name without its case and separators: TAT-QA is tatqa, humaneval-xl is humaneval_xl. */
+const letters = (name: string): string => name.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "")
+
 /** Resolves names of tasks, groups and tags, and paths of task files. */
 export const select = Effect.fn("Catalog.select")(function* (
   names: ReadonlyArray<string>,
@@ -143,6 +146,10 @@ export const select = Effect.fn("Catalog.select")(function* (
     )
     for (const task of tagged) tasks.set(task.name, task)
     if (tagged.length > 0) return
+    const same = [...known.keys()].filter((other) => letters(other) === letters(name))
+    if (same.length === 1 && same[0] !== undefined && same[0] !== name) {
+      return yield* add(same[0], asker, above)
+    }
     const near = nearest(name, [...known.keys()])
     return yield* new TaskError({
       file: asker,
