@@ -60,10 +60,13 @@ const costLine = Effect.fnUntraced(
     const { units } = yield* Unit.partition(yield* Hub.openPath(given.expert), given.scheme)
     const text = yield* Effect.tryPromise(() => readFile(given.golden, "utf8"))
     const examples = text.split("\n").filter((line) => line.trim() !== "").length
-    const of = { examples, units: units.length, quadrature: given.quadrature }
-    const { backward, forward } = Importance.cost(given.method, of)
+    const layers = new Set(units.map(({ layer }) => layer)).size
+    const of = { examples, units: units.length, layers, quadrature: given.quadrature }
+    const { backward, forward, whole } = Importance.cost(given.method, of)
     const passes = backward === 0 ? `${forward} forward` : `${forward} forward and ${backward} backward`
-    return `  ${given.method} of ${units.length} units on ${examples} examples: ${passes} passes`
+    const time =
+      whole === 0 ? "" : `, the time of about ${Math.round(whole)} forward passes through all layers`
+    return `  ${given.method} of ${units.length} units on ${examples} examples: ${passes} passes${time}`
   },
   Effect.orElseSucceed(() => undefined),
 )

@@ -40,7 +40,10 @@ describe("hila score", () => {
           )
         const first = yield* score("revert")
         assert.strictEqual(first.err, "")
-        assert.match(first.out, /revert of 20 units on 3 examples: 66 forward passes\n/)
+        assert.match(
+          first.out,
+          /revert of 20 units on 3 examples: 66 forward passes, the time of about 41 forward /,
+        )
         assert.match(first.out, /at most about \d+\.\d s left, by the time of the first part\n/)
         assert.match(first.out, /20 units by revert/)
         assert.match(first.out, /layer +g0 +g1 +g2 +g3 +mlp\n/)

@@ -34,6 +34,8 @@ export interface UnitMoves {
    * [moves][examples]. Moves of one layer share what they can.
    */
   readonly losses: (moves: ReadonlyArray<Move>) => Effect.Effect<ReadonlyArray<Float64Array>, ModelError>
+  /** The losses with nothing moved, [examples]: what a move that changes no weight has to the last digit. */
+  readonly unmoved: Effect.Effect<Float64Array, ModelError>
 }
 
 /** What the moves are made of. `name` stands for the model in errors. */
@@ -115,27 +117,27 @@ export const make = Effect.fnUntraced(function* (
     return results
   })
 
-  return {
-    shape,
-    losses: Effect.fnUntraced(function* (moves) {
-      const results = moves.map(() => new Float64Array(0))
-      for (const [layer, own] of Map.groupBy(moves.keys(), (i) => moves[i]!.unit.layer)) {
-        if (layer < 0 || layer >= shape.layers) {
-          const problem = `expected units of layers 0…${shape.layers - 1}, got one of layer ${layer}`
-          return yield* new ModelError({ model: name, problem, blame: "input" })
-        }
-        const indices = [...own]
-        const losses = yield* lock.withPermit(
-          ofLayer(
-            layer,
-            indices.map((i) => moves[i]!),
-          ),
-        )
-        indices.forEach((i, at) => (results[i] = losses[at]!))
+  const losses: UnitMoves["losses"] = Effect.fnUntraced(function* (moves) {
+    const results = moves.map(() => new Float64Array(0))
+    for (const [layer, own] of Map.groupBy(moves.keys(), (i) => moves[i]!.unit.layer)) {
+      if (layer < 0 || layer >= shape.layers) {
+        const problem = `expected units of layers 0…${shape.layers - 1}, got one of layer ${layer}`
+        return yield* new ModelError({ model: name, problem, blame: "input" })
       }
-      return results
-    }),
-  }
+      const indices = [...own]
+      const found = yield* lock.withPermit(
+        ofLayer(
+          layer,
+          indices.map((i) => moves[i]!),
+        ),
+      )
+      indices.forEach((i, at) => (results[i] = found[at]!))
+    }
+    return results
+  })
+  const still: Move = { unit: { kind: "mlp", layer: shape.layers - 1, index: 0 }, step: 0 }
+  const unmoved = yield* Effect.cached(Effect.map(losses([still]), ([own = new Float64Array(0)]) => own))
+  return { shape, losses, unmoved }
 })
 
 /** The streams before as many layers from `first` on as are kept at once. */

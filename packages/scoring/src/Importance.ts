@@ -5,10 +5,10 @@
  * normalised importance. Losses are compared pair by pair on the same examples, which takes the examples' own
  * difficulty out of the error.
  */
-import { type Checkpoint, DeltaGates, type DeltaModel, type Example, LanguageModel, Unit } from "@hila/model"
+import { type Checkpoint, type Example, type Gates, LanguageModel, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import type { MethodError, Models, Part, Task, Values } from "./importance/Method.ts"
+import type { Amount, Cost, MethodError, Models, Part, Task, Values } from "./importance/Method.ts"
 import * as Methods from "./importance/Methods.ts"
 import * as Normalisation from "./Normalisation.ts"
 import type * as Scores from "./Scores.ts"
@@ -34,16 +34,6 @@ export interface Options {
 /** Points of a path where none are asked for. */
 export const standardQuadrature = 8
 
-/** Losses of base and expert on the golden data. */
-export const references = Effect.fn("Importance.references")(function* (
-  delta: DeltaModel,
-  golden: ReadonlyArray<Example.Example>,
-) {
-  const base = yield* delta.losses(golden, DeltaGates.filled(delta.shape, 0))
-  const expert = yield* delta.losses(golden, DeltaGates.filled(delta.shape, 1))
-  return { base: Array.from(base), expert: Array.from(expert) }
-})
-
 /** The models of a task, opened when first asked for and closed with the scope. */
 export const models = Effect.fn("Importance.models")(function* (
   base: Checkpoint.Checkpoint,
@@ -53,11 +43,28 @@ export const models = Effect.fn("Importance.models")(function* (
   const service = yield* LanguageModel
   const scope = yield* Effect.scope
   const inScope = Effect.provideService(Scope.Scope, scope)
-  const delta = yield* Effect.cached(inScope(service.openDelta(base, expert)))
+  const alone = yield* Effect.cached(inScope(service.open(expert)))
+  const movesFrom = (from: Checkpoint.Checkpoint) =>
+    Effect.cached(inScope(service.openMoves({ from, base, expert }, golden)))
   return {
-    delta,
-    expert: yield* Effect.cached(inScope(service.open(expert))),
-    references: yield* Effect.cached(Effect.flatMap(delta, (model) => references(model, golden))),
+    delta: yield* Effect.cached(inScope(service.openDelta(base, expert))),
+    expert: alone,
+    fromExpert: yield* movesFrom(expert),
+    fromBase: yield* movesFrom(base),
+    references: yield* Effect.cached(
+      Effect.gen(function* () {
+        const model = yield* alone
+        return { expert: Array.from(yield* model.losses(golden)) }
+      }),
+    ),
+    means: yield* Effect.cached(
+      Effect.gen(function* () {
+        const model = yield* inScope(service.openMeanAblation(expert))
+        const means = yield* model.means(golden)
+        return { shape: model.shape, losses: (gates: Gates.Gates) => model.losses(golden, gates, means) }
+      }),
+    ),
+    fisher: yield* Effect.cached(inScope(service.openDeltaFisher(base, expert))),
   } satisfies Models
 })
 
@@ -89,14 +96,14 @@ export const parts = Effect.fnUntraced(function* (
 export const combine = (method: Method, measured: ReadonlyArray<Values>): Values =>
   Methods.byName[method].combine(measured)
 
-/** What a measurement takes: passes over one example each, those for the losses of base and expert included. */
-export const cost = (
-  method: Method,
-  of: { readonly examples: number; readonly units: number; readonly quadrature: number },
-) => {
-  const { backward, forward } = Methods.byName[method].cost(of.units, of.quadrature)
-  const compared = backward === 0 && forward > 0 ? 2 : 0
-  return { forward: (forward + compared) * of.examples, backward: backward * of.examples }
+/** What a measurement takes on so many examples. */
+export const cost = (method: Method, of: Amount & { readonly examples: number }): Cost => {
+  const { backward, forward, whole } = Methods.byName[method].cost(of)
+  return {
+    forward: forward * of.examples,
+    backward: backward * of.examples,
+    whole: whole * of.examples,
+  }
 }
 
 /**

@@ -3,27 +3,27 @@
  *
  *     I = Loss(base) − Loss(base with the unit moved to the expert)
  *
- * The unit's marginal contribution in first place (see `Revert` for the source). One forward pass per unit and example.
+ * The unit's marginal contribution in first place (see `Revert` for the source and for what a pass is).
  */
 import type { Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { concatenate, subtract, unitByUnit } from "./Parts.ts"
-import type { Method, Models, Task } from "./Method.ts"
-import { lossesWith } from "./Revert.ts"
+import { concatenate, layerByLayer, subtract } from "./Parts.ts"
+import { suffixes, type Method, type Models } from "./Method.ts"
 
-/** Add importance of one unit, [examples]. */
-export const ofUnit = Effect.fnUntraced(function* (
-  { golden }: Pick<Task, "golden">,
-  models: Pick<Models, "delta" | "references">,
-  unit: Unit.Unit,
+/** Add importance of units, [units][examples]. */
+export const ofUnits = Effect.fnUntraced(function* (
+  models: Pick<Models, "fromBase">,
+  units: ReadonlyArray<Unit.Unit>,
 ) {
-  const { base } = yield* models.references
-  return subtract(base, yield* lossesWith(yield* models.delta, golden, unit, { others: 0, own: 1 }))
+  const moves = yield* models.fromBase
+  const base = yield* moves.unmoved
+  const added = yield* moves.losses(units.map((unit) => ({ unit, step: 1 })))
+  return added.map((losses) => subtract(base, losses))
 })
 
 export const method: Method = {
   name: "add",
-  cost: (units) => ({ forward: units, backward: 0 }),
-  parts: (task, models) => unitByUnit(task, (unit) => ofUnit(task, models, unit)),
+  cost: suffixes,
+  parts: (task, models) => layerByLayer(task, (units) => ofUnits(models, units)),
   combine: concatenate,
 }

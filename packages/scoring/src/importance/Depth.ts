@@ -3,11 +3,11 @@
  * that later layers change behaviour more, the idea of LiNeS (Wang et al. 2024).
  */
 import { concatenate, withoutData } from "./Parts.ts"
-import type { Method } from "./Method.ts"
+import { type Method, passes } from "./Method.ts"
 
 export const method: Method = {
   name: "layer",
-  cost: () => ({ forward: 0, backward: 0 }),
+  cost: () => passes(0),
   parts: (task) => {
     const layers = Math.max(0, ...task.units.map(({ layer }) => layer)) + 1
     return withoutData(task, ({ layer }) => (layer + 1) / layers)

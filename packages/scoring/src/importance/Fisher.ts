@@ -3,14 +3,14 @@
  *
  * On answers drawn from the expert itself the expected squared gradient is the Fisher information, which there equals
  * the curvature of the loss (Martens 2020, section 9.2); greedy answers make it an estimate. Cross terms within a unit
- * are kept, cross terms between units are not. One pass forward and back.
+ * are kept, cross terms between units are not; `FisherDiagonal` keeps none. One pass forward and back.
  */
-import type { Method } from "./Method.ts"
+import { type Method, passes } from "./Method.ts"
 import { concatenate, gradientAt } from "./Parts.ts"
 
 export const method: Method = {
   name: "fisher",
-  cost: () => ({ forward: 1, backward: 1 }),
+  cost: () => passes(1, 1),
   parts: (task, models) => [{ id: "expert", measure: gradientAt(task, models, 1) }],
   combine: (parts) => concatenate(parts).map((examples) => examples.map((value) => value ** 2 / 2)),
 }

@@ -5,12 +5,12 @@
  * the change of the unit. Absolute, since on answers the expert itself wrote the signed first-order term has an expected
  * value of 0 (the expected gradient of log p under p vanishes) and is noise. One pass forward and back.
  */
-import type { Method } from "./Method.ts"
+import { type Method, passes } from "./Method.ts"
 import { concatenate, gradientAt } from "./Parts.ts"
 
 export const method: Method = {
   name: "gateGradient",
-  cost: () => ({ forward: 1, backward: 1 }),
+  cost: () => passes(1, 1),
   parts: (task, models) => [{ id: "expert", measure: gradientAt(task, models, 1) }],
   combine: (parts) => concatenate(parts).map((examples) => examples.map(Math.abs)),
 }

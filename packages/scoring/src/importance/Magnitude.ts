@@ -5,7 +5,7 @@
  */
 import { Checkpoint, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
-import type { Method, Task } from "./Method.ts"
+import { type Method, passes, type Task } from "./Method.ts"
 import { concatenate } from "./Parts.ts"
 
 /** Sum of squares of expert − base over a slice of a tensor of shape [rows, columns]; a vector is one column. */
@@ -49,7 +49,7 @@ const norms = Effect.fnUntraced(function* ({ base, expert, units }: Task) {
 
 export const method: Method = {
   name: "magnitude",
-  cost: () => ({ forward: 0, backward: 0 }),
+  cost: () => passes(0),
   parts: (task) => [{ id: "all", measure: norms(task) }],
   combine: concatenate,
 }

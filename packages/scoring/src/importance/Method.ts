@@ -10,11 +10,15 @@ import type {
   CausalModel,
   Checkpoint,
   CheckpointError,
+  DeltaFisher,
   DeltaModel,
   Example,
+  Gates,
   ModelError,
+  ModelShape,
   SafetensorsError,
   Unit,
+  UnitMoves,
 } from "@hila/model"
 import type * as Effect from "effect/Effect"
 
@@ -31,9 +35,8 @@ export interface Task {
   readonly quadrature: number
 }
 
-/** Losses of base and expert, which every unit is compared with. */
+/** Losses that differences are taken from. */
 export interface References {
-  readonly base: ReadonlyArray<number> // [examples], nats per response token
   readonly expert: ReadonlyArray<number> // [examples], nats per response token
 }
 
@@ -43,7 +46,21 @@ export interface Models {
   readonly delta: Effect.Effect<DeltaModel, ModelError>
   /** The expert alone, with gates on the outputs of its heads and MLPs. */
   readonly expert: Effect.Effect<CausalModel, ModelError>
+  /** The expert, and the base, with single units moved along the expert's change, on the golden data. */
+  readonly fromExpert: Effect.Effect<UnitMoves, ModelError>
+  readonly fromBase: Effect.Effect<UnitMoves, ModelError>
   readonly references: Effect.Effect<References, ModelError>
+  /** The expert with units that can be replaced, and what their outputs are on the average of the golden data. */
+  readonly means: Effect.Effect<Means, ModelError>
+  /** The second order of the expert's change. */
+  readonly fisher: Effect.Effect<DeltaFisher, ModelError>
+}
+
+/** A model with units replaced by their means. */
+export interface Means {
+  readonly shape: ModelShape
+  /** Losses of the golden data with the units at gate 0 replaced, [examples], nats per response token. */
+  readonly losses: (gates: Gates.Gates) => Effect.Effect<Float64Array, ModelError>
 }
 
 export type MethodError = ModelError | ScoringError | CheckpointError | SafetensorsError
@@ -58,14 +75,43 @@ export interface Part {
   readonly measure: Effect.Effect<Values, MethodError>
 }
 
+/** What there is to measure. */
+export interface Amount {
+  readonly units: number
+  readonly layers: number
+  /** Points of methods that integrate. */
+  readonly quadrature: number
+}
+
+/** Passes over one example, those that differences are taken from included. */
+export interface Cost {
+  readonly forward: number
+  readonly backward: number
+  /** Forward passes through the whole model that take about as long; a backward pass is two. */
+  readonly whole: number
+}
+
+/** The cost of as many whole passes. */
+export const passes = (forward: number, backward = 0): Cost => ({
+  forward,
+  backward,
+  whole: forward + 2 * backward,
+})
+
+/**
+ * The cost of a pass per unit from the stream that is kept before its layer, (layers + 1) / (2 · layers) of the model on
+ * average; the streams themselves are one pass more, and the loss of what does not move one through the last layer.
+ */
+export const suffixes = ({ layers, units }: Amount): Cost => ({
+  forward: units + 2,
+  backward: 0,
+  whole: (units * (layers + 1)) / (2 * layers) + 1 + 1 / layers,
+})
+
 /** One way to measure importance. */
 export interface Method {
   readonly name: string
-  /** Passes over one example for so many units and points, beside the losses that differences are taken from. */
-  readonly cost: (
-    units: number,
-    quadrature: number,
-  ) => { readonly forward: number; readonly backward: number }
+  readonly cost: (of: Amount) => Cost
   readonly parts: (task: Task, models: Models) => ReadonlyArray<Part>
   /** The values of the task's units, in their order, from the parts' in theirs. */
   readonly combine: (parts: ReadonlyArray<Values>) => Values

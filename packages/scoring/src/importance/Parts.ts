@@ -17,6 +17,31 @@ export const unitByUnit = (
 ): ReadonlyArray<Part> =>
   task.units.map((unit) => ({ id: unit.id, measure: Effect.map(measure(unit), (values) => [values]) }))
 
+/** Tokens that a part measures, about: what a stage that is killed loses at most. */
+const partTokens = 2 ** 16
+
+/**
+ * Parts of units that follow one another in one layer, so many that a part is worth its start; `measure` gives their
+ * values.
+ */
+export const layerByLayer = (
+  task: Task,
+  measure: (units: ReadonlyArray<Unit.Unit>) => Effect.Effect<Values, MethodError>,
+): ReadonlyArray<Part> => {
+  const tokens = task.golden.reduce((sum, example) => sum + example.tokens.length, 0)
+  const most = Math.max(4, Math.floor(partTokens / Math.max(tokens, 1)))
+  const blocks: Array<Array<Unit.Unit>> = []
+  for (const unit of task.units) {
+    const block = blocks.at(-1)
+    if (block !== undefined && block.length < most && block[0]?.layer === unit.layer) block.push(unit)
+    else blocks.push([unit])
+  }
+  return blocks.map((units) => ({
+    id: [units[0], ...units.slice(1).slice(-1)].map((unit) => unit?.id).join(" to "),
+    measure: measure(units),
+  }))
+}
+
 /** One part for all units; `score` gives the unit's one value. */
 export const withoutData = (task: Task, score: (unit: Unit.Unit) => number): ReadonlyArray<Part> => [
   { id: "all", measure: Effect.sync(() => task.units.map((unit) => [score(unit)])) },

@@ -7,12 +7,12 @@
  * Complete: over all units and the residual it adds up to Loss(base) − Loss(expert), but for the error of the rule. All
  * units at once: Q passes forward and back, however many units there are.
  */
-import type { Method } from "./Method.ts"
+import { type Method, passes } from "./Method.ts"
 import { gradientAt } from "./Parts.ts"
 
 export const method: Method = {
   name: "pathIntegrated",
-  cost: (_units, quadrature) => ({ forward: quadrature, backward: quadrature }),
+  cost: ({ quadrature }) => passes(quadrature, quadrature),
   parts: (task, models) =>
     Array.from({ length: task.quadrature }, (_, q) => ({
       id: `point ${q + 1} of ${task.quadrature}`,

@@ -6,20 +6,23 @@
  */
 import * as Effect from "effect/Effect"
 import * as Add from "./Add.ts"
-import { concatenate, unitByUnit } from "./Parts.ts"
-import type { Method } from "./Method.ts"
+import { type Method, suffixes } from "./Method.ts"
+import { concatenate, layerByLayer } from "./Parts.ts"
 import * as Revert from "./Revert.ts"
 
 export const method: Method = {
   name: "symmetric",
-  cost: (units) => ({ forward: 2 * units, backward: 0 }),
+  cost: (of) => {
+    const { forward, whole } = suffixes(of)
+    return { forward: 2 * forward, backward: 0, whole: 2 * whole }
+  },
   parts: (task, models) =>
-    unitByUnit(
+    layerByLayer(
       task,
-      Effect.fnUntraced(function* (unit) {
-        const last = yield* Revert.ofUnit(task, models, unit)
-        const first = yield* Add.ofUnit(task, models, unit)
-        return last.map((value, k) => (value + (first[k] ?? 0)) / 2)
+      Effect.fnUntraced(function* (units) {
+        const last = yield* Revert.ofUnits(models, units)
+        const first = yield* Add.ofUnits(models, units)
+        return last.map((own, u) => own.map((value, k) => (value + (first[u]?.[k] ?? 0)) / 2))
       }),
     ),
   combine: concatenate,
