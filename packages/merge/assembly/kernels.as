@@ -717,19 +717,34 @@ export function keepBits(p: usize, bits: usize, rows: i32, columns: i32): void {
 
 // Dtypes --------------------------------------------------------------------------------------------------------------
 
-export function decodeBf16(out: usize, p: usize, n: i32): void {
+// Lanes of all ones where a bfloat16 number is not finite.
+// @ts-ignore: decorator
+@inline
+function infinite(halves: v128): v128 {
+  const exponent = i16x8.splat(0x7f80)
+  return i16x8.eq(v128.and(halves, exponent), exponent)
+}
+
+// Gives 1 where all numbers are finite.
+export function decodeBf16(out: usize, p: usize, n: i32): i32 {
   const end = p + (<usize>n << 1)
   const fast = p + (<usize>(n & ~7) << 1)
+  let bad = i32x4.splat(0)
   while (p < fast) {
     const halves = v128.load(p)
+    bad = v128.or(bad, infinite(halves))
     v128.store(out, i32x4.shl(i32x4.extend_low_i16x8_u(halves), 16))
     v128.store(out, i32x4.shl(i32x4.extend_high_i16x8_u(halves), 16), 16)
     p += 16; out += 32
   }
+  let finite = i32(!v128.any_true(bad))
   while (p < end) {
-    store<u32>(out, <u32>load<u16>(p) << 16)
+    const bits = <u32>load<u16>(p) << 16
+    if ((bits & 0x7f800000) == 0x7f800000) finite = 0
+    store<u32>(out, bits)
     p += 2; out += 4
   }
+  return finite
 }
 
 // @ts-ignore: decorator
@@ -738,27 +753,49 @@ function bfloatOf(bits: u32): u32 {
   return (bits & 0x7fffffff) > 0x7f800000 ? (bits >> 16) | 0x40 : (bits + 0x7fff + ((bits >> 16) & 1)) >> 16
 }
 
+// Four numbers that are not NaN, rounded; the result is in the upper halves.
 // @ts-ignore: decorator
 @inline
-function bfloat4Of(bits: v128): v128 {
-  const upper = i32x4.shr_u(bits, 16)
-  const one = i32x4.splat(1)
-  const rounded = i32x4.shr_u(i32x4.add(i32x4.add(bits, i32x4.splat(0x7fff)), v128.and(upper, one)), 16)
-  const nan = i32x4.gt_s(v128.and(bits, i32x4.splat(MAGNITUDE)), i32x4.splat(0x7f800000))
-  return v128.bitselect(v128.or(upper, i32x4.splat(0x40)), rounded, nan)
+function round4(bits: v128): v128 {
+  const odd = v128.and(i32x4.shr_u(bits, 16), i32x4.splat(1))
+  return i32x4.add(i32x4.add(bits, i32x4.splat(0x7fff)), odd)
 }
 
-export function encodeBf16(out: usize, p: usize, n: i32): void {
+// Eight numbers that are not NaN.
+// @ts-ignore: decorator
+@inline
+function bfloat8Of(low: v128, high: v128): v128 {
+  return i16x8.narrow_i32x4_u(i32x4.shr_u(round4(low), 16), i32x4.shr_u(round4(high), 16))
+}
+
+// Gives 1 where all results are finite.
+export function encodeBf16(out: usize, p: usize, n: i32): i32 {
+  const start = p
   const end = p + (<usize>n << 2)
   const fast = p + (<usize>(n & ~7) << 2)
+  let bad = i32x4.splat(0)
+  let nan = i32x4.splat(0)
   while (p < fast) {
-    v128.store(out, i16x8.narrow_i32x4_u(bfloat4Of(v128.load(p)), bfloat4Of(v128.load(p, 16))))
+    const low = v128.load(p)
+    const high = v128.load(p, 16)
+    nan = v128.or(nan, v128.or(f32x4.ne(low, low), f32x4.ne(high, high)))
+    const halves = bfloat8Of(low, high)
+    bad = v128.or(bad, infinite(halves))
+    v128.store(out, halves)
     p += 32; out += 16
   }
+  let finite = i32(!v128.any_true(v128.or(bad, nan)))
+  if (v128.any_true(nan)) { // once more, one by one
+    out -= (p - start) >> 1
+    p = start
+  }
   while (p < end) {
-    store<u16>(out, bfloatOf(load<u32>(p)))
+    const bits = bfloatOf(load<u32>(p))
+    if ((bits & 0x7f80) == 0x7f80) finite = 0
+    store<u16>(out, bits)
     p += 4; out += 2
   }
+  return finite
 }
 
 // Four binary16 numbers in the lower halves of four lanes.
@@ -819,4 +856,78 @@ export function decodeF64(out: usize, p: usize, n: i32): void {
 
 export function encodeF64(out: usize, p: usize, n: i32): void {
   for (const end = p + (<usize>n << 2); p < end; p += 4, out += 8) store<f64>(out, <f64>load<f32>(p))
+}
+
+// Sums of inputs as they are in files -----------------------------------------------------------------------------------
+
+// @ts-ignore: decorator
+@inline
+function lowOf(halves: v128): v128 {
+  return v128.shuffle<i16>(i32x4.splat(0), halves, 0, 8, 1, 9, 2, 10, 3, 11)
+}
+
+// @ts-ignore: decorator
+@inline
+function highOf(halves: v128): v128 {
+  return v128.shuffle<i16>(i32x4.splat(0), halves, 4, 12, 5, 13, 6, 14, 7, 15)
+}
+
+// @ts-ignore: decorator
+@inline
+function onto(origin: v128, step: v128): v128 {
+  return v128.bitselect(origin, f32x4.add(origin, step), f32x4.eq(step, f32x4.splat(0)))
+}
+
+// @ts-ignore: decorator
+@inline
+function sumLoop(out: usize, base: usize, table: usize, inputs: i32, bytes: usize, divisor: f32, lambda: f32, hasBase: bool, divides: bool): bool {
+  const last = table + (<usize>inputs << 3)
+  const d = f32x4.splat(divisor)
+  const l = f32x4.splat(lambda)
+  let bad = i32x4.splat(0)
+  for (let at: usize = 0; at < bytes; at += 16) {
+    let low = f32x4.splat(0)
+    let high = f32x4.splat(0)
+    let origins = i32x4.splat(0)
+    if (hasBase) {
+      origins = v128.load(base + at)
+      bad = v128.or(bad, infinite(origins))
+    }
+    for (let entry = table; entry < last; entry += 8) {
+      const halves = v128.load(<usize>load<u32>(entry) + at)
+      const weight = v128.load32_splat(entry, 4)
+      bad = v128.or(bad, infinite(halves))
+      const x = hasBase ? f32x4.sub(lowOf(halves), lowOf(origins)) : lowOf(halves)
+      const y = hasBase ? f32x4.sub(highOf(halves), highOf(origins)) : highOf(halves)
+      low = f32x4.add(low, f32x4.mul(weight, x))
+      high = f32x4.add(high, f32x4.mul(weight, y))
+    }
+    if (divides) {
+      low = f32x4.div(low, d)
+      high = f32x4.div(high, d)
+    }
+    if (hasBase) {
+      low = onto(lowOf(origins), f32x4.mul(l, low))
+      high = onto(highOf(origins), f32x4.mul(l, high))
+    }
+    bad = v128.or(bad, v128.or(f32x4.ne(low, low), f32x4.ne(high, high)))
+    const halves = bfloat8Of(low, high)
+    bad = v128.or(bad, infinite(halves))
+    v128.store(out + at, halves)
+  }
+  return !v128.any_true(bad)
+}
+
+// Computes multiples of 8 elements; the table has the place and the weight of each input. Gives 1 where every input and
+// every result is finite.
+export function weightedSum(out: usize, base: usize, table: usize, inputs: i32, n: i32, divisor: f32, lambda: f32): i32 {
+  const bytes = <usize>n << 1
+  if (base == 0) {
+    return i32(divisor == 1
+      ? sumLoop(out, base, table, inputs, bytes, divisor, lambda, false, false)
+      : sumLoop(out, base, table, inputs, bytes, divisor, lambda, false, true))
+  }
+  return i32(divisor == 1
+    ? sumLoop(out, base, table, inputs, bytes, divisor, lambda, true, false)
+    : sumLoop(out, base, table, inputs, bytes, divisor, lambda, true, true))
 }

@@ -214,6 +214,75 @@ describe("the SIMD kernels", () => {
   })
 })
 
+describe("the weighted sum of bfloat16 inputs", () => {
+  const elements = 40
+  /** Finite numbers but for `bad`, as bfloat16 in the memory of the kernels. */
+  const inputs = (seed: number, count: number, bad?: number) => {
+    const { bytes, floats, next } = arena(seed)
+    const made = Array.from({ length: count }, () => {
+      const [values] = floats(
+        elements,
+        () => draw(next, false) * (next() < 0.1 ? 0 : 1) * (next() < 0.5 ? -1 : 1),
+      )
+      const [out] = bytes(2 * elements, () => 0)
+      wasm.encode(out, values, "BF16")
+      return out
+    })
+    if (bad !== undefined) new Uint16Array(made[0]!.buffer, made[0]!.byteOffset)[17] = bad
+    const values = () => floats(elements, () => 0)[0]
+    return { made, out: bytes(2 * elements, () => 1)[0], slow: bytes(2 * elements, () => 2)[0], values }
+  }
+
+  it("has the bits of its steps one after the other, with and without base and divisor", () => {
+    for (const [seed, lambda] of [undefined, 1, 0, -0.7, 1.3, undefined].entries()) {
+      for (const divisor of [1, 0.9, 3]) {
+        const { made, out, slow, values } = inputs(
+          500 + seed,
+          1 + (seed % 4) + (lambda === undefined ? 0 : 1),
+        )
+        const base = lambda === undefined ? undefined : made[0]
+        const models = base === undefined ? made : made.slice(1)
+        const weights = models.map((_, index) => 0.3 + 0.4 * index)
+        const sum = { base, inputs: models, weights, divisor, lambda: lambda ?? 0 }
+        assert.isTrue(wasm.weightedSum(out, sum, values()))
+        const [result, origin, value] = [values(), values(), values()]
+        if (base !== undefined) assert.isTrue(wasm.decode(origin, base, "BF16"))
+        for (const [index, model] of models.entries()) {
+          wasm.decode(value, model, "BF16")
+          if (base !== undefined) wasm.subtract(value, value, origin)
+          wasm.addScaled(result, value, weights[index]!)
+        }
+        if (divisor !== 1) wasm.divide(result, divisor)
+        if (base !== undefined) wasm.applyTo(result, origin, lambda ?? 0)
+        assert.isTrue(wasm.encode(slow, result, "BF16"))
+        assert.deepStrictEqual(Array.from(out), Array.from(slow), `lambda ${lambda}, divisor ${divisor}`)
+      }
+    }
+  })
+
+  it("says where an input or the result is not finite, and so do the conversions", () => {
+    for (const bad of [0x7f80, 0xff80, 0x7fc0, 0xffff]) {
+      const { made, out, values } = inputs(520, 2, bad)
+      const sum = { inputs: made, weights: [1, 1], divisor: 1, lambda: 1 }
+      assert.isFalse(wasm.weightedSum(out, { ...sum, base: undefined }, values()))
+      assert.isFalse(wasm.weightedSum(out, { ...sum, base: made[0] }, values()))
+      const decoded = values()
+      assert.isFalse(wasm.decode(decoded, made[0]!, "BF16"))
+      assert.isFalse(wasm.encode(out, decoded, "BF16"))
+      const expected = Dtype.fromFloat32(Float32Array.from(decoded), "BF16")
+      assert.deepStrictEqual(Array.from(out), Array.from(expected))
+    }
+    const { made, out, values } = inputs(521, 2)
+    assert.isFalse(
+      wasm.weightedSum(
+        out,
+        { base: undefined, inputs: made, weights: [3e38, 3e38], divisor: 1e-30, lambda: 1 },
+        values(),
+      ),
+    )
+  })
+})
+
 describe("random numbers", () => {
   it("are even, and those of two models or tensors have nothing in common", () => {
     const count = 1 << 16

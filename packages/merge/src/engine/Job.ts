@@ -75,13 +75,14 @@ export const run = (thread: Thread, method: AnyMethod, job: Job): Result => {
   const sums = new Float64Array(chunk.blocks * width)
   const counts = Arena.words(arena, pass?.counts ?? 0)
   arithmetic.clear(counts)
+  if (pass === undefined && summed(thread, method, job)) return nothing
   const carry = method.carry(task, state, chunk)
   const mark = Arena.mark(arena)
   for (let index = 0; index < chunk.blocks; index++) {
     Arena.reset(arena, mark)
     const place = Layout.place(layout, chunk.firstBlock + index)
-    const block = blockOf(thread, job, place)
-    const bad = job.check ? outsideInput(arithmetic, block) : undefined
+    const { block, finite } = blockOf(thread, job, place)
+    const bad = job.check && !finite ? outsideInput(arithmetic, block) : undefined
     if (bad !== undefined) return bad
     if (pass !== undefined) {
       const into = { sums: sums.subarray(index * width, (index + 1) * width), counts }
@@ -89,9 +90,9 @@ export const run = (thread: Thread, method: AnyMethod, job: Job): Result => {
       continue
     }
     method.combine(arithmetic, block, task, state, carry)
+    if (arithmetic.encode(bytesOf(thread, out, chunk, place), block.out, out.dtype)) continue
     const at = arithmetic.firstOutside(block.out, out.limit)
     if (at !== -1) return { _tag: "Outside", where: "result", index: place.start + at, value: block.out[at]! }
-    arithmetic.encode(bytesOf(thread, out, chunk, place), block.out, out.dtype)
   }
   Arena.reset(arena, mark)
   return { _tag: "Found", sums, ...nonzero(thread, counts) }
@@ -106,7 +107,33 @@ const bytesOf = ({ memory }: Thread, input: Input, chunk: Layout.Chunk, place: L
   return new Uint8Array(memory.buffer, at, place.rows * place.columns * width)
 }
 
-const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.Place): Block => {
+const nothing: Found = {
+  _tag: "Found",
+  sums: new Float64Array(),
+  indices: new Uint32Array(),
+  counts: new Uint32Array(),
+}
+
+/** Computes a chunk of BF16 as one sum, if the method is one; false where this is not possible or a number is infinite. */
+const summed = (thread: Thread, method: AnyMethod, { base, chunk, masks, models, out, state, task }: Job) => {
+  const plain = [...models, out, ...(base === undefined ? [] : [base])].every(({ dtype }) => dtype === "BF16")
+  if (!plain || chunk.elements % 8 !== 0 || masks.some((mask) => mask !== undefined)) return false
+  const sum = task.units === undefined ? method.sum?.(task, state) : undefined
+  if (sum === undefined) return false
+  const bytes = ({ at, length }: Bytes) => new Uint8Array(thread.memory.buffer, at, length)
+  const ends = base === undefined || sum.weights.length === models.length ? models : [base, ...models]
+  const inputs = {
+    base: base === undefined || sum.lambda === undefined ? undefined : bytes(base),
+    inputs: ends.map(bytes),
+    weights: sum.weights,
+    divisor: sum.divisor,
+    lambda: sum.lambda ?? 0,
+  }
+  return thread.arithmetic.weightedSum(bytes(out), inputs, Arena.floats(thread.arena, 2 * ends.length))
+}
+
+/** A block's values, and whether its inputs are known to be finite. */
+const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.Place) => {
   const { arena, arithmetic, memory } = thread
   const size = place.rows * place.columns
   const temporary = (length = size) => Arena.floats(arena, length)
@@ -115,9 +142,10 @@ const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.P
     arithmetic.clear(values)
     return values
   }
+  let finite = true
   const decode = (input: Input) => {
     const values = temporary()
-    arithmetic.decode(values, bytesOf(thread, input, chunk, place), input.dtype)
+    finite = arithmetic.decode(values, bytesOf(thread, input, chunk, place), input.dtype) && finite
     return values
   }
   const mask = (bytes: Bytes | undefined, elements: number) => {
@@ -128,7 +156,7 @@ const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.P
     const end = bytes.length === elements ? begin + size : begin + place.rows * Math.ceil(place.columns / 8)
     return new Uint8Array(memory.buffer, bytes.at + begin - first, end - begin)
   }
-  return {
+  const block: Block = {
     ...place,
     base: job.base === undefined ? new Float32Array() : decode(job.base),
     models: job.models.map(decode),
@@ -138,6 +166,7 @@ const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.P
     temporary,
     zeros,
   }
+  return { block, finite }
 }
 
 const outsideInput = (arithmetic: Arithmetic, block: Block): Outside | undefined => {

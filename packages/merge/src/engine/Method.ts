@@ -102,6 +102,16 @@ export interface Pass<P, S, C> {
   readonly close: (task: Task<P>, totals: Reduced, state: S) => S
 }
 
+/**
+ * A result that is a weighted sum and nothing else: `Σ w x / divisor` over the models (after the base, where there is
+ * one), or with `lambda`, of task vectors onto the base: `base + lambda · Σ w δ / divisor`.
+ */
+export interface WeightedSum {
+  readonly weights: ReadonlyArray<number>
+  readonly divisor: number
+  readonly lambda?: number
+}
+
 /** A merge method over parameters `P`, state `S` between passes and `C` carried from block to block of a chunk. */
 export interface Method<P, S = undefined, C = undefined> {
   readonly name: string
@@ -118,6 +128,8 @@ export interface Method<P, S = undefined, C = undefined> {
   /** What is carried through the blocks of one chunk, in order: made anew where a chunk begins, in every pass. */
   readonly carry: (task: Task<P>, state: S, chunk: { readonly start: number }) => C
   readonly combine: (kernels: Kernels, block: Block, task: Task<P>, state: S, carry: C) => void
+  /** What `combine` comes to, bit by bit, where it is a sum: it is then computed in one sweep where the dtypes allow. */
+  readonly sum?: (task: Task<P>, state: S) => WeightedSum
 }
 
 /** A method whose types only it knows. */
@@ -125,5 +137,5 @@ export type AnyMethod = Method<unknown, unknown, unknown>
 
 /** A method without passes: element by element. */
 export const elementwise = <P>(
-  options: Pick<Method<P>, "name" | "module" | "combine"> & Partial<Pick<Method<P>, "block">>,
+  options: Pick<Method<P>, "name" | "module" | "combine"> & Partial<Pick<Method<P>, "block" | "sum">>,
 ): Method<P> => ({ ...options, start: () => undefined, passes: () => [], carry: () => undefined })

@@ -17,10 +17,25 @@ export interface Arithmetic extends Kernels {
   readonly clear: (array: Float32Array | Uint32Array) => void
   /** The counts that are not 0, as (index, count) pairs in `out`, which has room for all; gives how many. */
   readonly gather: (out: Uint32Array, counts: Uint32Array) => number
-  /** `out` = `bytes` as f32; F64 is rounded to nearest even. */
-  readonly decode: (out: Float32Array, bytes: Uint8Array, dtype: FloatDtype) => void
-  /** `bytes` = `values` in another dtype, rounded to nearest even. */
-  readonly encode: (bytes: Uint8Array, values: Float32Array, dtype: FloatDtype) => void
+  /** `out` = `bytes` as f32; F64 is rounded to nearest even. True where all are known to be finite. */
+  readonly decode: (out: Float32Array, bytes: Uint8Array, dtype: FloatDtype) => boolean
+  /** `bytes` = `values` in another dtype, rounded to nearest even. True where all are known to be finite. */
+  readonly encode: (bytes: Uint8Array, values: Float32Array, dtype: FloatDtype) => boolean
+  /**
+   * A weighted sum of BF16 inputs to BF16 in one sweep, with the bits of `addScaled`, `divide`, `applyTo` and `encode`
+   * (after `subtract` where there is a base). The number of elements is a multiple of 8; `table` has room for two
+   * elements per input. True where every input and every result is finite; otherwise `out` has no meaning.
+   */
+  readonly weightedSum: (out: Uint8Array, inputs: SumInputs, table: Float32Array) => boolean
+}
+
+/** What is summed: `Σ w x / divisor`, or `base + lambda · Σ w (x − base) / divisor`. */
+export interface SumInputs {
+  readonly base: Uint8Array | undefined
+  readonly inputs: ReadonlyArray<Uint8Array>
+  readonly weights: ReadonlyArray<number>
+  readonly divisor: number
+  readonly lambda: number
 }
 
 type Convert = (out: number, from: number, count: number) => void
@@ -80,12 +95,21 @@ interface Exports {
   ) => void
   readonly packNonzero: (bits: number, values: number, rows: number, columns: number) => void
   readonly keepBits: (values: number, bits: number, rows: number, columns: number) => void
-  readonly decodeBf16: Convert
+  readonly decodeBf16: (...of: Parameters<Convert>) => number
   readonly decodeF16: Convert
   readonly decodeF64: Convert
-  readonly encodeBf16: Convert
+  readonly encodeBf16: (...of: Parameters<Convert>) => number
   readonly encodeF16: Convert
   readonly encodeF64: Convert
+  readonly weightedSum: (
+    out: number,
+    base: number,
+    table: number,
+    inputs: number,
+    n: number,
+    divisor: number,
+    lambda: number,
+  ) => number
 }
 
 /** The kernels over `memory`; each thread makes its own. */
@@ -168,16 +192,27 @@ export const make = (memory: SharedMemory): Arithmetic => {
     keepBits: (values, bits, columns) =>
       wasm.keepBits(at(values), at(bits), values.length / columns, columns),
     decode: (out, bytes, dtype) => {
-      if (dtype === "BF16") wasm.decodeBf16(at(out), at(bytes), out.length)
-      else if (dtype === "F16") wasm.decodeF16(at(out), at(bytes), out.length)
+      if (dtype === "BF16") return wasm.decodeBf16(at(out), at(bytes), out.length) === 1
+      if (dtype === "F16") wasm.decodeF16(at(out), at(bytes), out.length)
       else if (dtype === "F64") wasm.decodeF64(at(out), at(bytes), out.length)
       else bytesOf(out).set(bytes)
+      return false
     },
     encode: (bytes, values, dtype) => {
-      if (dtype === "BF16") wasm.encodeBf16(at(bytes), at(values), values.length)
-      else if (dtype === "F16") wasm.encodeF16(at(bytes), at(values), values.length)
+      if (dtype === "BF16") return wasm.encodeBf16(at(bytes), at(values), values.length) === 1
+      if (dtype === "F16") wasm.encodeF16(at(bytes), at(values), values.length)
       else if (dtype === "F64") wasm.encodeF64(at(bytes), at(values), values.length)
       else bytes.set(bytesOf(values))
+      return false
+    },
+    weightedSum: (out, { base, divisor, inputs, lambda, weights }, table) => {
+      const places = new Uint32Array(table.buffer, table.byteOffset, table.length)
+      for (const [index, input] of inputs.entries()) {
+        places[2 * index] = at(input)
+        table[2 * index + 1] = weights[index]!
+      }
+      const from = base === undefined ? 0 : at(base)
+      return wasm.weightedSum(at(out), from, at(table), inputs.length, out.length / 2, divisor, lambda) === 1
     },
   }
 }

@@ -36,4 +36,5 @@ export const make = <P>(
   carry: () => undefined,
   combine: (kernels, block, task, state) =>
     combine(kernels, block, task, vectors(kernels, block, task), state),
+  sum: ({ hasBase }, state) => ({ weights: state, divisor: 1, ...(hasBase ? { lambda: 1 } : {}) }),
 })

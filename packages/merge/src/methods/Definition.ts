@@ -33,6 +33,19 @@ export interface Parameter {
 /** A tensor's parameters: a number for each model, or one for the merge. */
 export type Values = Readonly<Record<string, Scalar | ReadonlyArray<Scalar>>>
 
+/** Statistics files that a method needs, and how they reach it. */
+export interface Statistics {
+  /** Kinds of `WeightStatistics` that serve. */
+  readonly kinds: ReadonlyArray<"fisher" | "saliency" | "gram" | "kronecker" | "activation">
+  readonly of: "models" | "base" | "both"
+  /**
+   * `elements`: a number per weight, as the extras of a block, the models' in their order and then the base's.
+   * `columns`: a number per input channel, as the parameter `columns`. `equations`: tensors that have statistics are
+   * solved before the others are merged.
+   */
+  readonly use: "elements" | "columns" | "equations"
+}
+
 /** A method as recipes see it. */
 export interface Definition {
   readonly parameters: Readonly<Record<string, Parameter>>
@@ -42,6 +55,8 @@ export interface Definition {
   readonly models: readonly [least: number, greatest: number]
   /** Whether it works on differences to the base, so that unit coefficients and masks apply. */
   readonly taskVectors: boolean
+  /** The statistics files it needs. */
+  readonly statistics?: Statistics
   /** Whether it draws random numbers. */
   readonly random?: boolean
   /** The arithmetic for these parameters. */

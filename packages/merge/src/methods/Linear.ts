@@ -15,14 +15,18 @@ interface Params {
   readonly normalize: boolean
 }
 
+const divisorOf = ({ normalize, weight }: Params): number =>
+  normalize ? weight.reduce((sum, each) => sum + each, 0) : 1
+
 export const method = elementwise<Params>({
   name: "linear",
   module: import.meta.url,
-  combine: (kernels, { models, out }, { params: { normalize, weight } }) => {
-    for (const [model, values] of models.entries()) kernels.addScaled(out, values, weight[model]!)
-    const total = weight.reduce((sum, each) => sum + each, 0)
-    if (normalize && total !== 1) kernels.divide(out, total)
+  combine: (kernels, { models, out }, { params }) => {
+    for (const [model, values] of models.entries()) kernels.addScaled(out, values, params.weight[model]!)
+    const divisor = divisorOf(params)
+    if (divisor !== 1) kernels.divide(out, divisor)
   },
+  sum: ({ params }) => ({ weights: params.weight, divisor: divisorOf(params) }),
 })
 
 export const definition: Definition = {

@@ -41,6 +41,7 @@ export const method: Method<Params, State> = {
     kernels.addScaled(out, base, state[0])
     kernels.addScaled(out, models[0]!, state[1])
   },
+  sum: (_, state) => ({ weights: state, divisor: 1 }),
 }
 
 export const definition: Definition = {

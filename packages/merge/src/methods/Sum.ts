@@ -5,7 +5,7 @@
  * sum wins, and only values of that sign are averaged. The existing tool lets the weights multiply before the vote,
  * and counts a vote of 0 as positive; the paper votes without weights and gives a vote of 0 the sign of the majority.
  */
-import type { Block, Task } from "../engine/Method.ts"
+import type { Block, Task, WeightedSum } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 
@@ -34,14 +34,17 @@ export const weighted = (
   task: Task<SumParams>,
   deltas: ReadonlyArray<Float32Array>,
 ): void => {
-  const { lambda, normalize, weight } = task.params
+  const { divisor, lambda, weights } = weightedSum(task.params)
   TaskVector.weigh(kernels, block, task, deltas)
-  for (const [model, delta] of deltas.entries()) kernels.addScaled(block.out, delta, weight[model]!)
-  if (normalize) {
-    const total = weight.reduce((sum, each) => sum + each, 0)
-    if (Math.abs(total) >= 1e-8) kernels.divide(block.out, total)
-  }
+  for (const [model, delta] of deltas.entries()) kernels.addScaled(block.out, delta, weights[model]!)
+  if (divisor !== 1) kernels.divide(block.out, divisor)
   kernels.applyTo(block.out, block.base, lambda)
+}
+
+/** The same as data, for task vectors without coefficients. */
+export const weightedSum = ({ lambda, normalize, weight }: SumParams) => {
+  const total = normalize ? weight.reduce((sum, each) => sum + each, 0) : 1
+  return { weights: weight, divisor: Math.abs(total) >= 1e-8 ? total : 1, lambda } satisfies WeightedSum
 }
 
 /** What sign election takes besides. */

@@ -15,6 +15,7 @@ export const method = elementwise<Sum.SumParams>({
   name: "task_arithmetic",
   module: import.meta.url,
   combine: (kernels, block, task) => Sum.weighted(kernels, block, task, TaskVector.all(kernels, block)),
+  sum: ({ params }) => Sum.weightedSum(params),
 })
 
 export const definition: Definition = {

@@ -22,6 +22,11 @@ export const names = [
   "passthrough",
   "pcb",
   "consensus_ta",
+  "fisher",
+  "regmean",
+  "factored",
+  "aim",
+  "led",
 ] as const
 
 export type Name = (typeof names)[number]

@@ -8,6 +8,11 @@ import { definition as consensus_ta } from "./ConsensusTaskArithmetic.ts"
 import type { Definition } from "./Definition.ts"
 import { definition as della } from "./Della.ts"
 import { definition as della_linear } from "./DellaLinear.ts"
+import { definition as fisher } from "./Fisher.ts"
+import { definition as regmean } from "./RegMean.ts"
+import { definition as factored } from "./Factored.ts"
+import { definition as aim } from "./Aim.ts"
+import { definition as led } from "./Led.ts"
 import { definition as karcher } from "./Karcher.ts"
 import { definition as linear } from "./Linear.ts"
 import { definition as model_stock } from "./ModelStock.ts"
@@ -48,4 +53,9 @@ export const definitions: Readonly<Record<Name, Definition>> = {
   passthrough,
   pcb,
   consensus_ta,
+  fisher,
+  regmean,
+  factored,
+  aim,
+  led,
 }
