@@ -9,6 +9,7 @@ import { Checkpoint, LanguageModel } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { basename } from "node:path"
+import * as Sandbox from "./code/Sandbox.ts"
 import { EvalError } from "./EvalError.ts"
 import * as Evaluation from "./Evaluation.ts"
 import * as Answering from "./requests/Answering.ts"
@@ -177,7 +178,8 @@ export const taskItems = Stage.make({
         problem: `${name} is a group; name one of its tasks`,
       })
     }
-    const shots = numFewshot === undefined ? {} : { numFewshot }
+    // Making the items of a task of programs runs none of them.
+    const shots = { allowCode: true, ...(numFewshot === undefined ? {} : { numFewshot }) }
     const task = yield* Task.make(file, entry.config, shots)
     const known = Object.assign({}, ...data.map((directory) => directory.files)) as Readonly<
       Record<string, string>
@@ -198,16 +200,26 @@ const Answer = Schema.Union([Schema.Tuple([Schema.Finite, Schema.Boolean]), Sche
 /** Items that are answered, and checkpointed, together. */
 const chunkSize = 64
 
-/** A model's scores on a task's items; checkpointed chunk by chunk. */
+/**
+ * A model's scores on a task's items; checkpointed chunk by chunk. A task of programs is refused unless `allowCode` is
+ * true, and then runs them in the sandbox.
+ */
 export const taskScores = Stage.make({
   name: "task-scores",
   version: 1,
   inputs: { model: Checkpoint.artifact, items: itemsArtifact },
-  params: { replicates: Schema.optionalKey(Count), maxLength: Schema.optionalKey(Positive) },
+  params: {
+    replicates: Schema.optionalKey(Count),
+    maxLength: Schema.optionalKey(Positive),
+    allowCode: Schema.optionalKey(Schema.Boolean),
+  },
   output: scoresArtifact,
-  run: Effect.fn(function* ({ items: given, model: checkpoint }, { maxLength, replicates }) {
+  run: Effect.fn(function* ({ items: given, model: checkpoint }, options) {
+    const { allowCode = false, maxLength, replicates } = options
     const { config, items, numFewshot } = given
-    const task = yield* Task.make(config.task, config, { numFewshot })
+    const task = yield* Task.make(config.task, config, { numFewshot, allowCode })
+    // The sandbox shows that it holds before the model is asked anything.
+    const sandbox = task.programs === undefined ? undefined : yield* Sandbox.make
     const model = yield* (yield* LanguageModel).open(checkpoint)
     const respondent = yield* Answering.respondent(model, "", maxLength === undefined ? {} : { maxLength })
     const starts = Array.from({ length: Math.ceil(items.length / chunkSize) }, (_, i) => i * chunkSize)
@@ -220,7 +232,8 @@ export const taskScores = Stage.make({
       { part: (start) => `items-${start}`, output: Artifact.json("answers", Schema.Array(Answer)) },
     )
     const perItem = Evaluation.perItem(items, answers.flat())
-    const { samples, scores } = Evaluation.score(task, items, perItem, replicates)
+    const passed = yield* Evaluation.verdicts(task, items, perItem, sandbox)
+    const { samples, scores } = Evaluation.score(task, items, perItem, replicates, passed)
     return {
       task: config.task,
       numFewshot,

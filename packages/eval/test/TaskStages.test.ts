@@ -56,6 +56,34 @@ layer(Layer.mergeAll(LanguageModel.layerWith({ workers: 1, threads: 1 }), Stage.
             ["second", 2],
           ],
         )
+        // A task of programs runs only where that is allowed.
+        write("data/code.jsonl", jsonl([{ prompt: "x = 1\n", test: "assert x == 1" }]))
+        write(
+          "tasks/programs.yaml",
+          taskText(`doc_to_text: "{{prompt}}"
+doc_to_target: "{{test}}"
+unsafe_code: true
+repeats: 2
+filter_list: [{ name: none, filter: [{ function: take_first_k, k: 2 }] }]
+metric_list: [{ metric: pass@k, k: [1, 2], before: prompt }]
+generation_kwargs: { until: ["\\n"], max_gen_toks: 1, temperature: 1.0 }`)
+            .replace("small", "programs")
+            .replace("rows.jsonl", "code.jsonl")
+            .replace("multiple_choice", "generate_until"),
+        )
+        const inputs = { tasks: Stages.files(path("tasks")), data: [Stages.files(path("data"))] }
+        const items = Stages.taskItems(inputs, { task: "programs" })
+        const scored = (allowCode: boolean) =>
+          Effect.provide(
+            Run.outputs({ scores: Stages.taskScores({ model, items }, { replicates: 0, allowCode }) }),
+            Store.layer(path("store")),
+          )
+        const { scores } = yield* scored(true)
+        assert.deepStrictEqual(
+          scores.scores.map(({ metric }) => metric),
+          ["pass@1", "pass@2"],
+        )
+        assert.include(String(yield* Effect.flip(scored(false))), "allow it with --allow-code")
         write("tasks/third.yaml", taskText(lines).replace("small", "third"))
         write("data/more.jsonl", "")
         assert.strictEqual((yield* run(["first", "second"])).ran, 0)
