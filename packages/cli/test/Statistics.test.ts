@@ -38,15 +38,15 @@ describe("hila statistics", () => {
         assert.strictEqual(first.err, "")
         assert.match(
           first.out,
-          /kronecker as 56 tensors, 1\.9 MiB, on 2 examples: \d+ forward and \d+ backward passes\n/,
+          /kronecker as 60 tensors, 2\.0 MiB, on 2 examples: \d+ forward and \d+ backward passes\n/,
         )
         assert.match(first.out, /at most about \d+\.\d s left, by the time of the first part\n/)
         assert.match(
           first.out,
-          /math\.safetensors: kronecker of 56 tensors over 2 examples, 32 tokens, 1\.9 MiB/,
+          /math\.safetensors: kronecker of 60 tensors over 2 examples, 32 tokens, 2\.0 MiB/,
         )
         const again = yield* collect("--blocked", "--memory", "2", "--json")
-        assert.deepInclude(JSON.parse(again.out), { kind: "kronecker", examples: 2, tokens: 32, tensors: 56 })
+        assert.deepInclude(JSON.parse(again.out), { kind: "kronecker", examples: 2, tokens: 32, tensors: 60 })
         const { options, tensors } = yield* WeightStatistics.open(path("math.safetensors"))
         assert.deepStrictEqual(options, { blocked: true, predictions: 10 })
         assert.deepStrictEqual(

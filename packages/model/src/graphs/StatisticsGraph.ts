@@ -99,10 +99,15 @@ const isToken = (builder: Graph.Builder): Real => {
 /** Writes the decoder; says what can be measured in it. */
 const measure = (builder: Graph.Builder, shape: ModelShape, tensors: Tensors, { blocked, kind }: Wanted) => {
   const stored = Weights.stored(builder, tensors)
+  const embedded: Array<{ readonly tokens: Graph.Value<"i32">; readonly output: Real }> = []
   const { made, weights } = Taps.watched({
     ...stored,
     // Rows of the same f32 value that the head multiplies by, so that a tied table has one derivative.
-    rows: (name, size, indices) => Op.gather(stored.tensor(name, size, residual), indices, 0),
+    rows: (name, size, tokens) => {
+      const output = Op.gather(stored.tensor(name, size, residual), tokens, 0)
+      if (name === shape.tensors.embedding) embedded.push({ tokens, output })
+      return output
+    },
   })
   const { logLikelihood } = decoder(builder, shape, weights, { cache: false })
 
@@ -120,15 +125,15 @@ const measure = (builder: Graph.Builder, shape: ModelShape, tensors: Tensors, { 
   if (kind === "fisher") return { logLikelihood, all: ofParameters((_, d) => Op.mul(d, d)) }
   if (kind === "saliency") return { logLikelihood, all: ofParameters((p, d) => Op.abs(Op.mul(p, d))) }
 
-  const { linears, norms } = Taps.find(builder, shape, made)
-  const tokens = isToken(builder)
+  const { head, linears, norms } = Taps.find(builder, shape, made)
+  const seen = isToken(builder)
   /** Behind the rows that are predicted there is no padding. */
   const perOf = (x: Real) => (x.shape[0] === "rows" ? ("prediction" as const) : ("token" as const))
   const shown = (x: Real): Real => {
     if (perOf(x) === "prediction") return x
     // [batch, heads, sequence, headDim] for norms of heads, else [batch, sequence, size].
     const aligned = x.shape.map((size, axis) => (axis === 0 || axis === x.shape.length - 2 ? size : 1))
-    return Op.mul(x, Op.reshape(tokens, aligned))
+    return Op.mul(x, Op.reshape(seen, aligned))
   }
   /** One quantity for all that read the same value in the same form. */
   const inputs = (
@@ -149,13 +154,14 @@ const measure = (builder: Graph.Builder, shape: ModelShape, tensors: Tensors, { 
         }
       }),
     )
+  // A head that is the embedding has no weight of its own.
+  const all = shape.tiedEmbeddings ? linears : [...linears, head]
   if (kind === "activation") {
-    return { logLikelihood, all: inputs("magnitude", [...linears, ...norms], () => "magnitude") }
+    return { logLikelihood, all: inputs("magnitude", [...all, ...norms], () => "magnitude") }
   }
   const { ofInput, ofOutput } = formsOf(shape, blocked)
-  if (kind === "gram") return { logLikelihood, all: inputs("input", linears, ofInput) }
-  const inner = linears.filter(({ weight }) => weight !== shape.tensors.head)
-  const gradients = inner.map(({ parts, weight }): Measured => {
+  if (kind === "gram") return { logLikelihood, all: inputs("input", all, ofInput) }
+  const gradients = linears.map(({ parts, weight }): Measured => {
     const size = parts.reduce((sum, { output }) => sum + Number(Op.dim(output, -1)), 0)
     return {
       names: [`${weight}.outputGradient`],
@@ -169,8 +175,47 @@ const measure = (builder: Graph.Builder, shape: ModelShape, tensors: Tensors, { 
         ),
     }
   })
-  return { logLikelihood, all: [...inputs("input", inner, ofInput), ...gradients] }
+  const ofVocabulary = [
+    ...embedded.flatMap(({ output, tokens }) => [
+      frequency(shape, tokens, seen),
+      derivativeOf(`${shape.tensors.embedding}.outputGradient`, "token", output, "full"),
+    ]),
+    ...inputs("headInput", [head], () => "full"),
+    ...head.parts.map(({ output }) =>
+      derivativeOf(`${shape.tensors.head}.headResidual`, "prediction", output, "diagonal"),
+    ),
+  ]
+  return { logLikelihood, all: [...inputs("input", linears, ofInput), ...gradients, ...ofVocabulary] }
 }
+
+/** Σ g·gᵀ of the derivatives by one value. */
+const derivativeOf = (name: string, per: Quantity["per"], value: Real, form: Form): Measured => ({
+  names: [name],
+  shape: covarianceShape(Number(Op.dim(value, -1)), form),
+  per,
+  variables: [value],
+  write: ([derivative]) => covariance(flat(derivative!), form),
+})
+
+/** How often each entry of the vocabulary is read. */
+const frequency = (
+  { tensors: { embedding }, vocabSize }: ModelShape,
+  tokens: Graph.Value<"i32">,
+  seen: Real,
+): Measured => ({
+  names: [`${embedding}.frequency`],
+  shape: [vocabSize],
+  per: "token",
+  variables: [],
+  write: () =>
+    Op.scatterAdd(
+      // Of what is like the result only the shape is read.
+      { ...seen, shape: [vocabSize] },
+      Op.reshape(tokens, ["batch*sequence"]),
+      Op.reshape(seen, ["batch*sequence"]),
+      0,
+    ),
+})
 
 /** Σ |x| over all but the last axis, [size]; of norms that each head has, the mean over heads. */
 const magnitude = (x: Real): Real => {

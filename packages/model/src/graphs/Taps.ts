@@ -21,8 +21,10 @@ export interface Linear {
 }
 
 export interface Taps {
-  /** Linear layers by tensor, in the order of the model; an output head that is the embedding is none. */
+  /** Linear layers of all layers by tensor, in the order of the model. */
   readonly linears: ReadonlyArray<Linear>
+  /** The output head. */
+  readonly head: Linear
   /** What goes into each norm, [..., size], before anything is subtracted. */
   readonly norms: ReadonlyArray<{ readonly weight: string; readonly input: Real }>
 }
@@ -103,7 +105,8 @@ export const find = (
   const { finalNorm, head } = shape.tensors
   const weights = projections(shape).map((projection) => projection.weight)
   return {
-    linears: [...new Set(weights), ...(shape.tiedEmbeddings ? [] : [head])].map(linear),
+    linears: [...new Set(weights)].map(linear),
+    head: linear(head),
     norms: [...norms, finalNorm].map(norm),
   }
 }

@@ -1,6 +1,13 @@
 /** Statistics of weights as means in memory, and a layer of a Llama in plain TypeScript to compare them with. */
 import * as Effect from "effect/Effect"
-import { Checkpoint, type Example, LanguageModel, type StatisticsOptions } from "../../src/index.ts"
+import {
+  Checkpoint,
+  type Example,
+  LanguageModel,
+  type StatisticsModel,
+  type StatisticsOptions,
+  type StatisticsPass,
+} from "../../src/index.ts"
 
 export interface Statistic {
   readonly shape: ReadonlyArray<number>
@@ -13,9 +20,20 @@ export const openStatistics = Effect.fnUntraced(function* (directory: string) {
   return yield* service.openStatistics(yield* Checkpoint.open(directory))
 })
 
+/** Passes that were asked for already: a model keeps the last one open. */
+const known = new WeakMap<object, Map<string, ReadonlyArray<StatisticsPass>>>()
+
+const passesOf = Effect.fnUntraced(function* (model: StatisticsModel, options: StatisticsOptions) {
+  const own = known.get(model) ?? new Map<string, ReadonlyArray<StatisticsPass>>()
+  known.set(model, own)
+  const passes = own.get(JSON.stringify(options)) ?? (yield* model.passes(options))
+  own.set(JSON.stringify(options), passes)
+  return passes
+})
+
 /** The means of a kind by the names of the file's tensors. */
 export const means = Effect.fnUntraced(function* (
-  model: Effect.Success<ReturnType<typeof openStatistics>>,
+  model: StatisticsModel,
   examples: ReadonlyArray<Example.Example>,
   options: StatisticsOptions,
 ) {
@@ -25,7 +43,7 @@ export const means = Effect.fnUntraced(function* (
     token: examples.reduce((sum, { tokens }) => sum + tokens.length - 1, 0),
     prediction: examples.reduce((sum, { promptLength, tokens }) => sum + tokens.length - promptLength, 0),
   }
-  for (const pass of yield* model.passes(options)) {
+  for (const pass of yield* passesOf(model, options)) {
     const sums = yield* model.collect(pass, examples)
     pass.quantities.forEach(({ names, per, shape }, i) => {
       const data = sums[i]!.map((sum) => sum / count[per])
