@@ -5,7 +5,7 @@
  * experts' golden losses. Nothing is ranked and nothing is tested for significance here.
  */
 import { Statistics } from "@hila/model"
-import { Artifact } from "@hila/core"
+import { Artifact, type Figure } from "@hila/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Accuracy } from "./Accuracy.ts"
@@ -135,21 +135,42 @@ export const make = Effect.fn("Comparison.make")(function* (
 const percent = (share: number | undefined): string =>
   share === undefined ? "–" : `${(share * 100).toFixed(1)} %`
 
+const titles = (questions: Comparison["questions"]) => [
+  "",
+  ...questions.map(({ domain }) => domain),
+  "mean",
+  "worst",
+  "retention",
+]
+
+/** A model in a line, in the order of the titles. */
+const line = (questions: Comparison["questions"], row: Row) => [
+  row.name,
+  ...questions.map(({ domain }) => percent(row.accuracy[domain])),
+  percent(row.mean),
+  percent(row.worst),
+  row.retention === null ? "–" : row.retention.toFixed(3),
+]
+
 /** The comparison as a table for the terminal, with the number of questions and examples under each title. */
 export const show = ({ golden, questions, rows }: Comparison): string =>
   Table.render(
     [
-      ["", ...questions.map(({ domain }) => domain), "mean", "worst", "retention"],
+      titles(questions),
       ["", ...questions.map(({ n }) => `n = ${n}`), "", "", `n = ${golden.map(({ n }) => n).join(" + ")}`],
     ],
-    rows.map((row) => [
-      row.name,
-      ...questions.map(({ domain }) => percent(row.accuracy[domain])),
-      percent(row.mean),
-      percent(row.worst),
-      row.retention === null ? "–" : row.retention.toFixed(3),
-    ]),
+    rows.map((row) => line(questions, row)),
   )
+
+const figures = ({ base, golden, questions, rows }: Comparison): ReadonlyArray<Figure> => [
+  {
+    _tag: "Table",
+    title: "Accuracy of each domain, and retention of the experts' golden losses",
+    head: titles(questions),
+    rows: rows.map((row) => line(questions, row)),
+    note: `Questions: ${sizes(questions)}; golden answers: ${sizes(golden)}. Retention is 0 at ${base} and 1 at each domain's own expert.`,
+  },
+]
 
 /** One line: the model with the best mean accuracy. */
 export const summary = ({ rows }: Comparison): string => {
@@ -163,5 +184,6 @@ export const summary = ({ rows }: Comparison): string => {
 export const artifact: Artifact.Artifact<Comparison> = Artifact.json("comparison", Comparison, {
   summary,
   show,
+  figures,
   metrics: ({ rows }) => Object.fromEntries(rows.map(({ mean, name }) => [`${name} mean`, mean])),
 })

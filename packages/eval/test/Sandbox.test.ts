@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process"
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import * as Limits from "../src/code/Limits.ts"
 import * as Sandbox from "../src/code/Sandbox.ts"
 
@@ -162,4 +163,17 @@ layer(Box.layer)("Sandbox", (it) => {
       )
     }),
   )
+
+  it("is refused in one line where a namespace cannot be had", () => {
+    const here = fileURLToPath(new URL("support/sandbox-here.ts", import.meta.url))
+    const node = [process.execPath, "--conditions=@hila/source", here]
+    const limit = 'echo 0 > /proc/sys/user/max_mnt_namespaces && exec "$@"'
+    const said = execFileSync("unshare", ["--user", "--map-root-user", "sh", "-c", limit, "sh", ...node], {
+      encoding: "utf8",
+    })
+    assert.match(
+      said,
+      /^input: code execution: the sandbox cannot be had on this system: unshare: .*; nothing was run\n$/,
+    )
+  })
 })
