@@ -11,12 +11,12 @@
  * conflicts, keeping one expert's change or pruning once more, is the merge's matter.
  */
 import { Artifact } from "@hila/core"
-import { type Checkpoint, DeltaGates, type Example, LanguageModel, Unit, UnitTable } from "@hila/model"
+import { type Checkpoint, type Example, LanguageModel, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Importance from "./Importance.ts"
-import type { MethodError, Part, Values } from "./importance/Method.ts"
-import { subtract } from "./importance/Parts.ts"
+import type { Part, Task, Values } from "./importance/Method.ts"
+import { layerByLayer, subtract } from "./importance/Parts.ts"
 import type * as Scores from "./Scores.ts"
 import { ScoringError } from "./ScoringError.ts"
 import * as Statistics from "./Statistics.ts"
@@ -129,27 +129,29 @@ const checkScores = (
       )
 }
 
-/** A measurement in parts: those of I, where it is not known, and one for J of each unit. */
+/** A measurement in parts: those of I, where it is not known, and those of J. */
 export const prepare = Effect.fnUntraced(function* (input: Input, options: Options) {
   const { base, expert, golden, importance, merged } = input
   const { units } = yield* Unit.partition(expert, options.scheme)
   const coefficients = yield* coefficientsOf(options, units)
   if (importance !== undefined) yield* checkScores(importance, units, golden)
   yield* Importance.checkGolden("conflict", golden)
+  const task = { base, expert, golden, units, seed: 0, quadrature: 1 }
   const service = yield* LanguageModel
-  const around = yield* service.openDelta(base, expert, merged)
-  const { shape } = around
-  const all = DeltaGates.filled(shape, 0)
-  const whole = yield* Effect.cached(around.losses(golden, all))
-  const inMerged = (unit: Unit.Unit, coefficient: number): Part => ({
-    id: `merged ${unit.id}`,
-    measure: Effect.gen(function* (): Effect.fn.Return<Values, MethodError> {
-      const without = DeltaGates.with(all, shape, unit, -coefficient)
-      return [subtract(yield* around.losses(golden, without), yield* whole)]
-    }),
+  const moves = yield* service.openMoves({ from: merged, base, expert }, golden)
+  const inMerged = Effect.fnUntraced(function* (own: ReadonlyArray<Unit.Unit>) {
+    const whole = yield* moves.unmoved
+    const lost = yield* moves.losses(
+      own.map((unit) => ({ unit, step: -(coefficients[units.indexOf(unit)] ?? 0) })),
+    )
+    return lost.map((losses) => subtract(losses, whole))
   })
-  const own = importance === undefined ? yield* ownParts(input, units) : []
-  const parts = [...own, ...units.map((unit, at) => inMerged(unit, coefficients[at] ?? 0))]
+  const own = importance === undefined ? yield* ownParts(task) : []
+  const rest = layerByLayer(task, inMerged).map(({ id, measure: run }): Part => ({
+    id: `merged ${id}`,
+    measure: run,
+  }))
+  const parts = [...own, ...rest]
   const combine = (found: ReadonlyArray<Values>): Conflicts => {
     const inExpert =
       importance === undefined
@@ -179,12 +181,9 @@ export const prepare = Effect.fnUntraced(function* (input: Input, options: Optio
 })
 
 /** The parts of revert importance in the expert. */
-const ownParts = Effect.fnUntraced(function* (
-  { base, expert, golden }: Input,
-  units: ReadonlyArray<Unit.Unit>,
-) {
-  const task = { base, expert, golden, units, seed: 0, quadrature: 1 }
-  const parts = yield* Importance.parts(task, yield* Importance.models(base, expert, golden), "revert")
+const ownParts = Effect.fnUntraced(function* (task: Task) {
+  const models = yield* Importance.models(task.base, task.expert, task.golden)
+  const parts = yield* Importance.parts(task, models, "revert")
   return parts.map(({ id, measure: run }): Part => ({ id: `own ${id}`, measure: run }))
 })
 

@@ -1,8 +1,10 @@
 /** All importance methods by name. */
 import * as Ablate from "./Ablate.ts"
+import * as AblateMean from "./AblateMean.ts"
 import * as Add from "./Add.ts"
 import * as Depth from "./Depth.ts"
 import * as Fisher from "./Fisher.ts"
+import * as FisherDiagonal from "./FisherDiagonal.ts"
 import * as GateGradient from "./GateGradient.ts"
 import * as Magnitude from "./Magnitude.ts"
 import type { Method } from "./Method.ts"
@@ -16,9 +18,11 @@ export const names = [
   "add",
   "symmetric",
   "ablate",
+  "ablateMean",
   "pathIntegrated",
   "gateGradient",
   "fisher",
+  "fisherDiagonal",
   "magnitude",
   "random",
   "layer",
@@ -30,9 +34,11 @@ export const byName: Readonly<Record<Name, Method>> = {
   add: Add.method,
   symmetric: Symmetric.method,
   ablate: Ablate.method,
+  ablateMean: AblateMean.method,
   pathIntegrated: PathIntegrated.method,
   gateGradient: GateGradient.method,
   fisher: Fisher.method,
+  fisherDiagonal: FisherDiagonal.method,
   magnitude: Magnitude.method,
   random: Random.method,
   layer: Depth.method,

@@ -1,0 +1,29 @@
+/**
+ * Diagonal Fisher: the second-order loss of taking a unit's change back, parameter by parameter.
+ *
+ *     I = ½ Σ_i F_ii δ_i²,  i over the unit's parameters,  F_ii = mean over examples of (∂Loss_k/∂θ_i)² at the expert
+ *
+ * The block risk of REAM (2026) and the penalty of elastic weight consolidation (Kirkpatrick et al. 2017, eq. 3). An
+ * example's value is its own ½ Σ (∂Loss_k/∂θ_i · δ_i)². Cross terms between parameters, which `Fisher` keeps within a
+ * unit, are left out. One pass forward and back per example.
+ */
+import { DeltaGates } from "@hila/model"
+import * as Effect from "effect/Effect"
+import { type Method, passes } from "./Method.ts"
+import { concatenate } from "./Parts.ts"
+
+export const method: Method = {
+  name: "fisherDiagonal",
+  cost: () => passes(1, 1),
+  parts: ({ golden, units }, models) => [
+    {
+      id: "expert",
+      measure: Effect.gen(function* () {
+        const { shape, squares } = yield* models.fisher
+        const found = yield* squares(golden)
+        return units.map((unit) => found.map((sums) => DeltaGates.along(sums, shape, unit) / 2))
+      }),
+    },
+  ],
+  combine: concatenate,
+}
