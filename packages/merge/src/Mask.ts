@@ -5,7 +5,7 @@
  * `[rows, ceil(columns / 8)]`, least significant bit first (a vector is a column of rows). The header's metadata holds
  * the kept number of scalars of each unit. The value is a handle; bits are read in chunks of rows.
  */
-import { Artifact, ArtifactError, Content } from "@hila/core"
+import { Artifact, ArtifactError, Content, type Figure } from "@hila/core"
 import { Safetensors, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -76,6 +76,26 @@ const show = (mask: Description): string =>
     ...mask.units.map(({ kept, size, unit }) => `  ${unit.padEnd(24)} ${share(kept, size).toFixed(4)}`),
   ].join("\n")
 
+/** Densities with a line per layer, as a page shows them. */
+const densities = ({ density, units }: Description): Figure => {
+  const title = ({ index, kind }: Row) => (kind === "mlp" || kind === "layer" ? kind : `${kind} ${index}`)
+  const columns = [...new Set(units.map(title))]
+  const layers = [...Map.groupBy(units, ({ layer }) => layer)]
+  return {
+    _tag: "Table",
+    title: `Share of each unit's scalars that stay, ${density} over all`,
+    head: ["layer", ...columns],
+    rows: layers.map(([layer, own]) => [
+      String(layer),
+      ...columns.map((column) => {
+        const row = own.find((each) => title(each) === column)
+        return row === undefined ? "" : share(row.kept, row.size).toFixed(3)
+      }),
+    ]),
+    note: "0 is a unit that was dropped.",
+  }
+}
+
 /** A mask as a file. */
 export const artifact: Artifact.Artifact<Mask> = Artifact.make<Mask>({
   id,
@@ -98,4 +118,5 @@ export const artifact: Artifact.Artifact<Mask> = Artifact.make<Mask>({
         ),
   summary,
   show,
+  figures: (mask) => [densities(mask)],
 })

@@ -7,6 +7,7 @@
 import { Artifact } from "@hila/core"
 import { UnitTable } from "@hila/model"
 import * as Schema from "effect/Schema"
+import * as HeatMap from "./HeatMap.ts"
 
 /** One unit's score with its values, [examples] in nats; one value for methods without data. */
 export const Row = Schema.Struct({ ...UnitTable.Row.fields, values: Schema.Array(Schema.Finite) })
@@ -30,4 +31,12 @@ export const summary = (scores: Scores): string =>
 export const artifact: Artifact.Artifact<Scores> = Artifact.json("scores", Scores, {
   summary,
   show: UnitTable.artifact.show,
+  figures: (scores) => [
+    {
+      _tag: "Picture",
+      title: `Importance of every unit, by ${scores.method}`,
+      svg: HeatMap.svg(scores),
+      note: "Blue units help the expert on its golden data, red ones harm it; strength is relative to the largest of the kind.",
+    },
+  ],
 })
