@@ -181,6 +181,7 @@ describe("the SIMD kernels", () => {
             const probability = { factor: 0.5 / columns, offset: 0.2 }
             kernels.keepRanked(values[side]!, columns, probability, stream, scratch[side]!)
           }
+          assert.strictEqual(values[0].length, values[1].length)
           assertSame(values[0], values[1], `kind ${seed}, ${columns} columns from ${start}`)
         }
       }

@@ -83,6 +83,7 @@ const blocksOf = (
       models: models.map(cut),
       extras: [],
       masks: [],
+      kept: new Uint8Array(), // so every phase draws again, and the engine, which keeps, must agree
       out: new Float32Array(size),
       temporary: (length = size) => new Float32Array(length).fill(Number.NaN),
       zeros: () => new Float32Array(size),

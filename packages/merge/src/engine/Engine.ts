@@ -64,14 +64,37 @@ const PER_THREAD = 40 << 20
 /** The most bytes of resident memory that a merge needs, stated before it begins. */
 export const memoryBound = (tensors: ReadonlyArray<Plan.TensorPlan>, options: Options = {}): number => {
   const threads = threadsFor(tensors, options.threads)
-  const states = Plan.groups(tensors)
-    .map(({ tasks, tensors: [{ method }] }) =>
-      tasks.reduce((sum, task) => sum + (method.stateBytes?.(task) ?? 0), 0),
-    )
-    .toSorted((a, b) => b - a)
-    .slice(0, TENSORS)
   const { arenas, slots } = working(tensors, threads, options.chunk)
-  return RUNTIME + threads * PER_THREAD + slots + arenas + states.reduce((sum, bytes) => sum + bytes, 0)
+  return RUNTIME + threads * PER_THREAD + slots + arenas + sumOf(keptSizes(Plan.groups(tensors)))
+}
+
+const sumOf = (sizes: ReadonlyArray<number>) => sizes.reduce((sum, bytes) => sum + bytes, 0)
+
+/** More than this is not kept between passes. */
+const MOST_KEPT = 1 << 30
+
+/** Bytes of the pieces of memory in which the tensors in flight keep what they found: the largest that are needed. */
+const keptSizes = (groups: ReadonlyArray<Plan.Group>): ReadonlyArray<number> => {
+  const sizes = groups.map(Phase.keptBytes).filter((bytes) => bytes > 0)
+  const largest = sizes.toSorted((a, b) => b - a).slice(0, TENSORS)
+  return sumOf(largest) > MOST_KEPT ? [] : largest
+}
+
+/** Lends the pieces, to each tensor the smallest that will do. */
+const keptOf = (pool: Pool.Pool, sizes: ReadonlyArray<number>): Phase.Kept => {
+  const pieces = sizes.map((bytes) => ({ bytes, at: undefined as number | undefined, free: true }))
+  return {
+    take: (bytes) => {
+      const piece = pieces.findLast((each) => each.free && each.bytes >= bytes)
+      if (piece === undefined) return undefined
+      piece.free = false
+      piece.at ??= extend(pool.memory, piece.bytes)
+      return piece.at
+    },
+    release: (at) => {
+      for (const piece of pieces) if (piece.at === at) piece.free = true
+    },
+  }
 }
 
 /** Bytes of shared memory: for the chunks in flight, and for the threads' own arrays. */
@@ -116,15 +139,18 @@ const stream = Effect.fnUntraced(function* <E, R>(merge: Merge<E, R>, write: Out
   const threads = threadsFor(tensors, merge.threads)
   const { arenas, slots: bytes } = working(tensors, threads, chunk)
   // Methods may use more arrays than is assumed; memory that is not touched costs nothing.
-  const pool = yield* Pool.make(threads, bytes + 4 * arenas + (64 << 20))
+  const groups = Plan.groups(tensors)
+  const sizes = keptSizes(groups)
+  const pool = yield* Pool.make(threads, bytes + 4 * arenas + sumOf(sizes) + (64 << 20))
   const read = yield* Disk.reader(tensors.flatMap(Phase.inputsOf))
   const slots = slotsOf(pool, slotsFor(threads), bytes / slotsFor(threads))
-  const context: Phase.Context = { method: merge.method, pool, read, write, slots, chunk }
-  const groups = new Map(Plan.groups(tensors).map((group) => [group.tensors[0], group]))
+  const kept = keptOf(pool, sizes)
+  const context: Phase.Context = { method: merge.method, pool, read, write, slots, kept, chunk }
+  const firsts = new Map(groups.map((group) => [group.tensors[0], group]))
   yield* Effect.forEach(
     tensors,
     (tensor) => {
-      const group = Plan.isMerged(tensor) ? groups.get(tensor) : undefined
+      const group = Plan.isMerged(tensor) ? firsts.get(tensor) : undefined
       if (group !== undefined) return Phase.merge(context, group)
       return Plan.isMerged(tensor) ? Effect.void : Phase.copy(context, tensor)
     },

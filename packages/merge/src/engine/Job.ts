@@ -35,6 +35,8 @@ export interface Job {
   readonly models: ReadonlyArray<Input>
   readonly extras: ReadonlyArray<Input>
   readonly masks: ReadonlyArray<Bytes | undefined>
+  /** What the tensor's blocks keep between passes. */
+  readonly kept: Bytes | undefined
   /** Where the result goes; values must be below `limit` in magnitude. */
   readonly out: Input & { readonly limit: number }
 }
@@ -132,6 +134,8 @@ const summed = (thread: Thread, method: AnyMethod, { base, chunk, masks, models,
   return thread.arithmetic.weightedSum(bytes(out), inputs, Arena.floats(thread.arena, 2 * ends.length))
 }
 
+const none = new Uint8Array()
+
 /** A block's values, and whether its inputs are known to be finite. */
 const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.Place) => {
   const { arena, arithmetic, memory } = thread
@@ -162,6 +166,7 @@ const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.P
     models: job.models.map(decode),
     extras: job.extras.map(decode),
     masks: job.masks.map((bytes) => mask(bytes, chunk.elements)),
+    kept: job.kept === undefined ? none : new Uint8Array(memory.buffer, job.kept.at, job.kept.length),
     out: zeros(),
     temporary,
     zeros,

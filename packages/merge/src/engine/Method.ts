@@ -9,8 +9,7 @@
  * For each tensor (or group of tensors) the engine calls `start`, then for each pass `reduce` on every block and
  * `close` once, and then `combine` on every block. A *block* is a fixed run of elements, a *chunk* the run of blocks
  * that is read at once. `close` and `start` run on one thread, `reduce` and `combine` on any; what they share is the
- * state, which is copied between threads (a `SharedArrayBuffer` in it is shared, not copied: blocks may write to
- * disjoint parts of one).
+ * state, which is copied between threads, and what blocks keep of themselves for a later look (`Block.kept`).
  */
 import type { Kernels } from "../kernels/Kernels.ts"
 
@@ -57,6 +56,11 @@ export interface Block {
   readonly extras: ReadonlyArray<Float32Array> // [rows, columns] each
   /** A bit mask per model, where the task has one; one byte per element for a vector. See `TaskVector`. */
   readonly masks: ReadonlyArray<Uint8Array | undefined> // [rows, ceil(columns / 8)] each
+  /**
+   * The tensor's `keptBytes`, of any content at first: each block may write to its own part, and finds it there in the
+   * next pass. Empty where memory was short, so a method has to do without.
+   */
+  readonly kept: Uint8Array
   /** Where `combine` writes its result; all zero at first. */
   readonly out: Float32Array // [rows, columns]
   /** Memory for `length` f32 values of any content (default: the block's size), until the block is done. */
@@ -121,8 +125,8 @@ export interface Method<P, S = undefined, C = undefined> {
   readonly block?: "elements" | "rows" | "tensor"
   /** Tensors with the same group reduce together (a global top-k); undefined: each for itself. */
   readonly group?: (params: P) => string | undefined
-  /** Bytes of state for a task of this many elements, where it grows with them; for the stated bound on memory. */
-  readonly stateBytes?: (task: Task<P>) => number
+  /** Bytes that the blocks of a task keep from one pass to the next; see `Block.kept`. */
+  readonly keptBytes?: (task: Task<P>) => number
   readonly start: (task: Task<P>) => S
   readonly passes: (task: Task<P>) => ReadonlyArray<Pass<P, S, C>>
   /** What is carried through the blocks of one chunk, in order: made anew where a chunk begins, in every pass. */

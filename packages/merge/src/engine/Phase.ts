@@ -7,7 +7,7 @@ import { type EngineError, MergeError } from "../MergeError.ts"
 import type * as Disk from "./Disk.ts"
 import type * as Job from "./Job.ts"
 import * as Layout from "./Layout.ts"
-import type { ChunkCounts, Pass, Reduced } from "./Method.ts"
+import type { ChunkCounts, Pass, Reduced, Task } from "./Method.ts"
 import type * as Output from "./Output.ts"
 import type * as Plan from "./Plan.ts"
 import type * as Pool from "./Pool.ts"
@@ -20,6 +20,13 @@ export interface Slots {
   readonly use: <A, E, R>(body: (at: number) => Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
+/** Memory that is lent for as long as a tensor is worked on. */
+export interface Kept {
+  /** Where `bytes` begin, if so many are free. */
+  readonly take: (bytes: number) => number | undefined
+  readonly release: (at: number) => void
+}
+
 export interface Context {
   /** For errors. */
   readonly method: string
@@ -27,6 +34,7 @@ export interface Context {
   readonly read: Disk.Read
   readonly write: Output.Write
   readonly slots: Slots
+  readonly kept: Kept
   /** The most scalars per chunk, if the user says so. */
   readonly chunk: number | undefined
 }
@@ -83,23 +91,62 @@ export const arenaBytes = (tensor: Plan.Merged): number => {
   return 4 * counts + 8 * blockRows * blockColumns * (inputsOf(tensor).length + 2)
 }
 
+/** Bytes that the blocks of a group keep. */
+export const keptBytes = ({ tasks, tensors: [{ method }] }: Plan.Group): number =>
+  tasks.reduce((sum, task) => sum + (method.keptBytes?.(task) ?? 0), 0)
+
 /** Runs the passes of a group, then writes its tensors. */
-export const merge = Effect.fnUntraced(function* (
+export const merge = (context: Context, group: Plan.Group): Effect.Effect<void, Failure> =>
+  Effect.suspend(() => {
+    const bytes = keptBytes(group)
+    const at = bytes === 0 ? undefined : context.kept.take(bytes)
+    if (at === undefined) return phases(context, group, undefined)
+    return Effect.ensuring(
+      phases(context, group, at),
+      Effect.sync(() => context.kept.release(at)),
+    )
+  })
+
+const phases = Effect.fnUntraced(function* (
   context: Context,
   { tasks, tensors }: Plan.Group,
+  kept: number | undefined,
 ): Effect.fn.Return<void, Failure> {
   const [{ method }] = tensors
   const task = tasks[0]!
   let state = method.start(task)
   const passes = method.passes(task)
+  const members = membersOf(tensors, tasks, kept)
   for (const [index, pass] of passes.entries()) {
     const totals = totalsOf(pass)
-    const found = yield* chunksOf(context, tensors, tasks, { phase: index, state, check: index === 0 })
+    const found = yield* chunksOf(context, members, { phase: index, state, check: index === 0 })
     for (const chunk of found) totals.add(chunk)
     state = pass.close(task, totals.reduced, state)
   }
-  yield* chunksOf(context, tensors, tasks, { phase: "combine", state, check: passes.length === 0 })
+  yield* chunksOf(context, members, { phase: "combine", state, check: passes.length === 0 })
 })
+
+/** A tensor of a group, and where its blocks keep what they keep. */
+interface Member {
+  readonly tensor: Plan.Merged
+  readonly task: Task
+  readonly kept: Job.Bytes | undefined
+}
+
+const membersOf = (
+  tensors: Plan.Group["tensors"],
+  tasks: Plan.Group["tasks"],
+  kept: number | undefined,
+): ReadonlyArray<Member> => {
+  let at = kept ?? 0
+  return tensors.map((tensor, index) => {
+    const task = tasks[index]!
+    const length = tensor.method.keptBytes?.(task) ?? 0
+    const bytes = kept === undefined || length === 0 ? undefined : { at, length }
+    at += length
+    return { tensor, task, kept: bytes }
+  })
+}
 
 interface FoundChunk {
   readonly tensor: string
@@ -110,20 +157,19 @@ interface FoundChunk {
 /** Does one phase for every chunk of the tensors, in order of their beginning; gives what was found, in order. */
 const chunksOf = (
   context: Context,
-  tensors: Plan.Group["tensors"],
-  tasks: Plan.Group["tasks"],
+  members: ReadonlyArray<Member>,
   phase: Pick<Job.Job, "phase" | "state" | "check">,
 ): Effect.Effect<ReadonlyArray<FoundChunk>, Failure> => {
-  const chunks = tensors.flatMap((tensor, index) => {
+  const chunks = members.flatMap(({ kept, task, tensor }) => {
     const layout = Layout.of(tensor.shape, tensor.method.block)
     const most = chunkOf(tensor, context.chunk)
-    return Layout.chunks(layout, most).map((chunk) => ({ tensor, task: tasks[index]!, layout, chunk }))
+    return Layout.chunks(layout, most).map((chunk) => ({ tensor, task, kept, layout, chunk }))
   })
   return Effect.forEach(
     chunks,
-    ({ chunk, layout, task, tensor }) =>
+    ({ chunk, kept, layout, task, tensor }) =>
       Effect.map(
-        context.slots.use((at) => work(context, tensor, { ...phase, task, layout, chunk }, at)),
+        context.slots.use((at) => work(context, tensor, { ...phase, task, kept, layout, chunk }, at)),
         (found): FoundChunk => ({ tensor: tensor.name, start: chunk.start, found }),
       ),
     { concurrency: context.slots.count },
@@ -134,7 +180,7 @@ const chunksOf = (
 const work = Effect.fnUntraced(function* (
   { method, pool, read, write }: Context,
   tensor: Plan.Merged,
-  part: Pick<Job.Job, "phase" | "state" | "check" | "task" | "layout" | "chunk">,
+  part: Pick<Job.Job, "phase" | "state" | "check" | "task" | "kept" | "layout" | "chunk">,
   slot: number,
 ): Effect.fn.Return<Job.Found, Failure> {
   const { chunk, layout } = part

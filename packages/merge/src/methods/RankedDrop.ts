@@ -23,10 +23,7 @@ export interface Params extends Sum.ElectParams {
   readonly seed: number
 }
 
-export interface State extends Rescale.State {
-  /** Per model a bit for each element that stays, as the pass that finds the norms drew them. Rows are whole bytes. */
-  readonly kept: ReadonlyArray<SharedArrayBuffer>
-}
+export type State = Rescale.State
 
 const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32Array, model: number) => {
   const { density, epsilon, rescale, seed } = task.params
@@ -60,49 +57,25 @@ const bytesOf = ({ elements, shape }: Task): number => {
   return Math.ceil(columns / 8) * (elements / columns)
 }
 
-/** The remembered bits of a block. */
-const bitsOf = ({ columns, firstRow, rows }: Block, kept: SharedArrayBuffer) => {
+/** The bits of a block for one model, of those that are kept: a bit for each element that stays. Rows are whole bytes. */
+const bitsOf = ({ columns, firstRow, kept, rows }: Block, task: Task, model: number) => {
   const stride = Math.ceil(columns / 8)
-  return new Uint8Array(kept, firstRow * stride, rows * stride)
-}
-
-/** Memory for bits where kernels see it. */
-const temporaryBits = (block: Block, { length }: Uint8Array) => {
-  const { buffer, byteOffset } = block.temporary(Math.ceil(length / 4))
-  return new Uint8Array(buffer, byteOffset, length)
-}
-
-const remember = (kernels: Kernels, block: Block, delta: Float32Array, kept: SharedArrayBuffer) => {
-  const memory = bitsOf(block, kept)
-  const bits = temporaryBits(block, memory)
-  kernels.packNonzero(bits, delta, block.columns)
-  memory.set(bits)
-}
-
-const recall = (kernels: Kernels, block: Block, delta: Float32Array, kept: SharedArrayBuffer) => {
-  const memory = bitsOf(block, kept)
-  const bits = temporaryBits(block, memory)
-  bits.set(memory)
-  kernels.keepBits(delta, bits, block.columns)
+  const start = model * bytesOf(task) + firstRow * stride
+  return kept.subarray(start, start + rows * stride)
 }
 
 export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method<Params, State> => ({
   name,
   module,
   block: "rows",
-  stateBytes: (task) => (remembers(task.params) ? task.models * bytesOf(task) : 0),
-  start: (task) => ({
-    factors: [],
-    kept: remembers(task.params)
-      ? Array.from({ length: task.models }, () => new SharedArrayBuffer(bytesOf(task)))
-      : [],
-  }),
+  keptBytes: (task) => (remembers(task.params) ? task.models * bytesOf(task) : 0),
+  start: () => ({ factors: [] }),
   passes: ({ models, params }) =>
     remembers(params)
       ? [
-          Rescale.l1<Params, State, undefined>(models, (kernels, block, task, delta, model, state) => {
+          Rescale.l1<Params, State, undefined>(models, (kernels, block, task, delta, model) => {
             thin(kernels, block, task, delta, model)
-            remember(kernels, block, delta, state.kept[model]!)
+            if (block.kept.length > 0) kernels.packNonzero(bitsOf(block, task, model), delta, block.columns)
           }),
         ]
       : [],
@@ -110,9 +83,8 @@ export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method
   combine: (kernels, block, task, state) => {
     const deltas = TaskVector.all(kernels, block)
     for (const [model, delta] of deltas.entries()) {
-      const kept = state.kept[model]
-      if (kept === undefined) thin(kernels, block, task, delta, model)
-      else recall(kernels, block, delta, kept)
+      if (block.kept.length === 0) thin(kernels, block, task, delta, model)
+      else kernels.keepBits(delta, bitsOf(block, task, model), block.columns)
       const factor = state.factors[model] ?? 1
       if (factor !== 1) kernels.scale(delta, factor)
     }
