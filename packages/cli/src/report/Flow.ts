@@ -30,45 +30,45 @@ const boxesOf = (steps: ReadonlyArray<Step>): ReadonlyArray<Box> =>
     ),
   }))
 
-/** The column of each box: one more than the last of those before it. Kinds that feed each other share a column. */
-const columnsOf = (boxes: ReadonlyArray<Box>): ReadonlyMap<string, number> => {
+/** The level of each box: one more than the last of those before it, kinds that feed each other apart. */
+const levelsOf = (boxes: ReadonlyArray<Box>): ReadonlyMap<string, number> => {
   const byName = new Map(boxes.map((box) => [box.name, box]))
-  const columns = new Map<string, number>()
+  const levels = new Map<string, number>()
   const visit = (name: string, below: ReadonlySet<string>): number => {
-    const known = columns.get(name)
+    const known = levels.get(name)
     if (known !== undefined) return known
     const before = [...(byName.get(name)?.after ?? [])].filter((each) => !below.has(each))
     const inside = new Set([...below, name])
-    const column = Math.max(-1, ...before.map((each) => visit(each, inside))) + 1
-    columns.set(name, column)
-    return column
+    const level = Math.max(-1, ...before.map((each) => visit(each, inside))) + 1
+    levels.set(name, level)
+    return level
   }
   for (const { name } of boxes) visit(name, new Set())
-  return columns
+  return levels
 }
 
-const [width, height, gapX, gapY, margin] = [168, 46, 56, 16, 8] as const
+const [width, height, gapX, gapY, margin] = [168, 46, 12, 40, 8] as const
 
 /** The picture, SVG; empty for a run without stages. */
 export const svg = (steps: ReadonlyArray<Step>): string => {
   const boxes = boxesOf(steps)
-  const columns = columnsOf(boxes)
-  const rows = new Map<number, number>()
+  const levels = levelsOf(boxes)
+  const filled = new Map<number, number>()
   const places = new Map(
     boxes.map(({ name }) => {
-      const column = columns.get(name) ?? 0
-      const row = rows.get(column) ?? 0
-      rows.set(column, row + 1)
-      return [name, { x: margin + column * (width + gapX), y: margin + row * (height + gapY) }]
+      const level = levels.get(name) ?? 0
+      const before = filled.get(level) ?? 0
+      filled.set(level, before + 1)
+      return [name, { x: margin + before * (width + gapX), y: margin + level * (height + gapY) }]
     }),
   )
   const edges = boxes.flatMap(({ after, name }) =>
     [...after].flatMap((before) => {
       const [from, to] = [places.get(before), places.get(name)]
       if (from === undefined || to === undefined) return []
-      const [x1, y1, x2, y2] = [from.x + width, from.y + height / 2, to.x, to.y + height / 2]
-      const bend = Math.max(gapX / 2, (x2 - x1) / 2)
-      return `<path d="M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}" class="edge"/>`
+      const [x1, y1, x2, y2] = [from.x + width / 2, from.y + height, to.x + width / 2, to.y]
+      const bend = Math.max(gapY / 2, (y2 - y1) / 2)
+      return `<path d="M${x1} ${y1} C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}" class="edge"/>`
     }),
   )
   const drawn = boxes.map(({ hits, name, seconds, stages }) => {
@@ -84,8 +84,8 @@ export const svg = (steps: ReadonlyArray<Step>): string => {
       `<text x="${x + 10}" y="${y + 36}" class="note">${escape(note.filter((part) => part !== "").join(" · "))}</text></g>`,
     ].join("")
   })
-  const across = Math.max(0, ...columns.values()) + 1
-  const down = Math.max(0, ...rows.values())
+  const across = Math.max(0, ...filled.values())
+  const down = Math.max(-1, ...levels.values()) + 1
   const [w, h] = [across * (width + gapX) - gapX + 2 * margin, down * (height + gapY) - gapY + 2 * margin]
   return `<svg xmlns="http://www.w3.org/2000/svg" class="flow" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}" role="img" aria-label="The graph of the run">\n${[...edges, ...drawn].join("\n")}\n</svg>`
 }

@@ -44,8 +44,11 @@ const made = ({ inputs, steps }: Data): string => {
 
 const parameters = ({ node }: Step): string =>
   Object.entries(node.encodedParams)
-    .map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => `${name} ${abridged(typeof value === "string" ? value : JSON.stringify(value))}`)
     .join(", ")
+
+/** A long grid or list says little in a table; `hila explain` and the record have it whole. */
+const abridged = (text: string): string => (text.length <= 60 ? text : `${text.slice(0, 57)}…`)
 
 const stages = (steps: ReadonlyArray<Step>): string =>
   table(
