@@ -5,7 +5,7 @@
  * methods with the same number of trials. Methods that average are tried up to K times as far as methods that add.
  */
 import { Stages as Merging } from "@hila/merge"
-import { type Bench, type Candidate, overLambda, type Tuned, tuned, values } from "./Tuned.ts"
+import { type Bench, type Candidate, overLambda, type Tuned, tuned } from "./Tuned.ts"
 
 type Settings = Readonly<Record<string, number | boolean | string>>
 
@@ -87,11 +87,13 @@ export const taskArithmetic = (bench: Bench): Entry => ({
 export const lines = (bench: Bench): Entry => ({
   row: "LiNeS",
   tuned: tuned(bench, "LiNeS", [{ name: "", directions: bench.experts }], {
-    domains: {
-      slope: [-0.5, 0, 0.5, 1],
-      lambda: values(0.1, 0.8, Math.max(1, Math.floor(bench.budget / 4))),
+    domains: { slope: [-0.6, -0.3, 0, 0.3, 0.6, 1, 2], lambda: { least: 0, greatest: 1 } },
+    search: {
+      _tag: "refine",
+      number: "lambda",
+      trials: bench.budget,
+      steps: Math.max(2, Math.floor(bench.budget / 13)),
     },
-    search: { _tag: "grid" },
   }),
 })
 

@@ -3,7 +3,9 @@
  *
  * A search proposes in rounds, and sees the costs of a round before the next: a grid and a random search have one round,
  * an evolutionary one has one per generation. Everything is drawn by seed and trial number, so that a search gives the
- * same proposals whenever it is repeated.
+ * same proposals whenever it is repeated. Refining is for one smooth number among others that are choices: a coarse grid,
+ * then parabolas through the best three points of the best choices (Brent, 1973), so that a method with many choices is
+ * tuned as finely in λ as one with none.
  *
  * Evolution is differential evolution (Storn & Price, 1997), variant rand/1/bin: no gradient, three constants, and
  * forty lines. There is no maintained package of CMA-ES or of it for JavaScript.
@@ -27,6 +29,7 @@ export type Domains = typeof Domains.Type
 /** How to search. A range counts as `steps` evenly spaced values in a grid. */
 export const Method = Schema.Union([
   Schema.TaggedStruct("grid", { steps: Schema.optionalKey(Positive) }),
+  Schema.TaggedStruct("refine", { trials: Positive, steps: Positive, number: Schema.String }),
   Schema.TaggedStruct("random", { trials: Positive, seed: Schema.Int }),
   Schema.TaggedStruct("evolution", {
     trials: Positive,
@@ -77,6 +80,75 @@ const grid = (domains: Domains, steps = 10): Search => {
       [{}],
     ),
   )
+}
+
+/** The point where a parabola through three points is least, or halfway towards the better side where there is none. */
+const vertex = (
+  points: ReadonlyArray<readonly [x: number, cost: number]>,
+  least: number,
+  greatest: number,
+): number => {
+  const [low, middle, high] = around(points)
+  if (middle === undefined) return (least + greatest) / 2
+  // At a border the next point lies beyond it, or halfway to it.
+  if (low === undefined || high === undefined) {
+    const [inner, outer] = low === undefined ? [high, least] : [low, greatest]
+    const step = inner === undefined ? outer - middle[0] : (middle[0] - inner[0]) / 2
+    const beyond = middle[0] + step
+    return beyond >= least && beyond <= greatest ? beyond : (middle[0] + outer) / 2
+  }
+  const [a, b] = [(middle[0] - low[0]) * (middle[1] - high[1]), (middle[0] - high[0]) * (middle[1] - low[1])]
+  const bend = 2 * (a - b)
+  const found =
+    bend === 0 ? middle[0] : middle[0] - ((middle[0] - low[0]) * a - (middle[0] - high[0]) * b) / bend
+  // A vertex on a point that is known says nothing new: then halve the wider side.
+  const wider = middle[0] - low[0] > high[0] - middle[0] ? low[0] : high[0]
+  return Math.abs(found - middle[0]) < (high[0] - low[0]) / 50 ? (middle[0] + wider) / 2 : found
+}
+
+/** The best point and its neighbours. */
+const around = (points: ReadonlyArray<readonly [x: number, cost: number]>) => {
+  const ordered = points.toSorted((a, b) => a[0] - b[0])
+  const best = ordered.reduce((low, point, i) => (point[1] < (ordered[low]?.[1] ?? Infinity) ? i : low), 0)
+  return [ordered[best - 1], ordered[best], ordered[best + 1]] as const
+}
+
+/** A coarse grid over one number and all choices of the others, then better points for the choices that did best. */
+const refine = (domains: Domains, trials: number, steps: number, number: string): Search => {
+  const { [number]: domain = [0] as const, ...others } = domains
+  const [least, greatest] =
+    "least" in domain ? [domain.least, domain.greatest] : [Math.min(...domain), Math.max(...domain)]
+  const middle = {
+    least: least + (greatest - least) / (2 * steps),
+    greatest: greatest - (greatest - least) / (2 * steps),
+  }
+  const first = grid({ ...others, [number]: middle }, steps).first.slice(0, trials)
+  const tried = new Map<
+    string,
+    { readonly choice: Setting; readonly points: Array<readonly [number, number]> }
+  >()
+  let asked = first
+  let made = first.length
+  return {
+    first,
+    next: (costs) => {
+      for (const [i, setting] of asked.entries()) {
+        const { [number]: x = 0, ...choice } = setting
+        const key = JSON.stringify(choice)
+        const known = tried.get(key) ?? { choice, points: [] }
+        known.points.push([x, costs[i] ?? Infinity])
+        tried.set(key, known)
+      }
+      // The better third of the choices goes on, at least one, each by one point a round.
+      const best = [...tried.values()]
+        .map((each) => ({ ...each, cost: Math.min(...each.points.map(([, cost]) => cost)) }))
+        .toSorted((a, b) => a.cost - b.cost)
+        .slice(0, Math.min(Math.ceil(tried.size / 3), trials - made))
+      asked = best.map(({ choice, points }) => ({ ...choice, [number]: vertex(points, least, greatest) }))
+      made += asked.length
+      return asked
+    },
+  }
 }
 
 /** Shares of a fresh point, each number's range cut into as many parts as there are points: a Latin hypercube. */
@@ -153,6 +225,8 @@ export const make = (domains: Domains, method: Method): Search => {
   switch (method._tag) {
     case "grid":
       return grid(domains, method.steps)
+    case "refine":
+      return refine(domains, method.trials, method.steps, method.number)
     case "random":
       return once(spread(domains, method.trials, method.seed).map((shares) => settingAt(domains, shares)))
     case "evolution":

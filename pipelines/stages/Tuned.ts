@@ -32,7 +32,7 @@ export interface Bench {
   readonly budget: number
 }
 
-/** The numbers to search and how; a grid over λ with all the budget unless given. */
+/** The numbers to search and how; λ with all the budget unless given. */
 export interface Plan {
   readonly domains: Search.Domains
   readonly search: Search.Method
@@ -49,14 +49,22 @@ export const values = (
   return [at(0), ...Array.from({ length: Math.max(count, 1) - 1 }, (_, i) => at(i + 1))]
 }
 
-/** A grid over λ that spends the budget on all candidates alike; up to `most`, 1.2 for sums of task vectors. */
-export const overLambda = (bench: Bench, candidates: number, most = 1.2): Plan => {
-  const count = Math.max(1, Math.floor(bench.budget / candidates))
-  return {
-    domains: { lambda: values(most / Math.max(count, 12), most, count) },
-    search: { _tag: "grid" },
-  }
-}
+/**
+ * A search over λ that spends the budget on all candidates together; up to `most`, 1.2 for sums of task vectors. A grid
+ * where there is one candidate, else a coarse one that is refined where it is best.
+ */
+export const overLambda = ({ budget }: Pick<Bench, "budget">, candidates: number, most = 1.2): Plan =>
+  candidates === 1
+    ? { domains: { lambda: values(most / Math.max(budget, 12), most, budget) }, search: { _tag: "grid" } }
+    : {
+        domains: { lambda: { least: 0, greatest: most } },
+        search: {
+          _tag: "refine",
+          number: "lambda",
+          trials: budget,
+          steps: Math.max(2, Math.min(6, Math.floor((0.6 * budget) / candidates))),
+        },
+      }
 
 const indexOf = <A>(all: ReadonlyArray<A>) => {
   const places = new Map(all.map((each, i) => [each, i]))
