@@ -1,2 +1,2 @@
-/** Compiles assembly/kernels.as. */
-export declare const compile: () => Promise<Uint8Array>
+/** Compiles assembly/kernels.as, or another of the modules there. */
+export declare const compile: (module?: "kernels" | "dense") => Promise<Uint8Array>

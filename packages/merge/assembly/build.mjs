@@ -1,5 +1,5 @@
 /**
- * Compiles assembly/kernels.as to WebAssembly and writes it, as text in base64, to src/kernels/wasmBytes.ts.
+ * Compiles the sources in assembly/ to WebAssembly and writes each, as text in base64, to its wasmBytes.ts in src/.
  *
  * The result is committed, so that nothing stands between `npm ci` and the first run; a test compares it with a fresh
  * compile. Run `node packages/merge/assembly/build.mjs` after a change.
@@ -8,8 +8,9 @@ import { readFile, writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { main } from "assemblyscript/asc"
 
-const source = new URL("kernels.as", import.meta.url)
-const target = new URL("../src/kernels/wasmBytes.ts", import.meta.url)
+const modules = ["kernels", "dense"]
+const sourceOf = (name) => new URL(`${name}.as`, import.meta.url)
+const targetOf = (name) => new URL(`../src/${name}/wasmBytes.ts`, import.meta.url)
 
 const flags = [
   "--optimizeLevel=3",
@@ -25,9 +26,9 @@ const flags = [
   "--use=abort=",
 ]
 
-/** The compiled module. */
-export const compile = async () => {
-  const text = await readFile(source, "utf8")
+/** A compiled module, `kernels` or `dense`. */
+export const compile = async (module = "kernels") => {
+  const text = await readFile(sourceOf(module), "utf8")
   let bytes
   const { error } = await main(["kernels.ts", "--outFile=kernels.wasm", ...flags], {
     readFile: (name) => (name === "kernels.ts" ? text : null),
@@ -37,13 +38,16 @@ export const compile = async () => {
     listFiles: () => [],
   })
   if (error !== null || bytes === undefined)
-    throw new Error("kernels.as does not compile; run asc on it to see why", { cause: error })
+    throw new Error(`${module}.as does not compile; run asc on it to see why`, { cause: error })
   return bytes
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const bytes = await compile()
-  const header = "/** assembly/kernels.as, compiled by assembly/build.mjs: WebAssembly in base64. */\n"
-  await writeFile(target, `${header}export const base64 =\n  "${Buffer.from(bytes).toString("base64")}"\n`)
-  process.stdout.write(`${fileURLToPath(target)}: ${bytes.length} bytes of WebAssembly\n`)
+  for (const module of modules) {
+    const bytes = await compile(module)
+    const target = targetOf(module)
+    const header = `/** assembly/${module}.as, compiled by assembly/build.mjs: WebAssembly in base64. */\n`
+    await writeFile(target, `${header}export const base64 =\n  "${Buffer.from(bytes).toString("base64")}"\n`)
+    process.stdout.write(`${fileURLToPath(target)}: ${bytes.length} bytes of WebAssembly\n`)
+  }
 }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { adaptiveWeights, fuse, type LayerWeights, Mask, prune, type UnitWeights } from "@hila/merge"
+import { adaptiveWeights, fuse, type LayerWeights, prune, type UnitWeights } from "@hila/merge"
 import { names } from "@hila/merge/methods/names"
 import { definitions } from "@hila/merge/methods/registry"
 import { merge, mergeRecipe, type MergeInputs, type MergeParams } from "@hila/merge/Recipe"
@@ -45,9 +45,12 @@ const units = Effect.fnUntraced(function* (base: Checkpoint.Checkpoint, experts:
   const found = yield* Unit.partition(base, "kvGroup")
   const weights = (unit: number) =>
     Array.from({ length: experts }, (_, expert) => 0.5 + unit / 8 - expert / 4)
-  const rows = found.units.map(({ id, slices: _, ...unit }, at) => ({
+  const rows = found.units.map(({ id, index, kind, layer, size }, at) => ({
     unit: id,
-    ...unit,
+    kind,
+    layer,
+    index,
+    size,
     weights: weights(at),
   }))
   const result: UnitWeights.UnitWeights = { scheme: "kvGroup", experts, meaning: "coefficient", rows }
@@ -84,8 +87,8 @@ const worst = (
   return most
 }
 
-// Means of directions are no sums of task vectors, and what consensus keeps depends on the sum itself.
-const others: ReadonlyArray<string> = ["multislerp", "nuslerp", "model_stock", "consensus_ta"]
+// Means of directions are no sums of task vectors, what consensus keeps depends on the sum, and LED needs statistics.
+const others: ReadonlyArray<string> = ["multislerp", "nuslerp", "model_stock", "consensus_ta", "led"]
 const weighs = names.filter((name) => definitions[name].taskVectors && !others.includes(name))
 
 /** What makes a method do something to one task vector. */

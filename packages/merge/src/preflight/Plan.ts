@@ -20,6 +20,7 @@ import * as Value from "../recipe/Value.ts"
 import type { Adapter } from "./Adapter.ts"
 import type * as Heads from "./Heads.ts"
 import * as Overrides from "./Overrides.ts"
+import * as Statistics from "./Statistics.ts"
 import type * as Tables from "./Tables.ts"
 
 /** A model of the merge. */
@@ -48,6 +49,10 @@ export interface OutputTensor {
   readonly units: ReadonlyArray<UnitSpan>
   /** A bit mask per model, or none at all. */
   readonly masks: ReadonlyArray<Safetensors.TensorInfo | undefined>
+  /** The statistics that its method weighs it with. */
+  readonly statistics: Statistics.Uses
+  /** The result itself, where it was found by solving equations. */
+  readonly solved?: Safetensors.TensorInfo | undefined
 }
 
 /** What a plan is made from. */
@@ -60,6 +65,7 @@ export interface Input {
   readonly heads: Heads.Heads | undefined
   /** Coefficients and masks of task vectors. */
   readonly tables: Tables.Tables
+  readonly statistics: Statistics.Statistics
 }
 
 /** A tensor of the result and what it is called in each source. */
@@ -221,13 +227,29 @@ const tensorOf = Effect.fnUntraced(function* (
   const { shape } = first
   const common = { name: subject.tensor, shape, subject, base, models: inputs }
   if (!Dtype.isFloat(first.dtype)) {
-    return { ...common, dtype: first.dtype, method: undefined, values: {}, units: [], masks: [] }
+    return {
+      ...common,
+      dtype: first.dtype,
+      method: undefined,
+      values: {},
+      units: [],
+      masks: [],
+      statistics: Statistics.none,
+    }
   }
   const { name, units, values } = yield* Overrides.settings(input, place)
   const own = models.get(Reference.text(all[0]!.reference))!.original.tensors.get(first.name)?.dtype
   const dtype = outputDtype(located.recipe) ?? own ?? first.dtype
   const { masks, spans } = input.tables
   const weighed = definitions[name].taskVectors
+  const statistics = yield* Statistics.ofTensor(located, input.statistics, {
+    method: name,
+    name: subject.tensor,
+    shape,
+    sources: slice.sources,
+    nameIn: place.nameIn,
+    embedding: values["embedding"] === true,
+  })
   return {
     ...common,
     dtype,
@@ -235,6 +257,7 @@ const tensorOf = Effect.fnUntraced(function* (
     values,
     units: weighed ? [...units, ...spans(subject.tensor, shape)] : units,
     masks: weighed ? masks(subject.tensor) : [],
+    statistics,
   }
 })
 

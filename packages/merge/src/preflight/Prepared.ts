@@ -19,6 +19,7 @@ import * as Heads from "./Heads.ts"
 import * as Inputs from "./Inputs.ts"
 import * as Overrides from "./Overrides.ts"
 import * as Plan from "./Plan.ts"
+import * as Statistics from "./Statistics.ts"
 import * as Tables from "./Tables.ts"
 
 /** What a merge is going to do. */
@@ -88,7 +89,8 @@ export const fromLocated = Effect.fnUntraced(function* (
   const like = Plan.likeOf({ models, sliced })
   const heads = Overrides.usesHeads(located, sliced) ? yield* Heads.of(like.checkpoint) : undefined
   const tables = yield* Tables.of(located, sliced, like.checkpoint, companions)
-  const input = { located, sliced, models, heads, tables }
+  const statistics = yield* Statistics.of(located, sliced, like.checkpoint, companions)
+  const input = { located, sliced, models, heads, tables, statistics }
   const tensors = yield* Plan.make(input)
   const originals = [...models.values()].map(({ original }) => original)
   const chatTemplate = yield* ChatTemplate.of(located, originals)

@@ -20,6 +20,7 @@ import type { OutputTensor } from "../preflight/Plan.ts"
 import * as Prepared from "../preflight/Prepared.ts"
 import * as Realise from "../preflight/Realise.ts"
 import * as Report from "../preflight/Report.ts"
+import * as Solve from "../solve/Solve.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 import * as Reference from "./Reference.ts"
 import * as TensorName from "./TensorName.ts"
@@ -58,13 +59,25 @@ export const mergePrepared = Effect.fnUntraced(function* (
   directory: string,
   options: Options = {},
 ): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
+  const problem = Solve.problemOf(prepared.tensors)
+  if (problem !== undefined) {
+    const method = prepared.located.recipe.merge_method
+    return yield* new MergeError({ method, input: "statistics", problem })
+  }
   const report = reportOf(prepared, options)
-  yield* checkPlace(directory, report.diskBytes + Realise.bytesOf(prepared), options)
+  yield* checkPlace(
+    directory,
+    report.diskBytes + Realise.bytesOf(prepared) + Solve.diskBytes(prepared.tensors),
+    options,
+  )
   yield* Effect.sync(() => options.onReport?.(report))
   return yield* Effect.scoped(
     Effect.gen(function* () {
-      const ready = yield* Realise.realise(prepared, yield* scratchBeside(directory))
-      return yield* writeResult(ready, report, directory, options)
+      const scratch = yield* scratchBeside(directory)
+      const ready = yield* Realise.realise(prepared, scratch)
+      const { notes, tensors } = yield* Solve.realise(ready.tensors, scratch, options.threads)
+      const told = { ...report, notes: [...report.notes, ...notes] }
+      return yield* writeResult({ ...ready, tensors }, told, directory, options)
     }),
   )
 })
@@ -135,24 +148,34 @@ const textsOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
 
 /** The pre-flight report of a prepared recipe. */
 export const reportOf = (prepared: Prepared.Prepared, options: Engine.Options = {}): Report.Report =>
-  Report.of(prepared, Engine.memoryBound(prepared.tensors.map(planOf), options))
+  Report.of(
+    prepared,
+    Math.max(
+      Engine.memoryBound(prepared.tensors.map(planOf), options),
+      Solve.memoryBound(prepared.tensors, options.threads),
+    ),
+  )
 
 /** A tensor as the engine wants it. */
-const planOf = ({
-  base,
-  dtype,
-  masks,
-  method,
-  models,
-  name,
-  shape,
-  units,
-  values,
-}: OutputTensor): TensorPlan => {
+const planOf = (tensor: OutputTensor): TensorPlan => {
+  const { base, dtype, masks, method, models, name, shape, solved, statistics, units, values } = tensor
   const spec = { name, dtype, shape }
+  if (solved !== undefined) {
+    const params = { scale: [1] }
+    return { ...spec, method: definitions.passthrough.method(params), params, models: [solved] }
+  }
   return method === undefined
     ? { ...spec, models: [base ?? models[0]!] }
-    : { ...spec, method: definitions[method].method(values), params: values, base, models, masks, units }
+    : {
+        ...spec,
+        method: definitions[method].method(values),
+        params: values,
+        base,
+        models,
+        masks,
+        units,
+        extras: statistics.elements,
+      }
 }
 
 const configOf = ({ alignment, like, located, sliced, tensors }: Prepared.Prepared) => {

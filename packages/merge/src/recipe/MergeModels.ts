@@ -127,6 +127,8 @@ const statisticsOf = (
   given: ReadonlyArray<WeightStatistics.WeightStatistics>,
 ) => {
   if (given.length === 0) return Effect.succeed({ models: [], base: undefined })
+  if (given.length === 1 && definitions[method].statistics?.of === "base")
+    return Effect.succeed({ models: [], base: given[0] })
   if (given.length === models) return Effect.succeed({ models: given, base: undefined })
   if (given.length === models + 1)
     return Effect.succeed({ models: given.slice(0, models), base: given[models] })

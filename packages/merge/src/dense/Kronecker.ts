@@ -1,0 +1,249 @@
+/**
+ * Regression fusion with both Kronecker factors of each model's curvature, by conjugate gradients.
+ *
+ *     W* = argmin_W Σ_j tr(S_j (W − W_j) A_j (W − W_j)ᵀ) + r |W − T|²
+ *     Σ_j S_j D A_j + r D = Σ_j S_j (W_j − T) A_j,   W* = T + D
+ *
+ * A term j belongs to a model; a model may have several. The factors are full, block-diagonal or diagonal. The iteration
+ * starts at T and is preconditioned by the diagonal of the operator; matrices are in single precision, sums in double.
+ * Where all left factors are diagonal, rows are independent and solved in panels.
+ *
+ * Source: Martens & Grosse 2015 (arXiv 1503.05671) for the factors; Hestenes & Stiefel 1952 for the iteration.
+ */
+import * as Dense from "./Dense.ts"
+import { diagonalOf, type Factor } from "./Factor.ts"
+import type { Solved } from "./Regression.ts"
+
+/** A tensor `[rows, columns]` of every model, and its curvature as a sum of Kronecker products. */
+export interface KroneckerJob {
+  readonly rows: number
+  readonly columns: number
+  readonly models: ReadonlyArray<Float32Array>
+  readonly terms: ReadonlyArray<{ readonly model: number; readonly left: Factor; readonly right: Factor }>
+  /** T. */
+  readonly towards: Float32Array
+  /** r ≥ 0. */
+  readonly ridge: number
+  /** The most iterations. */
+  readonly iterations: number
+  /** The relative residual at which the iteration ends. */
+  readonly tolerance: number
+}
+
+const PANEL = 4096
+
+const panelOf = (rows: number, lefts: ReadonlyArray<Pick<Factor, "size">>) =>
+  lefts.every(({ size }) => size === 1) ? Math.min(rows, PANEL) : rows
+
+/** Bytes of working memory. */
+export const bytesOf = (
+  rows: number,
+  columns: number,
+  terms: ReadonlyArray<{
+    readonly left: Pick<Factor, "blocks" | "size">
+    readonly right: Pick<Factor, "blocks" | "size">
+  }>,
+): number => {
+  const panel = panelOf(
+    rows,
+    terms.map(({ left }) => left),
+  )
+  const factors = terms.flatMap(({ left, right }) => [left, right])
+  const held = factors.reduce((sum, { blocks, size }) => sum + blocks * size * size, 0)
+  return 4 * (7 * panel * columns + held) + 256 * (factors.length + 10)
+}
+
+/** Solves a tensor. */
+export const solve = (job: KroneckerJob): Solved => {
+  const { columns, models, rows, terms, towards } = job
+  const space = Dense.workspace(bytesOf(rows, columns, terms))
+  const panel = panelOf(
+    rows,
+    terms.map(({ left }) => left),
+  )
+  const values = towards.slice()
+  let [lacking, right, iterations] = [0, 0, 0]
+  for (let first = 0; first < rows; first += panel) {
+    const count = Math.min(panel, rows - first)
+    const mark = space.mark()
+    const own = terms.map(({ left, model, right: of }) => ({
+      model,
+      left: placed(space, panel === rows ? left : rowsOf(left, first, count)),
+      right: placed(space, of),
+    }))
+    const system = systemOf(space, own, job.ridge, count, columns)
+    const wanted = rightSide(space, own, count, columns, (model) => {
+      const range = [first * columns, (first + count) * columns] as const
+      return [models[model]!.subarray(...range), towards.subarray(...range)]
+    })
+    const found = iterate(space, system, wanted, job)
+    for (let i = 0; i < found.solution.length; i++)
+      values[first * columns + i] = values[first * columns + i]! + found.solution[i]!
+    lacking += found.lacking
+    right += found.right
+    iterations = Math.max(iterations, found.iterations)
+    space.reset(mark)
+  }
+  return { values, residual: right === 0 ? 0 : Math.sqrt(lacking / right), iterations, singular: 0 }
+}
+
+/** Rows `[first, first + count)` of a diagonal factor. */
+const rowsOf = ({ values }: Factor, first: number, count: number): Factor => ({
+  blocks: count,
+  size: 1,
+  values: values.subarray(first, first + count),
+})
+
+const placed = (space: Dense.Workspace, { blocks, size, values }: Factor): Factor => {
+  const copy = space.floats(values.length)
+  copy.set(values)
+  return { blocks, size, values: copy }
+}
+
+interface Term {
+  readonly model: number
+  readonly left: Factor
+  readonly right: Factor
+}
+
+interface System {
+  readonly length: number
+  /** `out` = Σ S X A + r X. */
+  readonly apply: (out: Float32Array, x: Float32Array) => void
+  /** The inverse of the operator's diagonal; 0 where that is 0. */
+  readonly inverse: Float32Array
+}
+
+const systemOf = (
+  space: Dense.Workspace,
+  terms: ReadonlyArray<Term>,
+  ridge: number,
+  rows: number,
+  columns: number,
+): System => {
+  const inverse = space.floats(rows * columns)
+  for (const { left, right } of terms) {
+    const [l, r] = [diagonalOf(left), diagonalOf(right)]
+    for (let i = 0; i < rows; i++)
+      for (let j = 0; j < columns; j++) inverse[i * columns + j] = inverse[i * columns + j]! + l[i]! * r[j]!
+  }
+  for (let i = 0; i < inverse.length; i++) {
+    const value = inverse[i]! + ridge
+    inverse[i] = value > 0 ? 1 / value : 0
+  }
+  const between = space.floats(rows * columns)
+  return {
+    length: rows * columns,
+    inverse,
+    apply: (out, x) => {
+      for (let i = 0; i < out.length; i++) out[i] = ridge * x[i]!
+      for (const term of terms) addTerm(space, out, x, between, term, rows, columns)
+    },
+  }
+}
+
+/** `out` += S X A. */
+const addTerm = (
+  space: Dense.Workspace,
+  out: Float32Array,
+  x: Float32Array,
+  between: Float32Array,
+  { left, right }: Term,
+  rows: number,
+  columns: number,
+): void => {
+  const whole = (values: Float32Array) => ({ values, stride: columns })
+  if (right.size === 1) {
+    for (let i = 0; i < rows; i++)
+      for (let j = 0; j < columns; j++) between[i * columns + j] = x[i * columns + j]! * right.values[j]!
+  } else {
+    between.fill(0)
+    const { size } = right
+    for (let block = 0; block < right.blocks; block++) {
+      const at = block * size
+      const factor = { values: right.values.subarray(at * size), stride: size }
+      const target = Dense.from(whole(between), 0, at)
+      space.multiplyAdd(target, Dense.from(whole(x), 0, at), factor, { m: rows, n: size, k: size })
+    }
+  }
+  if (left.size === 1) {
+    for (let i = 0; i < rows; i++)
+      for (let j = 0; j < columns; j++)
+        out[i * columns + j] = out[i * columns + j]! + left.values[i]! * between[i * columns + j]!
+    return
+  }
+  const { size } = left
+  for (let block = 0; block < left.blocks; block++) {
+    const at = block * size
+    const factor = { values: left.values.subarray(at * size), stride: size }
+    const [target, source] = [Dense.from(whole(out), at, 0), Dense.from(whole(between), at, 0)]
+    space.multiplyAdd(target, factor, source, { m: size, n: columns, k: size })
+  }
+}
+
+/** Σ S (W − T) A over the terms. */
+const rightSide = (
+  space: Dense.Workspace,
+  terms: ReadonlyArray<Term>,
+  rows: number,
+  columns: number,
+  pair: (model: number) => readonly [Float32Array, Float32Array],
+): Float32Array => {
+  const out = space.floats(rows * columns)
+  const mark = space.mark()
+  const [difference, between] = [space.floats(rows * columns), space.floats(rows * columns)]
+  for (const term of terms) {
+    const [model, towards] = pair(term.model)
+    for (let i = 0; i < difference.length; i++) difference[i] = model[i]! - towards[i]!
+    addTerm(space, out, difference, between, term, rows, columns)
+  }
+  space.reset(mark)
+  return out
+}
+
+const dot = (a: Float32Array, b: Float32Array): number => {
+  let sum = 0
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
+  return sum
+}
+
+/** Conjugate gradients from 0, preconditioned by the diagonal. */
+const iterate = (
+  space: Dense.Workspace,
+  { apply, inverse, length }: System,
+  wanted: Float32Array,
+  { iterations: most, tolerance }: Pick<KroneckerJob, "iterations" | "tolerance">,
+) => {
+  const right = dot(wanted, wanted)
+  const [solution, rest, direction, product] = [
+    space.floats(length),
+    space.floats(length),
+    space.floats(length),
+    space.floats(length),
+  ]
+  rest.set(wanted)
+  for (let i = 0; i < length; i++) direction[i] = inverse[i]! * rest[i]!
+  let energy = dot(rest, direction)
+  let iterations = 0
+  while (iterations < most && energy > 0 && dot(rest, rest) > tolerance ** 2 * right) {
+    apply(product, direction)
+    const curvature = dot(direction, product)
+    if (!(curvature > 0)) break
+    const step = energy / curvature
+    let next = 0
+    for (let i = 0; i < length; i++) {
+      solution[i] = solution[i]! + step * direction[i]!
+      const left = rest[i]! - step * product[i]!
+      rest[i] = left
+      next += left * inverse[i]! * left
+    }
+    const ratio = next / energy
+    for (let i = 0; i < length; i++) direction[i] = inverse[i]! * rest[i]! + ratio * direction[i]!
+    energy = next
+    iterations += 1
+  }
+  apply(product, solution)
+  let lacking = 0
+  for (let i = 0; i < length; i++) lacking += (wanted[i]! - product[i]!) ** 2
+  return { solution, iterations, lacking, right }
+}
