@@ -163,7 +163,7 @@ export const make = Effect.fnUntraced(function* ({
       }
     }
     for (const [at, sum] of sums.entries()) {
-      if (sum.every(Number.isFinite)) continue
+      if (isFinite(sum)) continue
       return yield* new ModelError({
         model: name,
         problem: `${quantities[at]?.names[0]} is not finite: the weights hold NaN or infinite values, or overflow in float32`,
@@ -186,8 +186,13 @@ const transposedIn = (shape: ModelShape): ReadonlyArray<string> => {
   return [...new Set(stored.map(({ weight }) => weight))]
 }
 
+const isFinite = (values: Float64Array): boolean => {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false
+  return true
+}
+
 const accumulate = (sum: Float64Array, terms: Float32Array): void => {
-  for (let i = 0; i < sum.length; i++) sum[i]! += terms[i] ?? Number.NaN
+  for (let i = 0; i < sum.length; i++) sum[i]! += terms[i]!
 }
 
 /** Which examples run together: sums of squares are of one example, others do not mind. */

@@ -111,7 +111,9 @@ export const measure = Effect.fnUntraced(function* (
     values: (name) =>
       Effect.sync(() => {
         const { count = 1, sum = new Float64Array() } = means.get(name) ?? {}
-        return Float32Array.from(sum, (value) => value / count)
+        const mean = new Float32Array(sum.length)
+        for (let i = 0; i < mean.length; i++) mean[i] = sum[i]! / count
+        return mean
       }),
   })
 })
@@ -146,9 +148,10 @@ export const combine = Effect.fnUntraced(function* (
         const share = counts(all[index]?.examples ?? [])[quantity.per] / total[quantity.per]
         const info = files[index]?.tensors.get(quantity.names[0])
         const own = info === undefined ? undefined : yield* WeightStatistics.read(info)
-        for (let i = 0; i < size; i++) mean[i]! += share * (own?.[i] ?? Number.NaN)
+        if (own === undefined) return yield* Effect.die(`${quantity.names[0]} is missing in a part`)
+        for (let i = 0; i < size; i++) mean[i]! += share * own[i]!
       }
-      return Float32Array.from(mean)
+      return new Float32Array(mean)
     }),
   })
 })
