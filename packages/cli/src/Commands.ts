@@ -174,6 +174,7 @@ export const hila = Command.make("hila").pipe(
     MergeCommands.inspect,
     MergeCommands.compare,
     MergeCommands.extractLora,
+    MergeCommands.push,
     EvalCommands.evaluate,
     EvalCommands.tasks,
     ScoreCommands.score,

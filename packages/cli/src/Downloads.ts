@@ -1,5 +1,5 @@
 /**
- * How far downloads from the Hub are: on a terminal, one line that goes away when they are done.
+ * How far downloads from the Hub, or uploads to it, are: on a terminal, one line that goes away when they are done.
  *
  * Files and pipes get nothing, since what a command prints there is its answer.
  */
@@ -15,14 +15,14 @@ interface Terminal {
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1)
 
 /** The line for all downloads in progress. */
-const line = (running: ReadonlyMap<string, Hub.Downloaded>): string => {
+const line = (running: ReadonlyMap<string, Hub.Downloaded>, verb: string): string => {
   const [first] = running.values()
   const [done, total] = [...running.values()].reduce(
     ([sum, all], file) => [sum + file.done, all + file.total],
     [0, 0],
   )
   const what = running.size === 1 ? (first?.file ?? "") : `${running.size} files`
-  return `fetching ${what}: ${megabytes(done)} of ${megabytes(total)} MB`
+  return `${verb} ${what}: ${megabytes(done)} of ${megabytes(total)} MB`
 }
 
 /** Runs an effect and shows its downloads, redrawn at most every `every` milliseconds. */
@@ -30,6 +30,7 @@ export const shown = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   terminal: Terminal = process.stdout,
   every = 200,
+  verb: "fetching" | "sending" = "fetching",
 ): Effect.Effect<A, E, R> => {
   if (terminal.isTTY !== true) return effect
   const running = new Map<string, Hub.Downloaded>()
@@ -41,7 +42,7 @@ export const shown = <A, E, R>(
     if (running.size === 0 || Date.now() - last < every) return
     last = Date.now()
     drawn = true
-    terminal.write(`\r\u001B[K${line(running).slice(0, (terminal.columns ?? 80) - 1)}`)
+    terminal.write(`\r\u001B[K${line(running, verb).slice(0, (terminal.columns ?? 80) - 1)}`)
   }
   return effect.pipe(
     Effect.provideService(Hub.Progress, report),

@@ -1,5 +1,5 @@
 /**
- * `hila merge`, `plan-merge`, `inspect`, `compare` and `extract-lora`: their arguments, flags and help.
+ * `hila merge`, `plan-merge`, `inspect`, `compare`, `extract-lora` and `push`: their arguments, flags and help.
  *
  * What they do lies in `MergeRuns`, which is loaded when one of them is called: a pipeline's start-up does not pay for it.
  */
@@ -127,4 +127,34 @@ export const extractLora = Command.make(
   Command.withDescription(
     "Writes the difference of a model to its base as a LoRA adapter, and says what it loses",
   ),
+)
+
+/** `hila push`. */
+export const push = Command.make(
+  "push",
+  {
+    directory: checkpoint("dir", "A checkpoint's directory; all of its files are sent"),
+    repo: Argument.String("org/name").pipe(
+      Argument.withDescription("A repository of the Hub, made if it does not exist"),
+    ),
+    private: Flag.Boolean("private").pipe(
+      Flag.withDescription("A repository that is made is seen by its owners only"),
+      Flag.withDefault(false),
+    ),
+    revision: Flag.String("revision").pipe(
+      Flag.withMetavar("branch"),
+      Flag.withDescription("The branch, made if it does not exist; main by default"),
+      Flag.optional,
+    ),
+    json,
+    debug,
+  },
+  (given) => Effect.flatMap(runs, ({ push }) => push(given)),
+).pipe(
+  Command.withDescription(
+    "Uploads a checkpoint to the Hub as one commit; HF_TOKEN holds a token that may write",
+  ),
+  Command.withExamples([
+    { command: "hila push merged org/name --private", description: "A repository that only its owners see" },
+  ]),
 )

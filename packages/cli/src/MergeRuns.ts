@@ -1,4 +1,4 @@
-/** What `hila merge`, `plan-merge`, `inspect`, `compare` and `extract-lora` do. */
+/** What `hila merge`, `plan-merge`, `inspect`, `compare`, `extract-lora` and `push` do. */
 import * as Recipe from "@hila/merge/Recipe"
 import * as Tools from "@hila/merge/Tools"
 import { Checkpoint, Hub } from "@hila/model"
@@ -6,6 +6,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { OddError, UsageError } from "./CliError.ts"
+import * as Downloads from "./Downloads.ts"
 
 const units: Readonly<Record<string, number>> = { "": 1, K: 1e3, M: 1e6, G: 1e9 }
 
@@ -116,5 +117,28 @@ export const extractLora = Effect.fnUntraced(function* (given: {
       ...(leftOut.length === 0 ? [] : [`left out, though they differ: ${leftOut.join(", ")}`]),
       `wrote ${given.directory}; error is what the rank loses of each difference, 0 to 1`,
     ].join("\n"),
+  )
+})
+
+/** Uploads a checkpoint. */
+export const push = Effect.fnUntraced(function* (given: {
+  readonly directory: string
+  readonly repo: string
+  readonly private: boolean
+  readonly revision: Option.Option<string>
+  readonly json: boolean
+}) {
+  const { directory, private: isPrivate, repo } = given
+  const sent = yield* Downloads.shown(
+    Hub.push({ directory, repo, private: isPrivate, revision: Option.getOrUndefined(given.revision) }),
+    process.stdout,
+    200,
+    "sending",
+  )
+  yield* print(
+    given.json,
+    sent,
+    () =>
+      `pushed ${sent.files} files (${(sent.bytes / 1e6).toFixed(1)} MB) as ${sent.commit.slice(0, 7)}: ${sent.url}`,
   )
 })

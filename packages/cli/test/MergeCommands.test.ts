@@ -12,6 +12,9 @@ models:
 - {model: ${family}code, parameters: {weight: 1, density: 0.5}}
 `
 
+// Nobody's own token may reach these.
+process.env["HF_TOKEN"] = ""
+
 describe("hila merge and its tools", () => {
   it.live("plan, merge, inspect and compare, for people and for programs", () =>
     Effect.gen(function* () {
@@ -55,6 +58,17 @@ describe("hila merge and its tools", () => {
       )
       assert.strictEqual(code, 2)
       assert.deepStrictEqual(bench.files(), before)
+    }),
+  )
+
+  it.live("push without a name or a token is one line and exit 2", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const nameless = yield* bench.hila("push", `${family}math`, "tiny")
+      assert.match(nameless.err, /^hila: Hub tiny@main: not the name of a repository: expected org\/name\n$/)
+      const none = yield* bench.hila("push", `${family}math`, "me/tiny", "--private")
+      assert.match(none.err, /^hila: Hub me\/tiny@main: pushing needs a token: set HF_TOKEN .*\n$/)
+      assert.deepStrictEqual([none.code, nameless.code], [2, 2])
     }),
   )
 

@@ -19,6 +19,7 @@ import { type ArchitectureError, CheckpointError, HubError, type SafetensorsErro
 import * as Safetensors from "./Safetensors.ts"
 import * as SafetensorsHeader from "./SafetensorsHeader.ts"
 
+export { push, type Push, type Pushed } from "./hub/Push.ts"
 export { type Downloaded, Progress, Settings } from "./hub/Settings.ts"
 
 /** A model on the Hub: its repository, and a branch, a tag or a commit; `main` unless given. */

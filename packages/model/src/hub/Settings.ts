@@ -40,7 +40,7 @@ export const Settings: Context.Reference<Settings> = Context.Reference<Settings>
   defaultValue: () => fromEnvironment(process.env),
 })
 
-/** How far a download is, in bytes; `done` begins where an earlier attempt stopped. */
+/** How far a download is, in bytes; `done` begins where an earlier attempt stopped. Of a push, how far a file is sent. */
 export interface Downloaded {
   /** `org/name@commit/file`. */
   readonly file: string
@@ -48,7 +48,7 @@ export interface Downloaded {
   readonly total: number
 }
 
-/** Told of every chunk that arrives; nobody is, unless one is provided. */
+/** Told of every chunk that arrives, and of every file that is sent; nobody is, unless one is provided. */
 export const Progress: Context.Reference<(event: Downloaded) => void> = Context.Reference<
   (event: Downloaded) => void
 >("@hila/model/HubProgress", { defaultValue: () => () => undefined })
