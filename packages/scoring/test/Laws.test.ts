@@ -47,12 +47,7 @@ const assertClose = (
 const order = [2, 1, 3, 0]
 
 /** Rows or columns of a matrix [rows, columns] in blocks of `size`, put into another order. */
-const permuted = (
-  values: Float32Array,
-  [rows, columns]: readonly [number, number],
-  axis: 0 | 1,
-  size: number,
-) =>
+const permuted = (values: Float32Array, columns: number, axis: 0 | 1, size: number) =>
   values.map((_, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns]
     const from = (place: number) => order[Math.floor(place / size)]! * size + (place % size)
@@ -90,7 +85,7 @@ layer(Live)("laws of importance", (it) => {
             if (role === undefined) return values
             return permuted(
               values,
-              [rows, columns],
+              columns,
               role === "o" ? 1 : 0,
               (role === "o" ? columns : rows) / order.length,
             )
