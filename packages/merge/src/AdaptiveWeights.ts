@@ -1,5 +1,5 @@
 /**
- * Adaptive weights: each expert's share in each unit, by a softmax over its relative importance there.
+ * Adaptive weights: each expert's share in each unit, by its relative importance there.
  *
  * Relative importance has mean 1 inside each expert and kind, so experts compare on equal terms however strong their
  * losses are. Equal importance gives 1/K each, and `fuse` then does what task arithmetic does.
@@ -9,16 +9,24 @@ import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
 import type { UnitWeights } from "./UnitWeights.ts"
 
+/** How importance becomes shares. */
+export type Form = "softmax" | "share" | "winner"
+
 /** Options of `adaptiveWeights`. */
 export interface AdaptiveWeightsParams {
-  /** T > 0: towards 0 the most important expert takes a unit alone, towards ∞ all share equally. */
+  /**
+   * `softmax` (by default) of Î / T; `share`: Î_t / Σ_s Î_s; `winner`: all to the largest, shared where several are. Where
+   * no expert has any importance all share equally.
+   */
+  readonly form?: Form | undefined
+  /** T > 0 of the softmax: towards 0 the most important expert takes a unit alone, towards ∞ all share equally. */
   readonly temperature: number
 }
 
 const method = "adaptiveWeights"
 
 /**
- * Shares per unit and expert, w_{t,u} = exp(Î_{t,u} / T) / Σ_s exp(Î_{s,u} / T), for K ≥ 1 tables of one partition.
+ * Shares per unit and expert, by default w_{t,u} = exp(Î_{t,u} / T) / Σ_s exp(Î_{s,u} / T), for K ≥ 1 tables of one partition.
  *
  * `importance[expert]` in the order of the experts of the merge. Fails when the tables are not of the same units.
  */
@@ -52,10 +60,22 @@ export const adaptiveWeights = Effect.fn("adaptiveWeights")(function* (
       layer,
       index,
       size,
-      weights: softmax(importance.map((table) => table.rows[row]!.relative / temperature)),
+      weights: sharesOf(
+        importance.map((table) => table.rows[row]!.relative),
+        params,
+      ),
     })),
   }
 })
+
+const sharesOf = (relative: ReadonlyArray<number>, { form, temperature }: AdaptiveWeightsParams) => {
+  if (form === undefined || form === "softmax") return softmax(relative.map((value) => value / temperature))
+  const largest = Math.max(...relative)
+  const parts =
+    form === "share" && largest > 0 ? relative : relative.map((value) => (value === largest ? 1 : 0))
+  const sum = parts.reduce((total, part) => total + part, 0)
+  return parts.map((part) => part / sum)
+}
 
 /** exp(x_i − max) / Σ exp(x_j − max): sums to 1, exactly 1/K when all are equal. */
 export const softmax = (values: ReadonlyArray<number>): ReadonlyArray<number> => {

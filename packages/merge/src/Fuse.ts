@@ -10,6 +10,7 @@ import * as Coefficients from "./Coefficients.ts"
 import * as Engine from "./engine/Engine.ts"
 import type { Mask } from "./Mask.ts"
 import { MergeError } from "./MergeError.ts"
+import * as TrainedOn from "./postflight/TrainedOn.ts"
 import * as Preflight from "./Preflight.ts"
 import * as TaskVectors from "./TaskVectors.ts"
 import * as UnitCheck from "./UnitCheck.ts"
@@ -22,6 +23,13 @@ export interface FuseParams {
   readonly lambda: number
   /** `"mean"` by default. */
   readonly residual?: UnitCoefficients.Residual | undefined
+  /** Further factors of λ by unit id, `{ "layers.0.mlp": 0.5 }`; 1 where a unit is not named. */
+  readonly unitLambda?: Readonly<Record<string, number>> | undefined
+  /**
+   * Inside units only what agrees in sign with Σ_t w_t δ_t is added up (TIES, Yadav et al. 2023); false by default. A sum
+   * of 0 counts as positive.
+   */
+  readonly signElection?: boolean | undefined
   /** Scalars per chunk and model; the result does not depend on it. */
   readonly chunk?: number | undefined
 }
@@ -57,15 +65,23 @@ export const fuse = Effect.fn("fuse")(function* (
   for (const [expert, mask] of masks.entries())
     yield* UnitCoefficients.checkMask(method, `mask ${expert + 1}`, mask, weights.scheme, units, infos)
 
-  const spansOf = yield* UnitCoefficients.spansOf(base, units, weights, params.residual ?? "mean")
+  const residual = params.residual ?? "mean"
+  const spansOf = yield* UnitCoefficients.spansOf(
+    base,
+    units,
+    yield* scaled(weights, params.unitLambda ?? {}),
+    residual,
+  )
   const evenly = experts.map(() => 1)
   return yield* Engine.write(directory, {
     method,
-    files: base.files,
+    ...(yield* TrainedOn.carried(method, base, [base, ...experts])),
     chunk: params.chunk,
     tensors: plan.map((tensor) => {
       const { name, shape } = tensor.info
-      return TaskVectors.sum(tensor, evenly, lambda, {
+      const inside = units.some(({ slices }) => slices.some((slice) => slice.tensor === name))
+      const sum = params.signElection === true && inside ? TaskVectors.agreeing : TaskVectors.sum
+      return sum(tensor, evenly, lambda, {
         masks: masks.map((mask) => mask.tensors.get(name)),
         units: spansOf(name, shape),
       })
@@ -81,4 +97,22 @@ const checkCounts = Effect.fnUntraced(function* (experts: number, masks: number,
   }
   const rows = weights.rows.map((row) => ({ name: `unit ${row.unit}`, weights: row.weights }))
   yield* UnitCoefficients.checkExperts(method, "weights", { ...weights, rows }, experts)
+})
+
+/** The weights times the factors of their units; fails at a unit that is not there. */
+const scaled = Effect.fnUntraced(function* (weights: UnitWeights, factors: Readonly<Record<string, number>>) {
+  const known = new Set(weights.rows.map(({ unit }) => unit))
+  for (const [unit, factor] of Object.entries(factors)) {
+    yield* Coefficients.finite(method, `unitLambda ${unit}`, factor)
+    if (known.has(unit)) continue
+    const problem = `there is no unit ${unit}; a unit is called, for example, ${weights.rows[0]?.unit ?? ""}`
+    return yield* new MergeError({ method, input: "unitLambda", problem })
+  }
+  return {
+    ...weights,
+    rows: weights.rows.map((row) => ({
+      ...row,
+      weights: row.weights.map((weight) => weight * (factors[row.unit] ?? 1)),
+    })),
+  }
 })

@@ -10,6 +10,7 @@ import * as Engine from "./engine/Engine.ts"
 import { MergeError } from "./MergeError.ts"
 import * as Arithmetic from "./methods/Linear.ts"
 import { untyped } from "./methods/Definition.ts"
+import * as TrainedOn from "./postflight/TrainedOn.ts"
 import * as Preflight from "./Preflight.ts"
 
 /** Options of `linear`. */
@@ -51,7 +52,7 @@ export const linear = Effect.fn("linear")(function* (
   const normalize = params.normalize !== false
   return yield* Engine.write(directory, {
     method,
-    files: first.files,
+    ...(yield* TrainedOn.carried(method, first, inputs.models)),
     chunk: params.chunk,
     tensors: plan.map(({ info: { dtype, name, shape }, inputs: models }) => ({
       name,

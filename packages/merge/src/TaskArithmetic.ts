@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Coefficients from "./Coefficients.ts"
 import * as Engine from "./engine/Engine.ts"
 import { MergeError } from "./MergeError.ts"
+import * as TrainedOn from "./postflight/TrainedOn.ts"
 import * as Preflight from "./Preflight.ts"
 import * as TaskVectors from "./TaskVectors.ts"
 
@@ -43,7 +44,7 @@ export const taskArithmetic = Effect.fn("taskArithmetic")(function* (
   const plan = yield* Preflight.plan(method, Preflight.baseAndExperts(base, experts))
   return yield* Engine.write(directory, {
     method,
-    files: base.files,
+    ...(yield* TrainedOn.carried(method, base, [base, ...experts])),
     chunk: params.chunk,
     tensors: plan.map((tensor) => TaskVectors.sum(tensor, weights, lambda)),
   })

@@ -4,6 +4,7 @@
 import type { TensorPlan } from "./engine/Plan.ts"
 import { untyped } from "./methods/Definition.ts"
 import { method } from "./methods/TaskArithmetic.ts"
+import { method as ties } from "./methods/Ties.ts"
 import type { PlannedTensor } from "./Preflight.ts"
 
 /**
@@ -29,3 +30,17 @@ export const sum = (
         models,
         ...parts,
       }
+
+/** The same sum of what agrees in sign with it, by position. */
+export const agreeing = (
+  tensor: PlannedTensor,
+  weight: ReadonlyArray<number>,
+  lambda: number,
+  parts: Pick<TensorPlan, "masks" | "units"> = {},
+): TensorPlan => {
+  const plan = sum(tensor, weight, lambda, parts)
+  if (plan.method === undefined) return plan
+  const all = { weight, lambda, normalize: false, density: weight.map(() => 1), rescale: "none" }
+  const params = { ...all, scope: "tensor", elect: "weighted", zero_vote: "positive" }
+  return { ...plan, method: untyped(ties), params }
+}

@@ -72,7 +72,10 @@ export const adaptiveWeights = Stage.make({
   name: "adaptive-weights",
   version: 1,
   inputs: { importance: Stage.each(UnitTable.artifact) },
-  params: { temperature: withDefault(1) },
+  params: {
+    temperature: withDefault(1),
+    form: Schema.optionalKey(Schema.Literals(["softmax", "share", "winner"])),
+  },
   output: UnitWeights.artifact,
   run: (inputs, params) => adaptiveWeightsOf(inputs, params),
 })
@@ -92,6 +95,8 @@ export const fuse = Stage.make({
     residual: Schema.Literals(["mean", "uniform", "base"]).pipe(
       Schema.withConstructorDefault(Effect.succeed("mean" as const)),
     ),
+    unitLambda: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite)),
+    signElection: Schema.optionalKey(Schema.Boolean),
   },
   output: Checkpoint.artifact,
   run: Effect.fnUntraced(function* (inputs, params) {

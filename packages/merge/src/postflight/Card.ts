@@ -21,6 +21,8 @@ export interface Facts {
   readonly profile: string
   readonly versions: Readonly<Record<string, string>>
   readonly inputs: ReadonlyArray<Input>
+  /** Data sets that the inputs were trained on. */
+  readonly trainedOn: ReadonlyArray<string>
   readonly report: Report.Report
 }
 
@@ -28,7 +30,16 @@ export interface Facts {
 const isHub = (model: string): boolean => /^[\w-][\w.-]*\/[\w.-]+(?:@[\w.-]+)?$/.test(model)
 
 /** The card's text. */
-export const render = ({ inputs, name, profile, recipe, report, seed, versions }: Facts): string => {
+export const render = ({
+  inputs,
+  name,
+  profile,
+  recipe,
+  report,
+  seed,
+  trainedOn,
+  versions,
+}: Facts): string => {
   const models = [...new Set(inputs.map(({ model }) => model).filter(isHub))]
   const matter = {
     ...(models.length === 0
@@ -36,6 +47,7 @@ export const render = ({ inputs, name, profile, recipe, report, seed, versions }
       : { base_model: models.map((model) => model.split("@")[0]), base_model_relation: "merge" }),
     library_name: "transformers",
     tags: ["merge", "hila"],
+    ...(trainedOn.length === 0 ? {} : { trainedOn }),
     hila: {
       versions,
       profile,

@@ -14,6 +14,7 @@ import { definitions } from "../methods/registry.ts"
 import * as Card from "../postflight/Card.ts"
 import * as Check from "../postflight/Check.ts"
 import * as Digest from "../postflight/Digest.ts"
+import * as TrainedOn from "../postflight/TrainedOn.ts"
 import * as ChatTemplate from "../preflight/ChatTemplate.ts"
 import * as Config from "../preflight/Config.ts"
 import type { OutputTensor } from "../preflight/Plan.ts"
@@ -109,6 +110,7 @@ const writeResult = Effect.fnUntraced(function* (
     profile: recipe.profile ?? "tool",
     versions: { hila: version, node: process.versions.node },
     inputs: yield* inputsOf(prepared, options.digests ?? true),
+    trainedOn: yield* TrainedOn.of([...prepared.models.values()].map(({ original }) => original)),
     report,
   })
   const written = { ...texts, "README.md": card }
