@@ -1,5 +1,5 @@
 /** What `hila score` and `hila scores` do. */
-import { Digest, type Event, Events, Run, Source } from "@hila/core"
+import { Digest, Events, Run, Source } from "@hila/core"
 import { type Checkpoint, Hub, LanguageModel, Unit } from "@hila/model"
 import { Conflict, GoldenFile, HeatMap, Importance, Ranking, Scores, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { readFile, writeFile } from "node:fs/promises"
+import { announcing } from "./Announcement.ts"
 import { UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
 import * as Failure from "./Failure.ts"
@@ -71,26 +72,6 @@ const costLine = Effect.fnUntraced(
   Effect.orElseSucceed(() => undefined),
 )
 
-/** A display that says what the work takes when it starts, and after its first part how long the rest may take. */
-const announcing = (screen: Display.Display, cost: string | undefined, write: (text: string) => void) => {
-  let since = 0
-  let told = cost === undefined
-  return (event: Event) => {
-    screen.emit(event)
-    if (told) return
-    if (event._tag === "Started" && event.node === "importance") {
-      since = Date.now()
-      write(`${cost}\n`)
-    }
-    if (event._tag === "Progress" && event.node === "importance" && event.done > event.kept) {
-      told = true
-      const { done, kept, total } = event
-      const seconds = ((Date.now() - since) / 1000 / (done - kept)) * (total - done)
-      if (total > done) write(`  at most about ${seconds.toFixed(1)} s left, by the time of the first part\n`)
-    }
-  }
-}
-
 /** `hila score`: a pipeline of one stage, so that it is cached and resumes. */
 export const score = Effect.fnUntraced(function* (given: {
   readonly base: string
@@ -112,7 +93,11 @@ export const score = Effect.fnUntraced(function* (given: {
   const importance = Stages.importance({ base, expert, golden }, { method, scheme, seed, quadrature })
   const screen = display(given.json)
   const cost = given.json ? undefined : yield* costLine(given)
-  const emit = announcing(screen, cost, (text) => void process.stdout.write(text))
+  const emit = announcing(screen, {
+    stage: "importance",
+    cost,
+    write: (text) => void process.stdout.write(text),
+  })
   const { scores } = yield* Run.outputs({ scores: importance }, { pipeline: "score" }).pipe(
     Effect.provideService(Events, { emit: (event) => Effect.sync(() => emit(event)) }),
     Effect.provide(Layer.mergeAll(LanguageModel.layer, Stores.layer(given))),

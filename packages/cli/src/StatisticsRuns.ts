@@ -1,41 +1,16 @@
 /** What `hila statistics` does. */
-import { type Event, Events, Run, Source } from "@hila/core"
+import { Events, Run, Source } from "@hila/core"
 import { Hub, LanguageModel, type StatisticsOptions, WeightStatistics } from "@hila/model"
 import { Collection, GoldenFile, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { copyFile, readFile, rename, rm, stat } from "node:fs/promises"
+import { announcing } from "./Announcement.ts"
 import { UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
 import * as Failure from "./Failure.ts"
 import * as Stores from "./Stores.ts"
-
-/** A display that says when a stage starts what it takes, and after its first part how long the rest may take. */
-const announcing = (screen: Display.Display, cost: string | undefined, write: (text: string) => void) => {
-  const stage = "statistics"
-  let since = 0
-  let told = false
-  return (event: Event) => {
-    screen.emit(event)
-    if (event._tag === "Started" && event.node === stage) {
-      since = Date.now()
-      if (cost !== undefined) write(cost)
-    }
-    if (
-      cost === undefined ||
-      told ||
-      event._tag !== "Progress" ||
-      event.node !== stage ||
-      event.done === event.kept
-    )
-      return
-    told = true
-    const { done, kept, total } = event
-    const seconds = ((Date.now() - since) / 1000 / (done - kept)) * (total - done)
-    if (total > done) write(`  at most about ${seconds.toFixed(1)} s left, by the time of the first part\n`)
-  }
-}
 
 /** A copy of a file, complete under its name or not there. */
 const copy = (from: string, to: string) =>
@@ -64,7 +39,7 @@ const costLine = Effect.fnUntraced(
     const { backward, bytes, forward, tensors } = Collection.cost(yield* model.passes(options), examples)
     const passes = backward === 0 ? `${forward} forward` : `${forward} forward and ${backward} backward`
     const size = `${(bytes / 2 ** 20).toFixed(1)} MiB`
-    return `  ${options.kind} as ${tensors} tensors, ${size}, on ${examples} examples: ${passes} passes\n`
+    return `  ${options.kind} as ${tensors} tensors, ${size}, on ${examples} examples: ${passes} passes`
   },
   Effect.scoped,
   Effect.orElseSucceed(() => undefined),
@@ -90,7 +65,7 @@ export const statistics = Effect.fnUntraced(function* (given: {
   const screen = given.json ? { emit: () => undefined, close: () => undefined } : Display.plain(write)
   const work = Effect.gen(function* () {
     const cost = given.json ? undefined : yield* costLine(given, options)
-    const emit = announcing(screen, cost, write)
+    const emit = announcing(screen, { stage: "statistics", cost, write })
     return yield* Run.outputs({ statistics: node }, { pipeline: "statistics" }).pipe(
       Effect.provideService(Events, { emit: (event) => Effect.sync(() => emit(event)) }),
     )
