@@ -107,6 +107,15 @@ describe("hila eval", () => {
       const missing = yield* hila("eval", micro("math"))
       assert.strictEqual(missing.code, 2)
       assert.match(missing.err, /Missing required flag: --tasks/)
+      const lonely = yield* hila(...evaluate("math"), "--multiturn")
+      assert.deepStrictEqual(
+        [lonely.code, lonely.err],
+        [2, "hila: --multiturn: examples are turns of a conversation: add --chat\n"],
+      )
+      write("sums.yaml", task)
+      const plain = yield* hila(...evaluate("math"), "--chat")
+      assert.strictEqual(plain.code, 2)
+      assert.match(plain.err, /^hila: .*no chat template: .*without --chat\n$/)
     }),
   )
 })
