@@ -1,0 +1,120 @@
+/**
+ * HILA as candidates of a tuning: pruning by importance, adaptive weights by importance, either alone or both.
+ *
+ * Densities and temperatures are variants, and λ is searched in each. Density 1 leaves task vectors whole; temperature ∞ gives every expert the same share.
+ * The formulas beyond the thesis's abstract are this project's reconstruction (see `prune`, `adaptiveWeights`).
+ */
+import type { Node } from "@hila/core"
+import { Stages as Merging } from "@hila/merge"
+import type { LanguageModel, UnitTable } from "@hila/model"
+import { type Importance, Stages as Scoring } from "@hila/scoring"
+import type { Entry } from "./Baselines.ts"
+import { unitCoefficients } from "./Coefficients.ts"
+import { type Bench, type Candidate, type Golden, type Model, overLambda, tuned } from "./Tuned.ts"
+
+/** A number per unit of one expert. */
+type Scored = Node.Node<UnitTable.UnitTable, unknown, LanguageModel>
+
+export interface Settings {
+  readonly densities: ReadonlyArray<number>
+  /** Infinity: no weighting. */
+  readonly temperatures: ReadonlyArray<number>
+  readonly residual?: "mean" | "uniform" | "base"
+  /** Signs elected unit by unit, weighted by the shares (TIES), in place of a sum. */
+  readonly elect?: boolean
+}
+
+/** The importance of every expert's units on its golden data. */
+export const importanceOf = (
+  { base, experts }: Pick<Bench, "base" | "experts">,
+  golden: ReadonlyArray<Golden>,
+  method: Importance.Method,
+  scheme: UnitTable.UnitTable["scheme"] = "kvGroup",
+  seed = 0,
+): ReadonlyArray<Scored> =>
+  experts.flatMap((expert, i) => {
+    const own = golden[i]
+    return own === undefined
+      ? []
+      : [
+          Scoring.importance(
+            { base, expert, golden: own },
+            { scheme, method, seed },
+            `${i} ${method} ${scheme}`,
+          ),
+        ]
+  })
+
+const none = { masks: [], layerWeights: [], unitWeights: [], statistics: [] }
+
+/** The experts with their task vectors pruned to a density; whole ones at 1. */
+const pruned = (
+  { base, experts }: Pick<Bench, "base" | "experts">,
+  scored: ReadonlyArray<Scored>,
+  density: number,
+) =>
+  density >= 1
+    ? experts
+    : experts.map((expert, i): Model => {
+        const [importance] = scored.slice(i)
+        if (importance === undefined) return expert
+        const label = `${i} density ${density}`
+        // Where little is significant, what is left to share would not fill a higher least density.
+        const mask = Merging.prune({ base, expert, importance }, { density }, label)
+        return Merging.merge(
+          { ...none, base: [base], models: [expert], masks: [mask] },
+          { method: "task_arithmetic", dtype: "float32" },
+          label,
+        )
+      })
+
+/** The candidates of HILA by settings. */
+export const candidates = (
+  bench: Bench,
+  scored: ReadonlyArray<Scored>,
+  { densities, elect = false, residual = "mean", temperatures }: Settings,
+): readonly [Candidate, ...ReadonlyArray<Candidate>] => {
+  const { base, experts } = bench
+  const [first = { name: "", directions: experts }, ...others] = densities.flatMap((density) => {
+    const directions = pruned(bench, scored, density)
+    return temperatures.map((temperature): Candidate => {
+      const name = [
+        ...(densities.length > 1 ? [`density ${density}`] : []),
+        ...(temperatures.length > 1 ? [`T ${temperature}`] : []),
+      ].join(", ")
+      if (temperature === Infinity && !elect) return { name, directions }
+      const weights = Merging.adaptiveWeights(
+        { importance: scored },
+        { temperature: Math.min(temperature, 1e6) },
+        `T ${temperature}`,
+      )
+      if (!elect)
+        return {
+          name,
+          directions,
+          table: unitCoefficients({ base, weights }, { residual }, `T ${temperature}`),
+        }
+      const voted = Merging.merge(
+        { ...none, base: [base], models: directions, unitWeights: [weights] },
+        { method: "ties", parameters: { density: 1, normalize: false }, residual, dtype: "float32" },
+        `elected ${name}`,
+      )
+      return { name, directions: [voted] }
+    })
+  })
+  return [first, ...others]
+}
+
+/** HILA under a row's name. */
+export const hila = (bench: Bench, row: string, scored: ReadonlyArray<Scored>, settings: Settings): Entry => {
+  const all = candidates(bench, scored, settings)
+  return {
+    row,
+    tuned: tuned(
+      bench,
+      row,
+      all,
+      overLambda(bench, all.length, settings.elect === true ? 1.2 * bench.experts.length : 1),
+    ),
+  }
+}
