@@ -5,6 +5,8 @@
  *
  * Source: the existing tool's method of that name. It has no parameters. Quantiles are exact at any size, with linear
  * interpolation between neighbours; the tool takes them from a random sample of a million elements of larger tensors.
+ * Divergences of fine-tuned rows are around 1e-8 to 1e-5 and computed in f64 here; the tool's, in f32, are off by up to
+ * 5e-7, which decides one or two of a hundred of its choices.
  */
 import type { Block, Method } from "../engine/Method.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
