@@ -6,7 +6,7 @@ import { example } from "./support/models.ts"
 import { means, of, openStatistics, relative } from "./support/statistics.ts"
 
 /** Models whose layers lie or compute unlike the others': fused, transposed, parallel tensors; norms of heads. */
-const kinds = ["cohere", "gemma3", "gpt-neox", "gpt2", "olmo2", "phi3", "starcoder2"]
+const kinds = ["cohere", "gemma3", "gpt-neox", "gpt2", "olmo2", "phi3"]
 
 layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Statistics by architecture", (it) => {
   describe.skipIf(!hasShared)("agree among each other on one token (needs ../shared)", () => {

@@ -10,6 +10,7 @@ import type { ModelShape } from "../ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"
+import { pruned } from "../onnx/Prune.ts"
 import { unseen } from "../runtime/Batches.ts"
 import type { Kind } from "../WeightStatistics.ts"
 import { decoder } from "./Decoder.ts"
@@ -241,7 +242,7 @@ export const quantities = (
 /**
  * A decoder without a cache, and sums over its inputs: `quantity.<i>` for each index of `chosen` into `quantities`. With
  * gradients, those are of Σ coefficient · log-likelihood (see `lossGradients`), and squares and magnitudes of them are
- * of one example where the inputs are.
+ * of one example where the inputs are. Holds no layers behind those that the sums are of, unless for their gradients.
  */
 export const statistics = (
   shape: ModelShape,
@@ -249,17 +250,20 @@ export const statistics = (
   wanted: Wanted,
   chosen: ReadonlyArray<number>,
 ): Result.Result<Graph.Graph, GraphError> =>
-  Graph.build(`${shape.modelType}-${wanted.kind}`, (builder) => {
-    const { all, logLikelihood } = measure(builder, shape, tensors, wanted)
-    const own = chosen.flatMap((i) => all[i] ?? [])
-    const variables = [...new Set(own.flatMap((quantity) => quantity.variables))]
-    const derivatives = new Map<Real, Real>(
-      lossGradients(builder, logLikelihood, variables).map((derivative, i) => [variables[i]!, derivative]),
-    )
-    return Object.fromEntries(
-      own.map(({ variables: of, write }, i) => [
-        `quantity.${chosen[i]}`,
-        builder.scoped("statistics", () => write(of.map((variable) => derivatives.get(variable)!))),
-      ]),
-    )
-  })
+  Result.map(
+    Graph.build(`${shape.modelType}-${wanted.kind}`, (builder) => {
+      const { all, logLikelihood } = measure(builder, shape, tensors, wanted)
+      const own = chosen.flatMap((i) => all[i] ?? [])
+      const variables = [...new Set(own.flatMap((quantity) => quantity.variables))]
+      const derivatives = new Map<Real, Real>(
+        lossGradients(builder, logLikelihood, variables).map((derivative, i) => [variables[i]!, derivative]),
+      )
+      return Object.fromEntries(
+        own.map(({ variables: of, write }, i) => [
+          `quantity.${chosen[i]}`,
+          builder.scoped("statistics", () => write(of.map((variable) => derivatives.get(variable)!))),
+        ]),
+      )
+    }),
+    pruned,
+  )
