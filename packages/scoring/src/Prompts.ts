@@ -1,5 +1,5 @@
 /**
- * Prompts from files: JSON lines, CSV with a header, or text with one prompt per line.
+ * Prompts from files: JSON lines, CSV with a header, parquet, or text with one prompt per line.
  *
  * A row becomes a question; its answer is only used where golden data is verified by its key. Rows are taken as they
  * are: nothing is trimmed, templated or left out but blank lines.
@@ -16,7 +16,7 @@ import { ScoringError } from "./ScoringError.ts"
 /** A file of prompts, read by its ending. */
 export const file = Artifact.file("prompt-file")
 
-/** What in a row is what; columns of CSV, fields of JSON lines. Text files have prompts alone. */
+/** What in a row is what; columns of CSV and parquet, fields of JSON lines. Text files have prompts alone. */
 export interface Options {
   readonly domain: string
   /** `"prompt"` by default. */
@@ -36,6 +36,7 @@ const lines = (text: string) =>
 
 type Rows = ReadonlyArray<{ readonly place: string; readonly row: object }>
 
+/** Formats of text; `path` stands for the file in errors. */
 const parse: Readonly<Record<string, (path: string, text: string) => Effect.Effect<Rows, ScoringError>>> = {
   ".jsonl": (path, text) =>
     Effect.forEach(lines(text), ({ line, number }) =>
@@ -59,6 +60,18 @@ const parse: Readonly<Record<string, (path: string, text: string) => Effect.Effe
     ),
 }
 
+/** The rows of a parquet file, as data sets of the Hub have them; `name` stands for it in errors. */
+const parquet = (path: string, name: string): Effect.Effect<Rows, ScoringError> =>
+  Effect.tryPromise({
+    try: async () => {
+      const { asyncBufferFromFile, parquetReadObjects } = await import("hyparquet")
+      const rows: ReadonlyArray<object> = await parquetReadObjects({ file: await asyncBufferFromFile(path) })
+      return rows.map((row, index) => ({ place: `row ${index + 1}`, row }))
+    },
+    catch: (cause) =>
+      complain(name, `cannot be read as parquet: ${cause instanceof Error ? cause.message : String(cause)}`),
+  })
+
 const cell = (row: object, name: string): unknown =>
   typeof row === "object" && row !== null && name in row ? Reflect.get(row, name) : undefined
 
@@ -70,14 +83,17 @@ export const read = Effect.fn("Prompts.read")(function* (
   name: string = path,
 ) {
   const parser = parse[extname(name)]
-  if (parser === undefined) {
-    return yield* complain(name, `unknown kind of file; give one of ${Object.keys(parse).join(", ")}`)
+  if (parser === undefined && extname(name) !== ".parquet") {
+    const known = [...Object.keys(parse), ".parquet"].join(", ")
+    return yield* complain(name, `unknown kind of file; give one of ${known}`)
   }
-  const text = yield* Effect.tryPromise({
+  const text = Effect.tryPromise({
     try: () => readFile(path, "utf8"),
     catch: () => complain(name, "cannot be read"),
   })
-  const rows = yield* parser(name, text)
+  const rows = yield* parser === undefined
+    ? parquet(path, name)
+    : Effect.flatMap(text, (content) => parser(name, content))
   return yield* Effect.forEach(
     rows,
     Effect.fnUntraced(function* ({ place, row }): Effect.fn.Return<Question.Question, ScoringError> {

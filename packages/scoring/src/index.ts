@@ -1,3 +1,4 @@
+export * as Balance from "./Balance.ts"
 export * as Conflict from "./Conflict.ts"
 export * as Collection from "./statistics/Collection.ts"
 export * as Golden from "./Golden.ts"

@@ -5,6 +5,7 @@ import { Artifact, Stage } from "@hila/core"
 import { Checkpoint, Example, LanguageModel, Question, Tokenizer, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Balance from "./Balance.ts"
 import * as Conflict from "./Conflict.ts"
 import * as Golden from "./Golden.ts"
 import * as GoldenFile from "./GoldenFile.ts"
@@ -99,6 +100,17 @@ export const examples = Stage.make({
   inputs: { expert: Checkpoint.artifact, lines: GoldenFile.artifact },
   output: Example.artifact,
   run: ({ expert, lines }) => GoldenFile.examples(lines, Tokenizer.open(expert)),
+})
+
+/** Examples of several domains or languages in equal parts, in turns; see `Balance`. */
+export const balanced = Stage.make({
+  name: "balanced",
+  version: 1,
+  inputs: { sets: Stage.each(Example.artifact) },
+  /** How many of each; as many as the smallest set has unless given. */
+  params: { each: Schema.optionalKey(Positive) },
+  output: Example.artifact,
+  run: ({ sets }, { each }) => Balance.balanced(sets, each),
 })
 
 const Values = Artifact.json("values", Schema.Array(Schema.Array(Schema.Finite)))

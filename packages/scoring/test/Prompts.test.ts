@@ -43,6 +43,24 @@ describe("Prompts", () => {
     }),
   )
 
+  it.effect("reads parquet, as data sets of the Hub have it", () =>
+    Effect.gen(function* () {
+      // Two rows of `text` and `n`: 1+1 and 2, 2+3 and 5; plain encoding, no compression.
+      const bytes = Buffer.from(
+        "UEFSMRUAFRwVHCwVBBUAFQYVBgAAAwAAADErMQMAAAAyKzMVABUgFSAsFQQVABUGFQYAAAIAAAAAAAAABQAAAAAAAAAVBBk8SAZzY2hlbWEVBAAVDCUAGAR0ZXh0JQAAFQQlABgBbgAWBBkcGSwmCBwVDBkVABkYBHRleHQVABYEFj4WPiYIAAAmRhwVBBkVABkYAW4VABYEFkIWQiZGAAAWiAEWBAAAZAAAAFBBUjE=",
+        "base64",
+      )
+      const directory = mkdtempSync(join(tmpdir(), "hila-prompts-"))
+      writeFileSync(join(directory, "p.parquet"), bytes)
+      const rows = yield* Prompts.read(join(directory, "p.parquet"), { domain: "math", prompt: "text" })
+      rmSync(directory, { recursive: true })
+      assert.deepStrictEqual(
+        rows.map(({ prompt }) => prompt),
+        ["1+1", "2+3"],
+      )
+    }),
+  )
+
   it.effect.each([
     [
       "a missing field",
@@ -52,7 +70,13 @@ describe("Prompts", () => {
     ],
     ["a line that is no JSON", "p.jsonl", "{}x\n", /line 1 is not JSON$/],
     ["a missing column", "p.csv", "question\na\n", /row 1 has no text in "prompt"; it has question$/],
-    ["another kind of file", "p.parquet", "x", /unknown kind of file; give one of \.jsonl, \.csv, \.txt$/],
+    [
+      "another kind of file",
+      "p.yaml",
+      "x",
+      /unknown kind of file; give one of \.jsonl, \.csv, \.txt, \.parquet$/,
+    ],
+    ["a parquet file that is none", "p.parquet", "xxxxxxxxxxxx", /p\.parquet: cannot be read as parquet: /],
   ] as const)("answers %s with its place", ([, name, text, says]) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(withFile(name, text, (path) => Prompts.read(path, { domain: "d" })))
