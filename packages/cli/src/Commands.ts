@@ -11,6 +11,7 @@ import { chosen, debug, jobs, json, open, pipeline, planOf, remote, set, store, 
 import { StageError, UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
 import * as EvalCommands from "./EvalCommands.ts"
+import * as MaskCommands from "./MaskCommands.ts"
 import * as MergeCommands from "./MergeCommands.ts"
 import * as ModelCommands from "./ModelCommands.ts"
 import * as Outputs from "./Outputs.ts"
@@ -175,6 +176,7 @@ export const hila = Command.make("hila").pipe(
     MergeCommands.compare,
     MergeCommands.extractLora,
     MergeCommands.push,
+    MaskCommands.masks,
     EvalCommands.evaluate,
     EvalCommands.tasks,
     ScoreCommands.score,

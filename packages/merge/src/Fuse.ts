@@ -72,6 +72,7 @@ export const fuse = Effect.fn("fuse")(function* (
     yield* scaled(weights, params.unitLambda ?? {}),
     residual,
   )
+  const scales = UnitCoefficients.scalesOf(masks, () => units)
   const evenly = experts.map(() => 1)
   return yield* Engine.write(directory, {
     method,
@@ -83,7 +84,7 @@ export const fuse = Effect.fn("fuse")(function* (
       const sum = params.signElection === true && inside ? TaskVectors.agreeing : TaskVectors.sum
       return sum(tensor, evenly, lambda, {
         masks: masks.map((mask) => mask.tensors.get(name)),
-        units: spansOf(name, shape),
+        units: [...spansOf(name, shape), ...scales(name, shape)],
       })
     }),
   })

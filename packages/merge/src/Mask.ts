@@ -20,6 +20,8 @@ export const Row = Schema.Struct({
   index: Count,
   size: Count,
   kept: Count,
+  /** What the scalars that stay are multiplied by; 1 where it is absent. */
+  scale: Schema.optionalKey(Schema.Finite),
 })
 export type Row = typeof Row.Type
 

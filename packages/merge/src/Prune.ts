@@ -1,8 +1,8 @@
 /**
  * Importance-guided pruning: keeps the part of an expert's task vector that matters, as a mask.
  *
- * Important units keep more. How many scalars a unit keeps is `Density`; which ones is decided here: those of largest
- * magnitude |W_t − W_0|. The weights stay where they are; `fuse` applies the mask.
+ * Important units keep more. How many scalars a unit keeps is `Density`, which ones is `Sparsifier`: by default those of
+ * largest magnitude |W_t − W_0|. The weights stay where they are; `fuse` and `merge` apply the mask.
  */
 import { type Checkpoint, SafetensorsWriter, type Unit, type UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
@@ -13,11 +13,16 @@ import { MergeError } from "./MergeError.ts"
 import * as Preflight from "./Preflight.ts"
 import * as Region from "./Region.ts"
 import * as Selection from "./Selection.ts"
+import * as Sparsifier from "./Sparsifier.ts"
 import * as TensorStream from "./TensorStream.ts"
 import * as UnitCheck from "./UnitCheck.ts"
 
 /** Options of `prune`; see `Density` for their ranges. */
 export interface PruneParams extends Density.DensityParams {
+  /** Which scalars of a unit stay; `"magnitude"` by default. What the random ones keep is scaled by 1/ρ of its unit. */
+  readonly sparsifier?: Sparsifier.Sparsifier | undefined
+  /** Of the random ones; an integer, 0 by default. */
+  readonly seed?: number | undefined
   /** Scalars per chunk and model; the result does not depend on it. */
   readonly chunk?: number | undefined
 }
@@ -50,6 +55,7 @@ export const prune = Effect.fn("prune")(function* (
   const scheme = { expected: importance.scheme, got: importance.scheme }
   yield* UnitCheck.matches(method, "importance", scheme, importance.rows, units)
   const kept = yield* Density.allocate(importance.rows, params)
+  const { chunk, seed = 0, sparsifier = "magnitude" } = params
   const description: Mask.Description = {
     scheme: importance.scheme,
     density: params.density,
@@ -60,11 +66,15 @@ export const prune = Effect.fn("prune")(function* (
       index,
       size,
       kept: kept[at]!.kept,
+      ...(sparsifier === "magnitude" || kept[at]!.kept === 0 || kept[at]!.kept === size
+        ? {}
+        : { scale: size / kept[at]!.kept }),
     })),
   }
 
   const planned = new Map(plan.map((tensor) => [tensor.info.name, tensor]))
   const layers = layersOf(units, planned, kept)
+  const keys = { sparsifier, seed }
   let current: Layer | undefined
   yield* SafetensorsWriter.write(path, {
     metadata: yield* Mask.metadata(description),
@@ -78,11 +88,12 @@ export const prune = Effect.fn("prune")(function* (
       const layer = layers.find(({ names }) => names.has(name))!
       if (layer !== current) {
         current = layer
-        yield* select(layer, params.chunk)
+        yield* select(layer, keys, chunk)
       }
-      yield* eachDelta(planned.get(name)!, params.chunk, (rows, delta) => {
+      yield* eachDelta(planned.get(name)!, chunk, (rows, delta) => {
         const mask = new Uint8Array(rows.rows * Region.maskStride(rows.columns))
-        for (const { selection, region } of layer.regions(name, rows)) {
+        for (const { density, selection, region } of layer.regions(name, rows)) {
+          Sparsifier.overwrite(sparsifier, seed, name, rows, region, density, delta)
           Selection.mark(selection, mask, delta, rows.columns, region)
         }
         return write(mask)
@@ -100,7 +111,11 @@ interface Layer {
   readonly regions: (
     tensor: string,
     rows: Region.Rows,
-  ) => ReadonlyArray<{ readonly selection: Selection.Selection; readonly region: Region.Region }>
+  ) => ReadonlyArray<{
+    readonly selection: Selection.Selection
+    readonly region: Region.Region
+    readonly density: number
+  }>
   /** Counters of the units; made anew for each layer's turn and dropped after it. */
   selections: ReadonlyArray<Selection.Selection>
   readonly start: () => ReadonlyArray<Selection.Selection>
@@ -114,6 +129,7 @@ const layersOf = (
   const byLayer = Map.groupBy(units.entries(), ([, unit]) => unit.layer)
   return [...byLayer.values()].map((entries): Layer => {
     const slices = UnitCheck.slicesByTensor(entries.map(([, unit]) => unit))
+    const densities = entries.map(([at, { size }]) => (size === 0 ? 0 : kept[at]!.kept / size))
     const layer: Layer = {
       names: new Set(slices.keys()),
       tensors: [...slices.keys()].map((name) => planned.get(name)!),
@@ -123,6 +139,7 @@ const layersOf = (
         (slices.get(tensor) ?? []).map(({ slice, unit }) => ({
           selection: layer.selections[unit]!,
           region: Region.within(rows, slice),
+          density: densities[unit]!,
         })),
     }
     return layer
@@ -130,7 +147,11 @@ const layersOf = (
 }
 
 /** Finds the threshold of every unit of a layer, in two passes over its tensors. */
-const select = Effect.fnUntraced(function* (layer: Layer, chunk: number | undefined) {
+const select = Effect.fnUntraced(function* (
+  layer: Layer,
+  { seed, sparsifier }: { readonly sparsifier: Sparsifier.Sparsifier; readonly seed: number },
+  chunk: number | undefined,
+) {
   layer.selections = layer.start()
   const pass = (count: typeof Selection.countCoarse) =>
     Effect.forEach(
@@ -138,7 +159,9 @@ const select = Effect.fnUntraced(function* (layer: Layer, chunk: number | undefi
       (tensor) =>
         eachDelta(tensor, chunk, (rows, delta) =>
           Effect.sync(() => {
-            for (const { region, selection } of layer.regions(tensor.info.name, rows)) {
+            const { name } = tensor.info
+            for (const { density, region, selection } of layer.regions(name, rows)) {
+              Sparsifier.overwrite(sparsifier, seed, name, rows, region, density, delta)
               count(selection, delta, rows.columns, region)
             }
           }),

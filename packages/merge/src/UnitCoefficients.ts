@@ -90,6 +90,23 @@ export const spansOf = Effect.fnUntraced(function* (
   return spans
 })
 
+/** The scales of the masks' units as coefficients of the rows and columns of a tensor; none where all are 1. */
+export const scalesOf = (
+  masks: ReadonlyArray<Mask | undefined>,
+  unitsOf: (mask: Mask) => ReadonlyArray<Unit.Unit>,
+): SpansOf => {
+  const found = new Map<string, Array<UnitSpan>>()
+  for (const [expert, mask] of masks.entries()) {
+    if (mask?.units.some(({ scale = 1 }) => scale !== 1) !== true) continue
+    for (const [at, { slices }] of unitsOf(mask).entries()) {
+      const weights = masks.map((_, of) => (of === expert ? (mask.units[at]!.scale ?? 1) : 1))
+      for (const { axis, end, start, tensor } of slices)
+        found.set(tensor, [...(found.get(tensor) ?? []), { axis, start, end, weights }])
+    }
+  }
+  return (name) => found.get(name) ?? []
+}
+
 /** One coefficient per expert for a whole tensor. */
 export const whole = (shape: ReadonlyArray<number>, weights: ReadonlyArray<number>): UnitSpan => ({
   axis: 0,

@@ -60,6 +60,8 @@ export const prune = Stage.make({
     dropFraction: withDefault(0.1),
     gamma: withDefault(1),
     rhoMin: withDefault(0.05),
+    sparsifier: Schema.optionalKey(Schema.Literals(["magnitude", "dare", "della"])),
+    seed: Schema.optionalKey(Schema.Int),
   },
   output: Mask.artifact,
   run: Effect.fnUntraced(function* (inputs, params) {

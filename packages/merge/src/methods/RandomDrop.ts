@@ -5,7 +5,6 @@
  * depends on no order of work. A density of 1 drops nothing and draws nothing.
  */
 import type { Block, Method, Task } from "../engine/Method.ts"
-import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 import * as Random from "../kernels/Random.ts"
 import type { Parameter } from "./Definition.ts"
@@ -27,27 +26,22 @@ const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32
   if (keep < 1) kernels.keepRandom(delta, Random.key(seed, model, task.tensor), block.start, keep)
 }
 
-const factorOf = ({ density, rescale }: Params, { factors }: State, model: number): number => {
-  if (rescale === "l1") return factors[model] ?? 1
-  const keep = density[model]!
-  return rescale === "probability" && keep > 0 ? 1 / keep : 1
-}
+/** What scales the rest up, where it is known beforehand. */
+const factorsOf = ({ density, rescale }: Params): ReadonlyArray<number> =>
+  rescale === "probability" ? density.map((keep) => (keep > 0 ? 1 / keep : 1)) : []
 
 /** A method that drops, scales and sums. */
 export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method<Params, State> => ({
   name,
   module,
-  start: () => ({ factors: [] }),
+  start: ({ params }) => ({ factors: factorsOf(params) }),
   passes: ({ models, params }) =>
     params.rescale === "l1" && params.density.some((keep) => keep < 1) ? [Rescale.l1(models, thin)] : [],
   carry: () => undefined,
   combine: (kernels, block, task, state) => {
-    const deltas = TaskVector.all(kernels, block)
-    for (const [model, delta] of deltas.entries()) {
-      thin(kernels, block, task, delta, model)
-      const factor = factorOf(task.params, state, model)
-      if (factor !== 1) kernels.scale(delta, factor)
-    }
+    const deltas = Rescale.thinned(kernels, block, state, (delta, model) =>
+      thin(kernels, block, task, delta, model),
+    )
     sum(kernels, block, task, deltas)
   },
 })

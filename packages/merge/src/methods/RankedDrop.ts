@@ -8,7 +8,6 @@
  * by its own p (`rescale: probability`). A density of 1 drops nothing.
  */
 import type { Block, Method, Task } from "../engine/Method.ts"
-import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 import * as Random from "../kernels/Random.ts"
 import { type Definition, numbers, type Values } from "./Definition.ts"
@@ -81,13 +80,10 @@ export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method
       : [],
   carry: () => undefined,
   combine: (kernels, block, task, state) => {
-    const deltas = TaskVector.all(kernels, block)
-    for (const [model, delta] of deltas.entries()) {
+    const deltas = Rescale.thinned(kernels, block, state, (delta, model) => {
       if (block.kept.length === 0) thin(kernels, block, task, delta, model)
       else kernels.keepBits(delta, bitsOf(block, task, model), block.columns)
-      const factor = state.factors[model] ?? 1
-      if (factor !== 1) kernels.scale(delta, factor)
-    }
+    })
     sum(kernels, block, task, deltas)
   },
 })

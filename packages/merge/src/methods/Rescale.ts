@@ -39,3 +39,19 @@ export const l1 = <P, S extends State, C>(
     }),
   }),
 })
+
+/** The task vectors, thinned out and scaled by the factors of the state. */
+export const thinned = (
+  kernels: Kernels,
+  block: Block,
+  { factors }: State,
+  thin: (delta: Float32Array, model: number) => void,
+): ReadonlyArray<Float32Array> => {
+  const deltas = TaskVector.all(kernels, block)
+  for (const [model, delta] of deltas.entries()) {
+    thin(delta, model)
+    const factor = factors[model] ?? 1
+    if (factor !== 1) kernels.scale(delta, factor)
+  }
+  return deltas
+}

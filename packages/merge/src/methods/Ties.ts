@@ -75,12 +75,9 @@ export const method: Method<Params, State, Largest.Carry> = {
   passes,
   carry: Largest.carry,
   combine: (kernels, block, task, state, carry) => {
-    const deltas = TaskVector.all(kernels, block)
-    for (const [model, delta] of deltas.entries()) {
+    const deltas = Rescale.thinned(kernels, block, state, (delta, model) => {
       if (trims(task.params)) Largest.keep(kernels, delta, state, carry, model)
-      const factor = state.factors[model] ?? 1
-      if (factor !== 1) kernels.scale(delta, factor)
-    }
+    })
     Sum.elected(kernels, block, task, deltas, state.zero)
   },
 }

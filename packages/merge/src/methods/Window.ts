@@ -63,12 +63,9 @@ export const make = (
   ],
   carry: Largest.carry,
   combine: (kernels, block, task, state, carry) => {
-    const deltas = TaskVector.all(kernels, block)
-    for (const [model, delta] of deltas.entries()) {
-      thin(kernels, delta, model, state, carry)
-      const factor = state.factors[model] ?? 1
-      if (factor !== 1) kernels.scale(delta, factor)
-    }
+    const deltas = Rescale.thinned(kernels, block, state, (delta, model) =>
+      thin(kernels, delta, model, state, carry),
+    )
     sum(kernels, block, task, deltas)
   },
 })

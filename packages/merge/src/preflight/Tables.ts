@@ -84,15 +84,18 @@ export const of = Effect.fnUntraced(function* (
     })
     spansOf.push(yield* said(["unit_weights"], spans))
   }
+  const unitsOf = new Map<Mask, ReadonlyArray<Unit.Unit>>()
   for (const [model, own] of masks.entries()) {
     if (own === undefined) continue
     const checked = Effect.gen(function* () {
       const { units } = yield* Unit.partition(base, own.scheme)
+      unitsOf.set(own, units)
       const infos = names.map((name) => base.tensors.get(name)!)
       yield* UnitCoefficients.checkMask(method, `mask ${model + 1}`, own, own.scheme, units, infos)
     })
     yield* said([...sources[model]!.path, "mask"], checked)
   }
+  spansOf.push(UnitCoefficients.scalesOf(masks, (mask) => unitsOf.get(mask) ?? []))
   return {
     spans: (name, shape) =>
       spansOf.flatMap((spans) => spans(name, shape)).filter(({ weights }) => weights.some((of) => of !== 1)),
