@@ -43,6 +43,28 @@ describe("hila merge and its tools", () => {
     }),
   )
 
+  it.live("a merged checkpoint, in one file or in three, is sound to inspect --strict and generates", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      bench.write("recipe.yml", `${recipe}out_dtype: float32\n`)
+      const answers: Array<string> = []
+      for (const [name, shards, ...size] of [
+        ["one", 1],
+        ["three", 3, "--shard-size", "1300kB"],
+      ] as const) {
+        assert.strictEqual((yield* bench.hila("merge", "recipe.yml", name, ...size)).err, "")
+        const weights = readdirSync(bench.path(name)).filter((file) => file.endsWith(".safetensors"))
+        assert.strictEqual(weights.length, shards)
+        const inspect = yield* bench.hila("inspect", name, "--strict")
+        assert.deepStrictEqual([inspect.code, inspect.err], [0, ""])
+        const said = yield* bench.hila("generate", name, "--prompt", "Q: 87+45\nA:", "--max-tokens", "6")
+        assert.deepStrictEqual([said.code, said.err], [0, ""])
+        answers.push(said.out)
+      }
+      assert.strictEqual(answers[0], answers[1])
+    }),
+  )
+
   it.live("a mistake in a recipe is one line with its place, exit 2, and nothing is left", () =>
     Effect.gen(function* () {
       const bench = yield* workbench
