@@ -1,0 +1,74 @@
+/**
+ * Everything on a family in one table: HILA and its nulls, its rivals, and what needs no data, each with the same number
+ * of trials on the same tune split.
+ *
+ * `hila run pipelines/compare.ts tuned` knows scores and tune split only; `results` opens the held-out side.
+ */
+import { Pipeline } from "@hila/core"
+import { LanguageModel } from "@hila/model"
+import * as Schema from "effect/Schema"
+import { baselines } from "./stages/Baselines.ts"
+import { benchOf, compared } from "./stages/Comparing.ts"
+import * as Family from "./stages/Family.ts"
+import { hila, importanceOf } from "./stages/Hila.ts"
+import { learned } from "./stages/Learning.ts"
+import { permuted } from "./stages/Nulls.ts"
+import { measured, sens } from "./stages/Sens.ts"
+import { arithmeticWithRest, regression, statistical } from "./stages/Statistical.ts"
+
+const temperatures = [0.5, 1, 2, 4, 8]
+const both = { densities: [0.5, 0.8], temperatures: [1, 4, 16] }
+const weighting = { densities: [1], temperatures }
+const open = {
+  use: "both",
+  tau: "distance",
+  temperatureMode: "divide",
+  temperatures: [0.05, 0.1, 0.5, 2],
+} as const
+
+export default Pipeline.make({
+  name: "compare",
+  options: {
+    ...Family.options,
+    seeds: Pipeline.option(Schema.Int.check(Schema.isGreaterThan(0)), 3, "seeds of what is drawn at random"),
+    rows: Pipeline.option(Schema.Array(Schema.String), [], "only rows whose names begin so; all by default"),
+  },
+  build: (options) => {
+    const family = Family.of(options)
+    const bench = benchOf(family, options)
+    const golden = family.golden("score")
+    const revert = importanceOf(bench, golden, "revert")
+    const tables = measured(bench, golden)
+    const seeds = Array.from({ length: options.seeds }, (_, seed) => seed)
+    const entries = [
+      ...baselines(bench, options.seeds),
+      arithmeticWithRest(bench),
+      ...statistical(bench, golden),
+      hila(bench, "HILA", revert, both),
+      hila(bench, "HILA, pruning only", revert, {
+        densities: [0.3, 0.5, 0.7, 0.8],
+        temperatures: [Infinity],
+      }),
+      hila(bench, "HILA, weighting only", revert, weighting),
+      hila(bench, "HILA by path integral", importanceOf(bench, golden, "pathIntegrated"), both),
+      hila(bench, "null: magnitude importance", importanceOf(bench, golden, "magnitude"), both),
+      ...seeds.map((seed) =>
+        hila(bench, "null: random importance", importanceOf(bench, golden, "random", "kvGroup", seed), both),
+      ),
+      hila(bench, "null: permuted answers", importanceOf(bench, permuted(golden), "revert"), both),
+      sens(bench, "Sens-Merging", "task arithmetic", tables, open),
+      sens(bench, "Sens-Merging on TIES", "TIES", tables, open),
+      sens(bench, "Sens-Merging on DARE", "DARE", tables, open),
+      learned(bench, "AdaMerging (test-time), task-wise", golden, { by: "task", objective: "entropy" }),
+      learned(bench, "AdaMerging (test-time), layer-wise", golden, { by: "layer", objective: "entropy" }),
+      regression(bench, "HILA regression", golden, "kronecker"),
+      regression(bench, "HILA regression, inputs only", golden, "gram"),
+    ]
+    const wanted = options.rows.length === 0 ? [""] : ["task arithmetic", ...options.rows]
+    return compared(
+      family,
+      entries.filter(({ row }) => wanted.some((start) => row.startsWith(start))),
+    )
+  },
+  layer: LanguageModel.layer,
+})

@@ -1,0 +1,133 @@
+/**
+ * Methods that are given statistics of golden data: Fisher, RegMean, LED, AIM, and loss-aware regression fusion.
+ *
+ * Each is a checkpoint for each of its own settings, and what is searched is how far to go from the base towards it;
+ * for the regression, which has its own λ inside, that and the λ of what lies outside all layers.
+ */
+import { Stage } from "@hila/core"
+import { Stages as Merging } from "@hila/merge"
+import { Example, type WeightStatistics } from "@hila/model"
+import { Stages as Scoring } from "@hila/scoring"
+import * as Effect from "effect/Effect"
+import { type Entry, taskArithmetic } from "./Baselines.ts"
+import { type Bench, type Candidate, type Golden, type Model, overLambda, tuned } from "./Tuned.ts"
+
+type Kind = WeightStatistics.Kind
+
+/** All examples of several sets as one. */
+const joined = Stage.make({
+  name: "joined",
+  version: 1,
+  inputs: { sets: Stage.each(Example.artifact) },
+  output: Example.artifact,
+  run: ({ sets }) => Effect.succeed(sets.flat()),
+})
+
+const statistics = (model: Model, examples: Golden, kind: Kind, label: string) =>
+  Scoring.statistics({ model, examples }, { kind }, label)
+
+/** Of every expert on its own golden data. */
+const ofExperts = ({ experts }: Pick<Bench, "experts">, golden: ReadonlyArray<Golden>, kind: Kind) =>
+  experts.flatMap((expert, i) =>
+    golden.slice(i, i + 1).map((examples) => statistics(expert, examples, kind, `${kind} ${i}`)),
+  )
+
+type Statistics = ReturnType<typeof ofExperts>
+
+/** A method's checkpoints, one per value of its setting. */
+const each = (
+  method: Parameters<typeof Merging.merge>[1]["method"],
+  inputs: {
+    readonly base: ReadonlyArray<Model>
+    readonly models: ReadonlyArray<Model>
+    readonly statistics: Statistics
+  },
+  settings: ReadonlyArray<Readonly<Record<string, number>>>,
+): readonly [Candidate, ...ReadonlyArray<Candidate>] => {
+  const [first = { name: "", directions: inputs.models }, ...others] = settings.map(
+    (parameters): Candidate => {
+      const name = Object.entries(parameters)
+        .map(([key, value]) => `${key} ${value}`)
+        .join(" ")
+      const merged = Merging.merge(
+        { masks: [], layerWeights: [], unitWeights: [], ...inputs },
+        { method, parameters, dtype: "float32" },
+        `${method} ${name}`,
+      )
+      return { name, directions: [merged] }
+    },
+  )
+  return [first, ...others]
+}
+
+const swept = (name: string, values: ReadonlyArray<number>) => values.map((value) => ({ [name]: value }))
+
+/** Fisher merging, RegMean, LED, and AIM on tuned task arithmetic. */
+export const statistical = (bench: Bench, golden: ReadonlyArray<Golden>): ReadonlyArray<Entry> => {
+  const { base, experts } = bench
+  const own = { base: [], models: experts }
+  const all = joined({ sets: golden }, {}, "all")
+  const saliencies = [
+    ...ofExperts(bench, golden, "saliency"),
+    statistics(base, all, "saliency", "saliency base"),
+  ]
+  const activations = [statistics(base, all, "activation", "activation base")]
+  const arithmetic = taskArithmetic(bench).tuned.model
+  const over = (row: string, candidates: ReturnType<typeof each>, most: number): Entry => ({
+    row,
+    tuned: tuned(bench, row, candidates, overLambda(bench, candidates.length, most)),
+  })
+  const fisher = { ...own, statistics: ofExperts(bench, golden, "fisher") }
+  const gram = { ...own, statistics: ofExperts(bench, golden, "gram") }
+  const most = experts.length
+  return [
+    over("Fisher", each("fisher", fisher, swept("floor", [1e-6, 1e-8, 1e-10])), most),
+    over("RegMean", each("regmean", gram, swept("alpha", [0.5, 0.9, 1])), most),
+    over(
+      "LED",
+      each("led", { base: [base], models: experts, statistics: saliencies }, swept("rate", [0.2, 0.4, 0.6])),
+      2,
+    ),
+    over(
+      "AIM on task arithmetic",
+      each(
+        "aim",
+        { base: [base], models: [arithmetic], statistics: activations },
+        swept("omega", [0.2, 0.4, 0.6]),
+      ),
+      2,
+    ),
+  ]
+}
+
+/**
+ * Loss-aware regression fusion: each linear layer where the golden losses of all experts rise least (`factored`), by both
+ * Kronecker factors, or with the inputs' covariance alone.
+ */
+export const regression = (
+  bench: Bench,
+  row: string,
+  golden: ReadonlyArray<Golden>,
+  kind: "kronecker" | "gram",
+): Entry => {
+  const { base, experts } = bench
+  const inputs = { base: [base], models: experts, statistics: ofExperts(bench, golden, kind) }
+  const settings = [0.3, 1, 3, 10].flatMap((rho) => [0.35, 0.5].map((lambda) => ({ rho, lambda })))
+  const candidates = each("factored", inputs, settings)
+  return {
+    row,
+    tuned: tuned(bench, row, candidates, {
+      domains: { lambda: { least: 0.7, greatest: 1.3 }, rest: { least: 0.4, greatest: 1.6 } },
+      search: { _tag: "evolution", trials: bench.budget, seed: 0 },
+    }),
+  }
+}
+
+/** Task arithmetic with a λ of its own for embeddings and norms: what the regression's second number alone does. */
+export const arithmeticWithRest = (bench: Bench): Entry => ({
+  row: "task arithmetic, two λ",
+  tuned: tuned(bench, "task arithmetic, two λ", [{ name: "", directions: bench.experts }], {
+    domains: { lambda: { least: 0.1, greatest: 0.9 }, rest: { least: 0.1, greatest: 0.9 } },
+    search: { _tag: "evolution", trials: bench.budget, seed: 0 },
+  }),
+})
