@@ -2,7 +2,9 @@
  * Texts with their classes, as an artifact, and how they are divided.
  */
 import { Artifact } from "@hila/core"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { CollabError } from "./CollabError.ts"
 import * as Random from "./Random.ts"
 
 const Row = Schema.Struct({ text: Schema.String, label: Schema.Int })
@@ -28,26 +30,45 @@ export interface Shares {
 }
 
 /** The rows by what they are used for; experts never see those of the others. */
-export interface Divided {
-  readonly experts: ReadonlyArray<Row>
-  readonly heads: ReadonlyArray<Row>
-  readonly validation: ReadonlyArray<Row>
-  readonly test: ReadonlyArray<Row>
-}
+export const Divided = Schema.Struct({
+  classes: Schema.Array(Schema.String),
+  experts: Schema.Array(Row),
+  heads: Schema.Array(Row),
+  validation: Schema.Array(Row),
+  test: Schema.Array(Row),
+})
+export type Divided = typeof Divided.Type
+
+/** Divided texts as an artifact. */
+export const divided: Artifact.Artifact<Divided> = Artifact.json("divided-texts", Divided, {
+  summary: ({ experts, heads, test, validation }) =>
+    `${experts.length} rows for experts, ${heads.length} for heads, ${validation.length} to choose, ${test.length} to test`,
+})
 
 /** Divides the training rows at random, the same way for the same seed. */
-export const divide = ({ test, train }: Texts, { heads, validation }: Shares, seed: number): Divided => {
+export const divide = Effect.fnUntraced(function* (
+  { classes, test, train }: Texts,
+  { heads, validation }: Shares,
+  seed: number,
+): Effect.fn.Return<Divided, CollabError> {
   const shuffled = Random.make(Random.seedOf(seed, "division"))
     .order(train.length)
     .flatMap((i) => train[i] ?? [])
   const [v, h] = [Math.round(validation * train.length), Math.round(heads * train.length)]
+  if (v < 1 || h < 1 || v + h >= shuffled.length) {
+    return yield* new CollabError({
+      subject: "division",
+      problem: `${heads} for heads and ${validation} for validation of ${train.length} rows leave a set empty`,
+    })
+  }
   return {
+    classes,
     validation: shuffled.slice(0, v),
     heads: shuffled.slice(v, v + h),
     experts: shuffled.slice(v + h),
     test,
   }
-}
+})
 
 /** Part `index` of `of` disjoint parts, as equal as can be. */
 export const part = (

@@ -34,7 +34,7 @@ export const matMul = (x: Value<"f32">, weight: Value<"i8">, scale: Value<"f32">
     builder.add(
       "MatMulInteger",
       [quantised, weight, zero],
-      [{ type: "i32", shape: x.shape.with(-1, out ?? 1) }],
+      [{ type: "i32", shape: [...x.shape.slice(0, -1), out ?? 1] }],
     ),
   )
   return mul(cast(product, "f32"), mul(step, scale))

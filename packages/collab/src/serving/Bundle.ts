@@ -1,0 +1,150 @@
+/**
+ * A bundle: one directory with everything a collaboration answers with, and a manifest that says what belongs to it.
+ *
+ *     bundle.json            experts, classes, how many run, thresholds; the digest of every other file
+ *     head.safetensors       gate and fusion
+ *     experts/<name>/…       a checkpoint each: config.json, tokenizer.json, model.safetensors
+ *
+ * Opening checks every file against its digest, so what answers is what was packed.
+ */
+import { Artifact, Digest } from "@hila/core"
+import { Checkpoint } from "@hila/model"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { constants } from "node:fs"
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises"
+import { dirname, join, resolve } from "node:path"
+import * as Cascade from "../Cascade.ts"
+import * as Collaboration from "../Collaboration.ts"
+import { CollabError } from "../CollabError.ts"
+import * as Expert from "../Expert.ts"
+
+const format = "hila/collab 1"
+
+/** What a bundle says of itself; file names are relative to it. */
+export const Manifest = Schema.Struct({
+  format: Schema.Literal(format),
+  classes: Schema.Array(Schema.String),
+  experts: Schema.Array(Expert.Spec),
+  /** Experts the gate chooses; all without it. */
+  topK: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
+  cascade: Schema.optionalKey(Cascade.Cascade),
+  /** sha256 by file. */
+  files: Schema.Record(Schema.String, Schema.String),
+})
+export type Manifest = typeof Manifest.Type
+
+/** A bundle as an artifact. */
+export const artifact = Artifact.directory("collab-bundle")
+
+/** What goes into a bundle. */
+export interface Contents {
+  readonly models: ReadonlyArray<Checkpoint.Checkpoint>
+  readonly specs: ReadonlyArray<Expert.Spec>
+  readonly classes: ReadonlyArray<string>
+  readonly head: Artifact.FileHandle
+  readonly topK?: number
+  readonly cascade?: Cascade.Cascade
+}
+
+const attempt = <A>(subject: string, call: () => Promise<A>) =>
+  Effect.tryPromise({
+    try: call,
+    catch: (cause) =>
+      new CollabError({ subject, problem: cause instanceof Error ? cause.message : String(cause) }),
+  })
+
+/** Names of experts become names of directories. */
+const isName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9 ._-]*$/.test(name)
+
+/** Writes a bundle to a directory that is new or empty. */
+export const write = Effect.fnUntraced(function* (
+  directory: string,
+  { cascade, classes, head, models, specs, topK }: Contents,
+) {
+  const names = specs.map(({ name }) => name)
+  if (new Set(names).size !== names.length || !names.every(isName) || models.length !== names.length) {
+    return yield* new CollabError({
+      subject: directory,
+      problem: `expected one plain name for each of ${models.length} experts, got ${names.join(", ")}`,
+    })
+  }
+  const root = resolve(directory)
+  yield* attempt(root, () => mkdir(root, { recursive: true }))
+  if ((yield* attempt(root, () => readdir(root))).length > 0) {
+    return yield* new CollabError({ subject: root, problem: "already exists; give a new or empty directory" })
+  }
+  const sources: ReadonlyArray<readonly [string, string]> = [
+    ["head.safetensors", head.path],
+    ...models.flatMap(({ files }, i) =>
+      Object.entries(files).map(([name, path]) => [`experts/${names[i]}/${name}`, path] as const),
+    ),
+  ]
+  const digests: Array<readonly [string, string]> = []
+  for (const [name, from] of sources) {
+    const to = join(root, name)
+    yield* attempt(to, async () => {
+      await mkdir(dirname(to), { recursive: true })
+      await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+    })
+    digests.push([name, yield* Digest.ofFile(to)])
+  }
+  const manifest: Manifest = {
+    format,
+    classes,
+    experts: specs,
+    ...(topK === undefined ? {} : { topK }),
+    ...(cascade === undefined ? {} : { cascade }),
+    files: Object.fromEntries(digests),
+  }
+  // Written last: a directory without it is no bundle.
+  const path = join(root, "bundle.json")
+  yield* attempt(path, () => writeFile(path, `${JSON.stringify(manifest, undefined, 2)}\n`))
+  return manifest
+})
+
+/** Reads a bundle's manifest and checks its files. */
+export const read = Effect.fnUntraced(function* (directory: string) {
+  const root = resolve(directory)
+  const path = join(root, "bundle.json")
+  const text = yield* Effect.mapError(
+    attempt(path, () => readFile(path, "utf8")),
+    () => new CollabError({ subject: root, problem: "is no bundle: it has no bundle.json" }),
+  )
+  const manifest = yield* Effect.mapError(
+    Schema.decodeUnknownEffect(Schema.fromJsonString(Manifest))(text),
+    ({ message }) => new CollabError({ subject: path, problem: message.replaceAll(/\s*\n\s*/g, " ") }),
+  )
+  for (const [name, digest] of Object.entries(manifest.files)) {
+    if (name.split(/[/\\]/).includes("..") || name.startsWith("/")) {
+      return yield* new CollabError({ subject: path, problem: `"${name}" lies outside of the bundle` })
+    }
+    const found = yield* Effect.mapError(
+      Digest.ofFile(join(root, name)),
+      () => new CollabError({ subject: root, problem: `${name} is missing` }),
+    )
+    if (found !== digest) {
+      const problem = `${name} is not what was packed: sha256 ${found}, expected ${digest}; pack the bundle again`
+      return yield* new CollabError({ subject: root, problem })
+    }
+  }
+  return manifest
+})
+
+/** Opens a bundle until the scope closes. */
+export const open = Effect.fnUntraced(function* (directory: string) {
+  const manifest = yield* read(directory)
+  const { cascade, classes, experts, topK } = manifest
+  const models = yield* Effect.forEach(experts, ({ name }) =>
+    Checkpoint.open(join(resolve(directory), "experts", name)),
+  )
+  const collaboration = yield* Collaboration.open({
+    models,
+    specs: experts,
+    head: { path: join(resolve(directory), "head.safetensors") },
+    classes,
+    ...(topK === undefined ? {} : { topK }),
+    ...(cascade === undefined ? {} : { cascade }),
+  })
+  return { manifest, ...collaboration }
+})
