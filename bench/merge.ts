@@ -57,12 +57,13 @@ const measure = (method: string, directory: string) =>
     })
   })
 
+/** Of each file, how much memory holds and how long it is; the system may not have this program. */
+const resident = ["fincore", "--bytes", "--noheadings", "--output", "RES,SIZE"] as const
+
 /** Lets the disk finish what earlier steps left to it, and says how much of the files memory holds. */
 const settle = (files: ReadonlyArray<string>): string => {
   spawnSync("sync")
-  const told = spawnSync("fincore", ["--bytes", "--noheadings", "--output", "RES,SIZE", ...files], {
-    encoding: "utf8",
-  })
+  const told = spawnSync(resident[0], [...resident.slice(1), ...files], { encoding: "utf8" })
   if (told.error !== undefined || told.status !== 0) return "unknown"
   const sums = [0, 0]
   for (const line of told.stdout.trim().split("\n"))
