@@ -12,8 +12,6 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { readFile } from "node:fs/promises"
 import { dirname } from "node:path"
-import type { BlockDelta } from "./blocks/BlockDelta.ts"
-import * as DeltaBlocks from "./blocks/BlockDelta.ts"
 import type { BlockModel } from "./blocks/BlockModel.ts"
 import * as Blocks from "./blocks/BlockModel.ts"
 import * as Pieces from "./blocks/Pieces.ts"
@@ -107,12 +105,6 @@ export class LanguageModel extends Context.Service<
       checkpoint: Checkpoint,
       options: { readonly memory: number },
     ) => Effect.Effect<BlockModel, ModelError, Scope.Scope>
-    /** Opens the models between a base and an expert in the same way; a block is that of both. */
-    readonly openDeltaBlocks: (
-      base: Checkpoint,
-      expert: Checkpoint,
-      options: { readonly memory: number },
-    ) => Effect.Effect<BlockDelta, ModelError, Scope.Scope>
   }
 >()("@hila/model/LanguageModel") {
   /** Runs models with a worker per CPU (at most four). */
@@ -299,14 +291,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
   openBlocks: Effect.fnUntraced(function* (checkpoint, { memory }) {
     const name = nameOf(checkpoint)
     const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
-    const pieces = yield* Pieces.make(name, [checkpoint], shape, memory)
+    const pieces = yield* Pieces.make(name, checkpoint, shape, memory)
     return yield* Blocks.make(checkpoint, { name, shape, pieces, runner: yield* pool.blocks(name) })
-  }),
-  openDeltaBlocks: Effect.fnUntraced(function* (base, expert, { memory }) {
-    const name = nameOf(expert)
-    const shape = yield* sharedShape(base, [expert])
-    const checkpoints = [base, expert]
-    const pieces = yield* Pieces.make(name, checkpoints, shape, memory)
-    return DeltaBlocks.make({ name, checkpoints, shape, pieces, runner: yield* pool.blocks(name) })
   }),
 })

@@ -2,7 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { truncate } from "node:fs/promises"
 import { join } from "node:path"
-import { Checkpoint, DeltaGates, type Example, Gates, LanguageModel } from "../src/index.ts"
+import { Checkpoint, type Example, Gates, LanguageModel } from "../src/index.ts"
 import type { BlockModel } from "../src/blocks/BlockModel.ts"
 import { runtimeBytes } from "../src/blocks/Budget.ts"
 import * as Decoder from "../src/graphs/Decoder.ts"
@@ -147,50 +147,6 @@ layer(LanguageModel.layerWith({ threads: 2 }))("BlockModel", (it) => {
         assert.isAtMost(distance(gradient.heads, heads) / largest, 2e-5)
         assert.isAtMost(distance(gradient.mlp, mlp) / largest, 2e-5)
       }
-    }),
-  )
-
-  it.effect("goes on between two models from a stream that is kept before the unit that moves", () =>
-    Effect.gen(function* () {
-      const service = yield* LanguageModel
-      const [base, expert] = [
-        yield* Checkpoint.open(fixture("base")),
-        yield* Checkpoint.open(fixture("math")),
-      ]
-      const whole = yield* service.openDelta(base, expert)
-      const blocks = yield* service.openDeltaBlocks(base, expert, { memory: tight + 2 ** 20 })
-      assert.isAbove(blocks.budget.slab, 0)
-      const { shape } = blocks
-      const ones = DeltaGates.filled(shape, 1)
-      const between = { ...DeltaGates.filled(shape, 0.3), residual: 0.6 }
-      for (const gates of [ones, between]) {
-        const expected = yield* whole.losses(examples, gates)
-        assert.isAtMost(distance(yield* blocks.losses(examples, gates), expected), 4e-6)
-      }
-      const stream = yield* blocks.hidden(
-        examples.map(({ tokens }) => tokens.slice(0, -1)),
-        2,
-        ones,
-      )
-      const reverted = [
-        DeltaGates.with(ones, shape, { kind: "kvGroup", layer: 2, index: 1 }, 0),
-        DeltaGates.with(ones, shape, { kind: "mlp", layer: 2, index: 0 }, 0),
-      ]
-      const from = yield* blocks.lossesFrom(stream, examples, reverted)
-      for (const [i, gates] of reverted.entries()) {
-        assert.isAtMost(distance(from[i]!, yield* whole.losses(examples, gates)), 4e-6)
-      }
-      // The same, with only the layer that moves between the models: the rest is the expert's.
-      const alone = yield* service.openBlocks(expert, { memory: tight })
-      const streams = yield* Effect.forEach(reverted, (gates) => blocks.forwardFrom(stream, gates, 3))
-      assert.deepStrictEqual(
-        streams.map(({ layer: l }) => l),
-        [3, 3],
-      )
-      const rest = yield* alone.lossesOf(streams, examples, Gates.filled(shape, 1))
-      for (const [i, own] of rest.entries()) assert.isAtMost(distance(own, from[i]!), 4e-6)
-      const misfit = yield* Effect.flip(blocks.losses(examples, { ...ones, mlp: new Float32Array(1) }))
-      assert.match(misfit.message, /gates: expected 32, 16, 4 numbers/)
     }),
   )
 

@@ -23,10 +23,7 @@ interface Options {
   readonly gates?: Gates.Gates
 }
 
-export interface BlockModel extends Pick<
-  Passes.Passes<Gates.Gates>,
-  "forwardFrom" | "lossesFrom" | "lossesOf"
-> {
+export interface BlockModel extends Pick<Passes.Passes<Gates.Gates>, "forwardFrom" | "lossesFrom"> {
   readonly checkpoint: Checkpoint
   readonly shape: ModelShape
   /** How the memory is spent. */
@@ -61,11 +58,11 @@ const gating = (shape: ModelShape): Gating<Gates.Gates> => ({
 /** The model of a checkpoint over its pieces. */
 export const make = Effect.fnUntraced(function* (
   checkpoint: Checkpoint,
-  pieces: Omit<Parts<Gates.Gates>, "gating" | "checkpoints">,
+  pieces: Omit<Parts<Gates.Gates>, "gating" | "checkpoint">,
 ): Effect.fn.Return<BlockModel> {
   const { shape } = pieces
-  const parts = { ...pieces, checkpoints: [checkpoint], gating: gating(shape) }
-  const { check, forwardFrom, hidden, losses, lossesFrom, lossesOf } = Passes.make(parts)
+  const parts = { ...pieces, checkpoint, gating: gating(shape) }
+  const { check, forwardFrom, hidden, losses, lossesFrom } = Passes.make(parts)
   const backward = yield* Effect.cached(Backward.graphs(parts))
   const noGates = Gates.filled(shape, 1)
   return {
@@ -74,7 +71,6 @@ export const make = Effect.fnUntraced(function* (
     budget: pieces.pieces.budget,
     forwardFrom,
     lossesFrom,
-    lossesOf,
     hidden: (rows, upTo, { gates = noGates } = {}) => hidden(rows, upTo, gates),
     losses: (examples, { gates = noGates } = {}) => losses(examples, gates),
     gradients: Effect.fnUntraced(function* (examples, { gates = noGates } = {}) {

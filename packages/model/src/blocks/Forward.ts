@@ -25,10 +25,10 @@ export interface Gating<in G> {
   readonly ofRest: (gates: G) => Tensors
 }
 
-/** What a model is made of, or the models between two. `name` stands for it in errors. */
+/** What a model is made of. `name` stands for it in errors. */
 export interface Parts<in G> {
   readonly name: string
-  readonly checkpoints: ReadonlyArray<Checkpoint>
+  readonly checkpoint: Checkpoint
   readonly shape: ModelShape
   readonly pieces: Pieces
   readonly runner: BlockRunner
@@ -56,7 +56,7 @@ export interface Forward<in G> {
 }
 
 /** The forward pass over pieces. */
-export const make = <G>({ checkpoints, gating, name, pieces, runner, shape }: Parts<G>): Forward<G> => {
+export const make = <G>({ checkpoint, gating, name, pieces, runner, shape }: Parts<G>): Forward<G> => {
   const { encoded, inputs } = pieces.embedding
   const nothing = { name: "no weights", slab: -1, capacity: 0, weights: [] }
 
@@ -68,14 +68,9 @@ export const make = <G>({ checkpoints, gating, name, pieces, runner, shape }: Pa
         ...Batches.feeds(tokens, [], "right"),
         ...gating.ofRest(gates),
       }
-      for (const [input, { checkpoint, indices, tensor }] of inputs.rows) {
+      for (const [input, { indices, tensor }] of inputs.rows) {
         const of = feeds[indices]
-        const data = yield* Rows.read(
-          name,
-          checkpoints[checkpoint],
-          tensor,
-          of?.type === "int32" ? of.data : [],
-        )
+        const data = yield* Rows.read(name, checkpoint, tensor, of?.type === "int32" ? of.data : [])
         feeds[input] = Batches.float32(data, [...(of?.dims ?? []), shape.hiddenSize])
       }
       const outputs = yield* runner.use(nothing, (run) => run(encoded, feeds, ["hidden"]))

@@ -36,12 +36,6 @@ export interface Passes<in G> {
     examples: ReadonlyArray<Example>,
     settings: ReadonlyArray<G>,
   ) => Effect.Effect<ReadonlyArray<Float64Array>, ModelError>
-  /** The same from several streams of the examples, at one setting of the gates; they may lie before different layers. */
-  readonly lossesOf: (
-    streams: ReadonlyArray<Residual>,
-    examples: ReadonlyArray<Example>,
-    gates: G,
-  ) => Effect.Effect<ReadonlyArray<Float64Array>, ModelError>
   /** Mean negative log-likelihood of each example's response, in nats per token. */
   readonly losses: (examples: ReadonlyArray<Example>, gates: G) => Effect.Effect<Float64Array, ModelError>
 }
@@ -133,11 +127,6 @@ export const make = <G>(parts: Parts<G>): Passes<G> => {
     lossesFrom: (residual, examples, settings) =>
       lossesAt(
         settings.map((gates) => ({ residual, gates })),
-        examples,
-      ),
-    lossesOf: (streams, examples, gates) =>
-      lossesAt(
-        streams.map((residual) => ({ residual, gates })),
         examples,
       ),
     losses: Effect.fnUntraced(function* (examples, gates) {

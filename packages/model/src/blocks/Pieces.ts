@@ -57,24 +57,22 @@ export const built = (
     ({ message }) => new ModelError({ model, problem: message, blame: "input" }),
   )
 
-/** Cuts a model, or the models between a base and an expert, and spends `memory` bytes on the pieces. */
+/** Cuts a model and spends `memory` bytes on the pieces. */
 export const make = Effect.fnUntraced(function* (
   model: string,
-  checkpoints: ReadonlyArray<Checkpoint>,
+  checkpoint: Checkpoint,
   shape: ModelShape,
   memory: number,
 ): Effect.fn.Return<Pieces, ModelError> {
   const refuse = (problem: string) => new ModelError({ model, problem, blame: "input" })
-  const kind = checkpoints.length === 1 ? "ablation" : "delta"
-  /** The weights of a graph; of the tensor `sliced.name` the rows [start, start + size). */
   /** The weights of a graph; of the tensor `sliced.name` the rows [start, start + size). */
   const weightsOf = Effect.fnUntraced(function* (
     { inputs }: BlockGraph,
     sliced?: { readonly name: string; readonly start: number; readonly size: number },
   ) {
     const weights: Array<FedWeight> = []
-    for (const [input, { checkpoint, tensor: name }] of inputs.tensors) {
-      const info = checkpoints[checkpoint]?.tensors.get(name)
+    for (const [input, name] of inputs.tensors) {
+      const info = checkpoint.tensors.get(name)
       if (info === undefined) return yield* refuse(`the checkpoint has no tensor "${name}"`)
       const { dtype, file, shape: dims } = info
       if (!Dtype.isFloat(dtype))
@@ -100,14 +98,14 @@ export const make = Effect.fnUntraced(function* (
 
   const layers: Array<{ readonly graph: BlockGraph; readonly cut: Cut }> = []
   for (let l = 0; l < shape.layers; l++) {
-    const graph = yield* built(model, Graphs.layer(kind, shape, l))
+    const graph = yield* built(model, Graphs.layer(shape, l))
     layers.push({ graph, cut: cut(`layer ${l}`, yield* weightsOf(graph)) })
   }
-  const head = yield* built(model, Graphs.head(kind, shape))
+  const head = yield* built(model, Graphs.head(shape))
   const largest = layers.reduce((max, { cut: { bytes } }) => Math.max(max, bytes), 0)
   const slices: Array<{ readonly cut: Cut; readonly start: number; readonly size: number }> = []
   const one = f32Bytes(yield* weightsOf(head, { name: shape.tensors.head, start: 0, size: 1 }))
-  const rows = Math.max(1, Math.floor((largest - one) / (4 * checkpoints.length * shape.hiddenSize)) + 1)
+  const rows = Math.max(1, Math.floor((largest - one) / (4 * shape.hiddenSize)) + 1)
   for (let start = 0; start < shape.vocabSize; start += rows) {
     const size = Math.min(rows, shape.vocabSize - start)
     const weights = yield* weightsOf(head, { name: shape.tensors.head, start, size })
@@ -121,7 +119,7 @@ export const make = Effect.fnUntraced(function* (
       : { name, weights, slab: 0, capacity: budget.slab }
   return {
     budget,
-    embedding: yield* built(model, Graphs.embedding(kind, shape)),
+    embedding: yield* built(model, Graphs.embedding(shape)),
     layers: layers.map(({ cut: own, graph }) => ({ graph, piece: place(own) })),
     head,
     slices: slices.map(({ cut: own, size, start }) => ({ start, size, piece: place(own) })),

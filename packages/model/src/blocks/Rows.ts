@@ -15,13 +15,13 @@ const maxRun = 2 ** 22
 /** The rows `indices` of a tensor [rows, width] as f32, [indices.length, width]; repeated ones are read once. */
 export const read = Effect.fnUntraced(function* (
   model: string,
-  checkpoint: Checkpoint | undefined,
+  checkpoint: Checkpoint,
   tensor: string,
   indices: ArrayLike<number>,
 ): Effect.fn.Return<Float32Array, ModelError> {
   const refuse = (problem: string) =>
     new ModelError({ model, problem: `"${tensor}": ${problem}`, blame: "input" })
-  const info = checkpoint?.tensors.get(tensor)
+  const info = checkpoint.tensors.get(tensor)
   if (info === undefined) return yield* refuse("the checkpoint has no such tensor")
   const { byteLength, dtype, file, offset } = info
   if (!Dtype.isFloat(dtype)) return yield* refuse(`expected floating-point weights, got ${dtype}`)

@@ -15,11 +15,10 @@ import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"
 import { gradients } from "../onnx/Reverse.ts"
-import type { Shape } from "../onnx/Shape.ts"
 import * as Block from "./Block.ts"
 import * as Decoder from "./Decoder.ts"
 import * as FedWeights from "./FedWeights.ts"
-import * as Weights from "./Weights.ts"
+import type { Weights } from "./Weights.ts"
 
 /** A graph that is ready to run, and the weights it wants. */
 export interface BlockGraph {
@@ -27,55 +26,18 @@ export interface BlockGraph {
   readonly inputs: FedWeights.Inputs
 }
 
-/**
- * Which gates a model has: `ablation`, on what units add to the residual stream, as `Gates` are; or `delta`, on the way
- * of weights from a base to an expert, as `DeltaGates` are.
- */
-export type Kind = "ablation" | "delta"
-
 /** Weights for one graph. */
-type Fed = (sliced?: string) => Weights.Weights
+type Fed = (sliced?: string) => Weights
 
 const build = (
   name: string,
-  kind: Kind,
-  shape: ModelShape,
   define: (builder: Builder, fed: Fed) => Readonly<Record<string, Value>>,
 ): Result.Result<BlockGraph, GraphError> => {
   const inputs: FedWeights.Inputs = { tensors: new Map(), rows: new Map() }
   const graph = Graph.build(name, (builder) =>
-    define(builder, (sliced) => {
-      const of = (checkpoint: number) => FedWeights.make(builder, inputs, { checkpoint, sliced })
-      if (kind === "ablation") return of(0)
-      const base = of(0)
-      return Weights.interpolated(builder, base, Weights.difference(base, of(1)), deltaGates(builder, shape))
-    }),
+    define(builder, (sliced) => FedWeights.make(builder, inputs, sliced)),
   )
   return Result.map(graph, (built) => ({ encoded: encode(built), inputs }))
-}
-
-/** The gates of one layer's weights; each is an input of the graphs that read it, and of no others. */
-const deltaGates = (builder: Builder, { heads, kvHeads }: ModelShape): Weights.Gates => {
-  const inputs = new Map<string, Value<"f32">>()
-  const input = (name: string, shape: Shape) => {
-    const value = inputs.get(name) ?? builder.input(`gates.${name}`, "f32", shape)
-    inputs.set(name, value)
-    return value
-  }
-  return {
-    get queryHeads() {
-      return input("queryHeads", [1, heads])
-    },
-    get kvHeads() {
-      return input("kvHeads", [1, kvHeads])
-    },
-    get mlp() {
-      return input("mlp", [1])
-    },
-    get residual() {
-      return input("residual", [])
-    },
-  }
 }
 
 const places = (builder: Builder): Block.Places => ({
@@ -84,8 +46,8 @@ const places = (builder: Builder): Block.Places => ({
 })
 
 /** From `tokens` and `positions` to `hidden` [batch, sequence, hiddenSize], the residual stream before layer 0. */
-export const embedding = (kind: Kind, shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
-  build("embedding", kind, shape, (builder, fed) => {
+export const embedding = (shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
+  build("embedding", (builder, fed) => {
     const tokens = builder.input("tokens", "i32", ["batch", "sequence"])
     const at = places(builder)
     const context = Block.context(builder, shape, fed(), at)
@@ -114,10 +76,9 @@ const layerOf = (builder: Builder, shape: ModelShape, l: number, fed: Fed, gates
 }
 
 /** From the residual stream before layer `l`, `hidden`, to `output`, the one behind it; with gates of its units. */
-export const layer = (kind: Kind, shape: ModelShape, l: number): Result.Result<BlockGraph, GraphError> =>
-  build("layer", kind, shape, (builder, fed) => ({
-    output: layerOf(builder, shape, l, fed, kind === "ablation" ? outputGates(builder, shape) : undefined)
-      .output,
+export const layer = (shape: ModelShape, l: number): Result.Result<BlockGraph, GraphError> =>
+  build("layer", (builder, fed) => ({
+    output: layerOf(builder, shape, l, fed, outputGates(builder, shape)).output,
   }))
 
 /**
@@ -125,7 +86,7 @@ export const layer = (kind: Kind, shape: ModelShape, l: number): Result.Result<B
  * derivatives with respect to the inputs, `d.hidden`, `d.heads` and `d.mlp`; those of the gates are summed over the batch.
  */
 export const layerGradient = (shape: ModelShape, l: number): Result.Result<BlockGraph, GraphError> =>
-  build("layerGradient", "ablation", shape, (builder, fed) => {
+  build("layerGradient", (builder, fed) => {
     const gates = outputGates(builder, shape)
     const { hidden, output } = layerOf(builder, shape, l, fed, gates)
     const adjoint = builder.input("adjoint", "f32", output.shape)
@@ -152,8 +113,8 @@ const logitsOf = (builder: Builder, shape: ModelShape, fed: Fed) => {
  * From the residual stream behind all layers, `hidden` [rows, hiddenSize], and `targets` [rows] counted from the
  * slice's first entry, to two logits per row: `target`, and `logSumExp` over the slice.
  */
-export const head = (kind: Kind, shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
-  build("head", kind, shape, (builder, fed) => {
+export const head = (shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
+  build("head", (builder, fed) => {
     const { logits, targets } = logitsOf(builder, shape, fed)
     const target = Op.gatherElements(logits, targets, 1)
     const share = Op.gatherElements(Op.logSoftmax(logits, -1), targets, 1)
@@ -165,7 +126,7 @@ export const head = (kind: Kind, shape: ModelShape): Result.Result<BlockGraph, G
  * `logSumExp` [rows] is that of the whole vocabulary, `found` [rows] is 1 where the target lies in the slice, else 0.
  */
 export const headGradient = (shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
-  build("headGradient", "ablation", shape, (builder, fed) => {
+  build("headGradient", (builder, fed) => {
     const { hidden, logits, targets } = logitsOf(builder, shape, fed)
     const logSumExp = Op.reshape(builder.input("logSumExp", "f32", ["rows"]), ["rows", 1])
     const found = Op.reshape(builder.input("found", "f32", ["rows"]), ["rows", 1])

@@ -8,18 +8,12 @@ import type { Builder, Value } from "../onnx/Graph.ts"
 import type { Shape } from "../onnx/Shape.ts"
 import * as Weights from "./Weights.ts"
 
-/** A tensor of one of the checkpoints a graph is over. */
-export interface Source {
-  readonly checkpoint: number
-  readonly tensor: string
-}
-
 /** An input that stands for a tensor, and rows of tensors that stand for positions of another input. */
 export interface Inputs {
   /** Input → tensor. */
-  readonly tensors: Map<string, Source>
+  readonly tensors: Map<string, string>
   /** Input → the tensor, and the input whose elements say which rows of it. */
-  readonly rows: Map<string, Source & { readonly indices: string }>
+  readonly rows: Map<string, { readonly tensor: string; readonly indices: string }>
 }
 
 /**
@@ -29,11 +23,11 @@ export interface Inputs {
 export const make = (
   builder: Builder,
   { rows, tensors }: Inputs,
-  { checkpoint, sliced }: { readonly checkpoint: number; readonly sliced: string | undefined },
+  sliced: string | undefined,
 ): Weights.Weights => {
   const feed = (tensor: string, shape: Shape): Value<"f32"> => {
     const input = `weight.${tensors.size}`
-    tensors.set(input, { checkpoint, tensor })
+    tensors.set(input, tensor)
     return builder.input(input, "f32", shape)
   }
   const whole = Weights.cached((name, shape) =>
@@ -46,7 +40,7 @@ export const make = (
     }),
     rows: (name, shape, indices) => {
       const input = `rows.${rows.size}`
-      rows.set(input, { checkpoint, tensor: name, indices: indices.name })
+      rows.set(input, { tensor: name, indices: indices.name })
       return builder.input(input, "f32", [...indices.shape, ...shape.slice(1)])
     },
   }
