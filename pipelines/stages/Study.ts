@@ -5,12 +5,15 @@ import { Artifact, Stage } from "@hila/core"
 import { HeatMap, Ranking, Scores, Statistics } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Plot from "./Plot.ts"
 
 const Study = Schema.Struct({
   /** Markdown. */
   tables: Schema.String,
   /** The heat map of the first method's scores, SVG. */
   heatMap: Schema.String,
+  /** Agreement of two draws over their size, method by method, SVG. */
+  stability: Schema.String,
 })
 
 const artifact = Artifact.json("importance-study", Study, {
@@ -25,9 +28,9 @@ const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<st
 
 const show = (value: number) => value.toFixed(2)
 
-/** Units' mean values over the first `size` examples; methods without data have one value whatever the size. */
-const first = ({ rows }: Scores.Scores, size: number) =>
-  rows.map(({ values }) => Statistics.mean(values.slice(0, size)))
+/** Units' mean values over some of the examples; methods without data have one value whatever is asked. */
+const means = ({ rows }: Scores.Scores, end: number, start = 0) =>
+  rows.map(({ values }) => Statistics.mean(values.slice(start, end)))
 
 /** Spearman of every pair of methods on the same golden data. */
 const agreement = (scores: ReadonlyArray<Scores.Scores>): string =>
@@ -35,44 +38,108 @@ const agreement = (scores: ReadonlyArray<Scores.Scores>): string =>
     ["Spearman", ...scores.map(({ method }) => method)],
     scores.map((a) => [
       a.method,
-      ...scores.map((b) => show(Ranking.spearman(first(a, Infinity), first(b, Infinity)))),
+      ...scores.map((b) => show(Ranking.spearman(means(a, Infinity), means(b, Infinity)))),
     ]),
   )
 
-/** For each method, the first `size` examples of each of two sets against all of the first and against each other. */
-const stability = (
+interface Stability {
+  readonly method: string
+  /** For each size, against the whole first draw, and against as many examples of the second. */
+  readonly cells: ReadonlyArray<{ readonly size: number; readonly ofAll: number; readonly twoDraws: number }>
+}
+
+/** For each method, the first `size` examples of each of two draws against all of the first and against each other. */
+const stabilityOf = (
   sizes: ReadonlyArray<number>,
-  scores: ReadonlyArray<Scores.Scores>,
-  again: ReadonlyArray<Scores.Scores>,
-): string =>
+  first: ReadonlyArray<Scores.Scores>,
+  second: ReadonlyArray<Scores.Scores>,
+): ReadonlyArray<Stability> =>
+  second.flatMap((other) => {
+    const own = first.find(({ method }) => method === other.method)
+    if (own === undefined) return []
+    const cells = sizes.map((size) => ({
+      size,
+      ofAll: Ranking.spearman(means(own, size), means(own, Infinity)),
+      twoDraws: Ranking.spearman(means(own, size), means(other, size)),
+    }))
+    return [{ method: own.method, cells }]
+  })
+
+const stabilityTable = (sizes: ReadonlyArray<number>, found: ReadonlyArray<Stability>): string =>
   table(
-    ["Spearman", ...sizes.flatMap((size) => [`${size} of all`, `${size}, two seeds`])],
-    again.flatMap((second) => {
-      const own = scores.find(({ method }) => method === second.method)
-      if (own === undefined) return []
-      const cells = sizes.flatMap((size) => [
-        show(Ranking.spearman(first(own, size), first(own, Infinity))),
-        show(Ranking.spearman(first(own, size), first(second, size))),
-      ])
-      return [[own.method, ...cells]]
-    }),
+    ["Spearman", ...sizes.flatMap((size) => [`${size} of all`, `${size}, two draws`])],
+    found.map(({ cells, method }) => [
+      method,
+      ...cells.flatMap(({ ofAll, twoDraws }) => [show(ofAll), show(twoDraws)]),
+    ]),
   )
 
-/** The study of one expert: scores by several methods on one golden set, and by some of them on another. */
+const stabilityPlot = (found: ReadonlyArray<Stability>): string => {
+  const lines = found.map(({ cells, method }) => ({
+    name: method,
+    points: cells.map(({ size, twoDraws }) => ({ x: size, y: Number.isFinite(twoDraws) ? twoDraws : 0 })),
+  }))
+  const [best] = lines.flatMap(({ points }) => points.slice(-1)).toSorted((a, b) => b.y - a.y)
+  return Plot.lines({ x: "examples in each draw", y: "Spearman of two draws" }, lines, best ?? { x: 0, y: 0 })
+}
+
+/**
+ * Revert and symmetric against the path on one golden set, at several sizes; and what each agrees with itself between
+ * halves of a set of that size, which bounds what it can agree with anything.
+ */
+const direct = (
+  sizes: ReadonlyArray<number>,
+  [revert, symmetric]: ReadonlyArray<Scores.Scores>,
+  path: ReadonlyArray<Scores.Scores>,
+  quadratures: ReadonlyArray<number>,
+): string => {
+  const [fewest] = path
+  if (revert === undefined || symmetric === undefined || fewest === undefined) return ""
+  const pair = (a: Scores.Scores, b: Scores.Scores) => (size: number) =>
+    Ranking.spearman(means(a, size), means(b, size))
+  const halves = (a: Scores.Scores) => (size: number) =>
+    Ranking.spearman(means(a, Math.floor(size / 2)), means(a, size, Math.floor(size / 2)))
+  const rows: ReadonlyArray<readonly [name: string, value: (size: number) => number]> = [
+    ...path.map((scores, i) => [`revert, path (Q = ${quadratures[i]})`, pair(revert, scores)] as const),
+    [`symmetric, path (Q = ${quadratures[0]})`, pair(symmetric, fewest)],
+    ["revert, its halves", halves(revert)],
+    [`path (Q = ${quadratures[0]}), its halves`, halves(fewest)],
+  ]
+  return table(
+    ["Spearman", ...sizes.map(String)],
+    rows.map(([name, value]) => [name, ...sizes.map((size) => show(value(size)))]),
+  )
+}
+
+/** The study of one expert: by all methods on one draw, by some on another, by the two main ones on held-out prompts. */
 export const study = Stage.make({
   name: "study",
-  version: 1,
-  inputs: { scores: Stage.each(Scores.artifact), again: Stage.each(Scores.artifact) },
-  params: { sizes: Schema.Array(Schema.Int) },
+  version: 2,
+  inputs: {
+    first: Stage.each(Scores.artifact),
+    second: Stage.each(Scores.artifact),
+    /** revert and symmetric. */
+    direct: Stage.each(Scores.artifact),
+    /** pathIntegrated, for each of the quadratures. */
+    path: Stage.each(Scores.artifact),
+  },
+  params: { sizes: Schema.Array(Schema.Int), quadratures: Schema.Array(Schema.Int) },
   output: artifact,
-  run: ({ again, scores }, { sizes }) =>
-    Effect.succeed({
+  run: ({ direct: own, first, path, second }, { quadratures, sizes }) => {
+    const found = stabilityOf(sizes, first, second)
+    const asked = own[0]?.examples ?? 0
+    const upTo = [...sizes.filter((size) => size < asked), asked]
+    return Effect.succeed({
       tables: [
-        `Agreement on ${scores[0]?.examples ?? 0} examples:`,
-        agreement(scores),
-        "Stability (of all: against the whole first set; two seeds: against as many examples of another draw):",
-        stability(sizes, scores, again),
+        `Agreement on ${first[0]?.examples ?? 0} examples, ${first[0]?.rows.length ?? 0} units:`,
+        agreement(first),
+        "Stability (of all: against the whole first draw; two draws: against as many examples of another draw):",
+        stabilityTable(sizes, found),
+        `Revert and the path on prompts that the expert was not trained on, by number of examples:`,
+        direct(upTo, own, path, quadratures),
       ].join("\n\n"),
-      heatMap: scores[0] === undefined ? "" : HeatMap.svg(scores[0]),
-    }),
+      heatMap: first[0] === undefined ? "" : HeatMap.svg(first[0]),
+      stability: stabilityPlot(found),
+    })
+  },
 })
