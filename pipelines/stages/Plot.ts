@@ -68,3 +68,49 @@ export const lines = (
     "</svg>",
   ].join("\n")
 }
+
+/** A line per row with a dot for each series' value and a bar at their mean. */
+export const dots = (
+  axis: string,
+  series: ReadonlyArray<string>,
+  rows: ReadonlyArray<{ readonly name: string; readonly values: ReadonlyArray<number> }>,
+): string => {
+  const names = 8 + 6.5 * Math.max(0, ...rows.map(({ name }) => name.length))
+  const [wide, step, above] = [names + 420, 18, 30]
+  const tall = above + step * rows.length + bottom
+  const [low, high] = span([0, ...rows.flatMap(({ values }) => values)])
+  const px = (x: number) => names + 10 + ((x - low) / (high - low)) * (wide - names - 30)
+  const drawn = rows.map(({ name, values }, i) => {
+    const y = above + step * i + step / 2
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+    const marks = values.map(
+      (value, at) =>
+        `<circle cx="${px(value).toFixed(1)}" cy="${y}" r="3.5" fill="${colours[at % colours.length]}"/>`,
+    )
+    const [from, to] = [px(Math.min(...values)).toFixed(1), px(Math.max(...values)).toFixed(1)]
+    return [
+      `<text x="${names}" y="${y + 4}" text-anchor="end">${escaped(name)}</text>`,
+      `<line x1="${from}" x2="${to}" y1="${y}" y2="${y}" stroke="#808080" stroke-opacity="0.5"/>`,
+      ...marks,
+      `<line x1="${px(mean).toFixed(1)}" x2="${px(mean).toFixed(1)}" y1="${y - 7}" y2="${y + 7}" stroke="currentColor" stroke-width="2"/>`,
+    ].join("")
+  })
+  const legend = series.map(
+    (name, i) =>
+      `<text x="${names + 10 + 90 * i}" y="16" fill="${colours[i % colours.length]}">● ${escaped(name)}</text>`,
+  )
+  const scale = ticks([low, high]).map(
+    (x) =>
+      `<text x="${px(x).toFixed(1)}" y="${tall - 24}" text-anchor="middle">${Number(x.toFixed(2))}</text>`,
+  )
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${wide} ${tall}" width="${wide}" height="${tall}" font-family="sans-serif" font-size="11" fill="#808080">`,
+    `<line x1="${px(0).toFixed(1)}" x2="${px(0).toFixed(1)}" y1="${above}" y2="${tall - bottom}" stroke="#808080" stroke-opacity="0.5"/>`,
+    ...legend,
+    ...drawn,
+    ...scale,
+    `<text x="${px((low + high) / 2).toFixed(1)}" y="${tall - 6}" text-anchor="middle">${escaped(axis)}</text>`,
+    "</svg>",
+    "",
+  ].join("\n")
+}

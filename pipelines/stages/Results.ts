@@ -5,11 +5,12 @@
  * own held-out answers: 1 is the specialist, 0 the base. Intervals are paired: the difference to one method, on the same
  * draws of items. Several seeds of one method are one row, their figures averaged item by item.
  */
-import { Artifact, Stage } from "@hila/core"
+import { Artifact, type Figure, Stage } from "@hila/core"
 import { Accuracy, Drift, GoldenLoss, HeldOut, Paired } from "@hila/eval"
 import { Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Plot from "./Plot.ts"
 import * as Trials from "./Trials.ts"
 
 const Interval = Schema.Struct({ difference: Schema.Finite, low: Schema.Finite, high: Schema.Finite })
@@ -54,8 +55,8 @@ const interval = (value: typeof Interval.Type | null, digits: number): string =>
     ? ""
     : `${signed(value.difference, digits)} [${signed(value.low, digits)}, ${signed(value.high, digits)}]`
 
-/** The results as a Markdown table. */
-export const markdown = ({ domains, reference, rows }: Results): string => {
+/** Titles and rows of the table, without the columns that nobody has. */
+const cells = ({ domains, reference, rows }: Results): ReadonlyArray<ReadonlyArray<string>> => {
   const head = [
     "",
     "retention",
@@ -84,11 +85,39 @@ export const markdown = ({ domains, reference, rows }: Results): string => {
     row.tuned,
     fixed(row.seconds, 1),
   ])
-  // A column that nobody has says nothing.
   const kept = head.map((_, i) => i === 0 || lines.some((line) => !["", "–"].includes(line[i] ?? "")))
+  return [head, ...lines].map((line) => line.filter((_, i) => kept[i]))
+}
+
+/** The results as a Markdown table. */
+export const markdown = (results: Results): string => {
+  const [head = [], ...lines] = cells(results)
   return [head, head.map((_, i) => (i === 0 ? "---" : "--:")), ...lines]
-    .map((line) => `| ${line.filter((_, i) => kept[i]).join(" | ")} |`)
+    .map((line) => `| ${line.join(" | ")} |`)
     .join("\n")
+}
+
+const figures = (results: Results): ReadonlyArray<Figure> => {
+  const [head = [], ...rows] = cells(results)
+  return [
+    {
+      _tag: "Table",
+      title: "Every method on golden data and items that nothing was chosen on",
+      head,
+      rows,
+      note: `Retention of a specialist's golden loss: 0 is the base, 1 the specialist. In brackets 95 % intervals of the difference to ${results.reference}, by paired bootstrap over items.`,
+    },
+    {
+      _tag: "Picture",
+      title: "Retention in each domain",
+      svg: Plot.dots(
+        "retention",
+        results.domains,
+        results.rows.map(({ name, retentions }) => ({ name, values: retentions })),
+      ),
+      note: "A dot for each domain, a bar at their mean.",
+    },
+  ]
 }
 
 /** Results in the store; `hila run` prints the table. */
@@ -100,6 +129,7 @@ export const artifact: Artifact.Artifact<Results> = Artifact.json("results", Res
       : `${rows.length} rows, best ${best.name} ${best.retention.toFixed(3)}`
   },
   show: markdown,
+  figures,
   metrics: ({ rows }) =>
     Object.fromEntries(rows.map(({ name, retention }) => [`${name} retention`, retention])),
 })

@@ -61,6 +61,25 @@ export const artifact: Artifact.Artifact<Trials> = Artifact.json("trials", Trial
   summary,
   show,
   metrics: ({ best }) => ({ cost: best.cost, ...best.setting }),
+  figures: (value) => [
+    {
+      _tag: "Picture",
+      title: summary(value),
+      svg: value.plot,
+      note: "The ring is the setting that was chosen.",
+    },
+    {
+      _tag: "Table",
+      title: "All trials",
+      head: ["setting", "cost", "loss on each golden set, nats per token", "s"],
+      rows: value.trials.map((trial) => [
+        named(trial),
+        trial.cost.toFixed(4),
+        trial.losses.map((loss) => loss.toFixed(4)).join("  "),
+        trial.seconds.toFixed(2),
+      ]),
+    },
+  ],
 })
 
 /** All trials with the best of them, the first among equals. */

@@ -30,7 +30,7 @@ figcaption { font-weight: 600; margin-bottom: 6px; }
 details { margin: 8px 0; }
 summary { cursor: pointer; color: var(--accent); }
 svg { max-width: 100%; height: auto; color: var(--ink); }
-svg text { fill: currentColor; }
+svg text:not([fill]) { fill: currentColor; }
 .flow rect { stroke: var(--line); }
 .flow .ran rect { fill: var(--ran); }
 .flow .kept rect { fill: var(--kept); }
