@@ -33,10 +33,12 @@ const beginnings = Stage.make({
   name: "beginnings",
   version: 1,
   inputs: { material: HeldOut.artifact },
-  params: { domain: Schema.String, characters: Schema.Int },
+  params: { domain: Schema.String, characters: Schema.Int, take: Schema.Int },
   output: Question.artifact,
-  run: ({ material: { documents } }, { characters, domain }) =>
-    Effect.succeed(documents.map((text) => ({ domain, prompt: text.slice(0, characters), answer: "" }))),
+  run: ({ material: { documents } }, { characters, domain, take }) =>
+    Effect.succeed(
+      documents.slice(0, take).map((text) => ({ domain, prompt: text.slice(0, characters), answer: "" })),
+    ),
 })
 
 /** Questions by rule, answered with a line each. */
@@ -89,7 +91,11 @@ const byPrompts = (family: string, domain: string, expert: Model, take: number, 
     domain,
     expert,
     draws: [draw("first", 0), draw("second", 1)],
-    heldOut: golden("held out", beginnings({ material }, { domain, characters: 120 }, domain), 2),
+    heldOut: golden(
+      "held out",
+      beginnings({ material }, { domain, characters: 120, take: 2 * take }, domain),
+      2,
+    ),
   }
 }
 
