@@ -55,8 +55,21 @@ const EDGE = 256
 /** Bytes that a workspace needs beside its arrays. */
 export const overhead = PACK + EDGE + (1 << 20)
 
-/** A workspace of at least `bytes`. */
+/** The thread's last workspace: tensors come one after another, and many are of one size. */
+let last: { readonly bytes: number; readonly begin: number; readonly space: Workspace } | undefined
+
+/** A workspace of at least `bytes`, empty; what it gave out before is no longer to be used. */
 export const workspace = (bytes: number): Workspace => {
+  if (last === undefined || last.bytes < bytes) {
+    last = undefined
+    const space = make(bytes)
+    last = { bytes, begin: space.mark(), space }
+  }
+  last.space.reset(last.begin)
+  return last.space
+}
+
+const make = (bytes: number): Workspace => {
   const memory = makeMemory(bytes + overhead)
   const { multiplyAdd32, multiplyAdd64 } = instantiate<Exports>(Buffer.from(base64, "base64"), memory)
   const begin = extend(memory, bytes + overhead - (1 << 18))

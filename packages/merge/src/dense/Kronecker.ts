@@ -6,7 +6,7 @@
  *
  * A term j belongs to a model; a model may have several. The factors are full, block-diagonal or diagonal. The iteration
  * starts at T and is preconditioned by the diagonal of the operator; matrices are in single precision, sums in double.
- * Where all left factors are diagonal, rows are independent and solved in panels.
+ * Where all left factors are diagonal, rows are independent: each has its own steps, and they are solved in panels.
  *
  * Source: Martens & Grosse 2015 (arXiv 1503.05671) for the factors; Hestenes & Stiefel 1952 for the iteration.
  */
@@ -61,6 +61,7 @@ export const solve = (job: KroneckerJob): Solved => {
     rows,
     terms.map(({ left }) => left),
   )
+  const independent = terms.every(({ left }) => left.size === 1)
   const values = towards.slice()
   let [lacking, right, iterations] = [0, 0, 0]
   for (let first = 0; first < rows; first += panel) {
@@ -76,7 +77,7 @@ export const solve = (job: KroneckerJob): Solved => {
       const range = [first * columns, (first + count) * columns] as const
       return [models[model]!.subarray(...range), towards.subarray(...range)]
     })
-    const found = iterate(space, system, wanted, job)
+    const found = iterate(space, system, wanted, independent ? columns : count * columns, job)
     for (let i = 0; i < found.solution.length; i++)
       values[first * columns + i] = values[first * columns + i]! + found.solution[i]!
     lacking += found.lacking
@@ -201,20 +202,32 @@ const rightSide = (
   return out
 }
 
-const dot = (a: Float32Array, b: Float32Array): number => {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
-  return sum
+/** The inner products of each system's part of two arrays, and of the whole: `length` elements belong to one system. */
+const products = (a: Float32Array, b: Float32Array, length: number): Float64Array => {
+  const sums = new Float64Array(length === 0 ? 0 : a.length / length)
+  for (let system = 0; system < sums.length; system++) {
+    let sum = 0
+    const end = (system + 1) * length
+    for (let i = system * length; i < end; i++) sum += a[i]! * b[i]!
+    sums[system] = sum
+  }
+  return sums
 }
 
-/** Conjugate gradients from 0, preconditioned by the diagonal. */
+const total = (sums: Float64Array): number => sums.reduce((sum, each) => sum + each, 0)
+
+/**
+ * Conjugate gradients from 0, preconditioned by the diagonal. Independent systems of `each` elements go side by side,
+ * every one with its own steps.
+ */
 const iterate = (
   space: Dense.Workspace,
   { apply, inverse, length }: System,
   wanted: Float32Array,
+  each: number,
   { iterations: most, tolerance }: Pick<KroneckerJob, "iterations" | "tolerance">,
 ) => {
-  const right = dot(wanted, wanted)
+  const right = total(products(wanted, wanted, each))
   const [solution, rest, direction, product] = [
     space.floats(length),
     space.floats(length),
@@ -223,22 +236,26 @@ const iterate = (
   ]
   rest.set(wanted)
   for (let i = 0; i < length; i++) direction[i] = inverse[i]! * rest[i]!
-  let energy = dot(rest, direction)
+  let energy = products(rest, direction, each)
   let iterations = 0
-  while (iterations < most && energy > 0 && dot(rest, rest) > tolerance ** 2 * right) {
+  while (iterations < most && total(products(rest, rest, each)) > tolerance ** 2 * right) {
     apply(product, direction)
-    const curvature = dot(direction, product)
-    if (!(curvature > 0)) break
-    const step = energy / curvature
-    let next = 0
-    for (let i = 0; i < length; i++) {
-      solution[i] = solution[i]! + step * direction[i]!
-      const left = rest[i]! - step * product[i]!
-      rest[i] = left
-      next += left * inverse[i]! * left
+    const curvature = products(direction, product, each)
+    const next = new Float64Array(energy.length)
+    for (let system = 0; system < energy.length; system++) {
+      const step = curvature[system]! > 0 ? energy[system]! / curvature[system]! : 0
+      let sum = 0
+      const end = (system + 1) * each
+      for (let i = system * each; i < end; i++) {
+        solution[i] = solution[i]! + step * direction[i]!
+        const left = rest[i]! - step * product[i]!
+        rest[i] = left
+        sum += left * inverse[i]! * left
+      }
+      next[system] = sum
+      const ratio = energy[system]! > 0 ? sum / energy[system]! : 0
+      for (let i = system * each; i < end; i++) direction[i] = inverse[i]! * rest[i]! + ratio * direction[i]!
     }
-    const ratio = next / energy
-    for (let i = 0; i < length; i++) direction[i] = inverse[i]! * rest[i]! + ratio * direction[i]!
     energy = next
     iterations += 1
   }
