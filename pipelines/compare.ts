@@ -11,6 +11,7 @@ import { baselines } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
 import * as Family from "./stages/Family.ts"
 import { hila, importanceOf } from "./stages/Hila.ts"
+import { hiMerging } from "./stages/HiMerging.ts"
 import { learned } from "./stages/Learning.ts"
 import { permuted } from "./stages/Nulls.ts"
 import { measured, sens } from "./stages/Sens.ts"
@@ -59,6 +60,7 @@ export default Pipeline.make({
       sens(bench, "Sens-Merging", "task arithmetic", tables, open),
       sens(bench, "Sens-Merging on TIES", "TIES", tables, open),
       sens(bench, "Sens-Merging on DARE", "DARE", tables, open),
+      ...hiMerging(bench, golden),
       learned(bench, "AdaMerging (test-time), task-wise", golden, { by: "task", objective: "entropy" }),
       learned(bench, "AdaMerging (test-time), layer-wise", golden, { by: "layer", objective: "entropy" }),
       regression(bench, "HILA regression", golden, "kronecker"),
