@@ -39,7 +39,8 @@ export const importanceOf = (
       : [
           Scoring.importance(
             { base, expert, golden: own },
-            { scheme, method, seed },
+            // With one seed for all, all would have the same draws, and so equal shares.
+            { scheme, method, seed: seed * experts.length + i },
             `${i} ${method} ${scheme}`,
           ),
         ]
