@@ -59,7 +59,7 @@ const specOf = (
  */
 export const trainHead = Stage.make({
   name: "train-head",
-  version: 1,
+  version: 2,
   inputs: {
     features: Stage.each(Features.artifact),
     queries: Features.artifact,

@@ -158,7 +158,10 @@ export const open = Effect.fnUntraced(function* (
     l2 = 0,
   ) {
     const parameters = copied(start.parameters)
-    const optimiser = AdamW.make(parameters, l2 > 0 ? { l2 } : { weightDecay: options.weightDecay })
+    // Where experts are alike, a gate's gradient is rounding alone; ε keeps Adam from making steps of it.
+    const epsilon = 1e-5
+    const decay = l2 > 0 ? { l2 } : { weightDecay: options.weightDecay }
+    const optimiser = AdamW.make(parameters, { ...decay, epsilon })
     const random = Random.make(Random.seedOf(options.seed, name))
     const masked = name === "joint" && options.topK < count
     const curve: Array<Epoch> = []

@@ -1,0 +1,211 @@
+import { assert, layer } from "@effect/vitest"
+import { Checkpoint } from "@hila/model"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { appendFile } from "node:fs/promises"
+import * as Collaboration from "../src/Collaboration.ts"
+import * as Head from "../src/heads/Head.ts"
+import type { HeadSpec } from "../src/heads/HeadSpec.ts"
+import { Bundle, Compute, Server } from "../src/index.ts"
+import { maxBody, maxTexts } from "../src/serving/Api.ts"
+import * as Family from "./support/family.ts"
+
+/** Two experts, a head that has not been trained but has a gate with an opinion, and a bundle of them. */
+class Packed extends Context.Service<
+  Packed,
+  { readonly directory: string; readonly contents: Bundle.Contents }
+>()("test/Packed") {
+  static readonly layer = Layer.effect(
+    Packed,
+    Effect.gen(function* () {
+      const directory = yield* Family.temporary
+      const models = yield* Effect.forEach([0, 1], (index) => Family.untrained(directory, index))
+      const spec: HeadSpec = {
+        strategy: "concat",
+        experts: Family.specs.map(({ name }) => ({ name, width: Family.size.hidden })),
+        classes: Family.texts.classes.length,
+        query: Family.size.hidden,
+        width: 8,
+        hidden: 8,
+        heads: 2,
+        rank: 2,
+        groups: [],
+        temperatures: [1, 1],
+      }
+      const parameters = new Map(
+        [...Head.initial(spec, 1)].map(([name, { data, shape }], i) => [
+          name,
+          { shape, data: name === "gate.outer.weight" ? Family.numbers(data.length, i) : data },
+        ]),
+      )
+      const head = yield* Head.write(`${directory}/head.safetensors`, { spec, parameters, curve: [] })
+      const contents = {
+        models,
+        specs: Family.specs,
+        classes: Family.texts.classes,
+        head,
+      }
+      yield* Bundle.write(`${directory}/bundle`, contents)
+      return { directory, contents }
+    }),
+  )
+}
+
+const asked = Family.texts.test.map(({ text }) => text)
+
+const post = (url: string, body: string, headers: Record<string, string> = {}) =>
+  Effect.promise(async () => {
+    const response = await fetch(`${url}/answer`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body,
+    })
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+  })
+
+layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threads: 2 }))))(
+  "serving",
+  (it) => {
+    it.effect(
+      "only the experts that the gate chooses run, and what they say is what the dense head is told",
+      () =>
+        Effect.gen(function* () {
+          const { contents } = yield* Packed
+          const dense = yield* Collaboration.open(contents)
+          const one = yield* Collaboration.open({ ...contents, topK: 1 })
+          const both = yield* Collaboration.open({ ...contents, topK: 2 })
+          const [all, few] = [yield* dense.answer(asked), yield* one.answer(asked)]
+          assert.deepStrictEqual(yield* both.answer(asked), all)
+          for (const [i, answer] of few.entries()) {
+            const [best] = Object.entries(all[i]!.gates).toSorted(([, a], [, b]) => b - a)
+            assert.deepStrictEqual(answer.ran, [best![0]])
+            assert.closeTo(answer.gates[best![0]]!, 1, 1e-6)
+          }
+          assert.strictEqual(new Set(few.flatMap(({ ran }) => ran)).size, 2)
+        }).pipe(Effect.scoped),
+    )
+
+    it.effect("a cascade stops at the first expert who is sure, and asks all where nobody is", () =>
+      Effect.gen(function* () {
+        const { contents } = yield* Packed
+        const cascade = { order: [1, 0], temperatures: [1, 1], budget: 1, share: 1, accuracy: 0 }
+        const sure = yield* Collaboration.open({
+          ...contents,
+          cascade: { ...cascade, thresholds: [0, 1.01] },
+        })
+        for (const { gates, ran } of yield* sure.answer(asked)) {
+          assert.deepStrictEqual(ran, ["end"])
+          assert.deepStrictEqual(gates, { start: 0, end: 1 })
+        }
+        const unsure = yield* Collaboration.open({
+          ...contents,
+          cascade: { ...cascade, thresholds: [1.01, 1.01] },
+        })
+        const dense = yield* Collaboration.open(contents)
+        const [late, all] = [yield* unsure.answer(asked), yield* dense.answer(asked)]
+        for (const [i, answer] of late.entries()) {
+          assert.strictEqual(answer.class, all[i]!.class)
+          assert.closeTo(answer.probability, all[i]!.probability, 1e-5)
+        }
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("answers 200 requests at once, each with its own answer, in bounded memory", () =>
+      Effect.gen(function* () {
+        const { contents, directory } = yield* Packed
+        const expected = yield* (yield* Collaboration.open(contents)).answer(asked)
+        const url = yield* Server.serve(`${directory}/bundle`, { port: 0 })
+        yield* post(url, JSON.stringify({ texts: asked }))
+        const before = process.memoryUsage().rss
+        const times: Array<number> = []
+        const answers = yield* Effect.forEach(
+          Array.from({ length: 200 }, (_, i) => i),
+          Effect.fnUntraced(function* (i) {
+            const start = performance.now()
+            const reply = yield* post(url, JSON.stringify({ texts: [asked[i % asked.length]] }))
+            times.push(performance.now() - start)
+            return reply
+          }),
+          { concurrency: 200 },
+        )
+        for (const [i, { body, status }] of answers.entries()) {
+          assert.strictEqual(status, 200)
+          const [answer] = body["answers"] as ReadonlyArray<Collaboration.Answer>
+          const right = expected[i % asked.length]!
+          assert.strictEqual(answer!.class, right.class)
+          assert.closeTo(answer!.probability, right.probability, 1e-5)
+          assert.deepStrictEqual(answer!.ran, ["start", "end"])
+        }
+        const grown = (process.memoryUsage().rss - before) / 2 ** 20
+        assert.isBelow(grown, 200)
+        const sorted = times.toSorted((a, b) => a - b)
+        yield* Effect.sync(() =>
+          process.stdout.write(
+            `200 requests at once: median ${sorted[100]!.toFixed(0)} ms, p95 ${sorted[190]!.toFixed(0)} ms, ${grown.toFixed(0)} MiB more\n`,
+          ),
+        )
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("refuses what it cannot read with a reason, and says what it is", () =>
+      Effect.gen(function* () {
+        const { directory } = yield* Packed
+        const url = yield* Server.serve(`${directory}/bundle`, { port: 0 })
+        const broken = yield* post(url, "{")
+        assert.strictEqual(broken.status, 400)
+        const wrong = yield* post(url, JSON.stringify({ texts: "one" }))
+        assert.strictEqual(wrong.status, 400)
+        assert.include(JSON.stringify(wrong.body), "texts")
+        const many = yield* post(
+          url,
+          JSON.stringify({ texts: Array.from({ length: maxTexts + 1 }, () => "x") }),
+        )
+        assert.strictEqual(many.status, 400)
+        const long = yield* post(url, JSON.stringify({ texts: ["x".repeat(maxBody)] }))
+        assert.strictEqual(long.status, 413)
+        assert.include(String(long.body["detail"]), `${maxBody} bytes`)
+        const get = (path: string) =>
+          Effect.promise(async () => {
+            const response = await fetch(`${url}${path}`)
+            return (await response.json()) as Record<string, unknown>
+          })
+        assert.deepStrictEqual(yield* get("/"), {
+          classes: [...Family.texts.classes],
+          experts: ["start", "end"],
+          mode: "all",
+        })
+        assert.include(JSON.stringify((yield* get("/openapi.json"))["paths"]), "/answer")
+        assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/nothing`))).status, 404)
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("stops with its scope and frees the port", () =>
+      Effect.gen(function* () {
+        const { directory } = yield* Packed
+        const scope = yield* Scope.make()
+        const url = yield* Effect.provideService(
+          Server.serve(`${directory}/bundle`, { port: 0 }),
+          Scope.Scope,
+          scope,
+        )
+        assert.strictEqual((yield* post(url, JSON.stringify({ texts: ["x"] }))).status, 200)
+        yield* Scope.close(scope, Exit.void)
+        const after = yield* Effect.exit(Effect.tryPromise(() => fetch(url)))
+        assert.isTrue(Exit.isFailure(after))
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("a bundle whose files are not those that were packed does not open", () =>
+      Effect.gen(function* () {
+        const { contents, directory } = yield* Packed
+        yield* Bundle.write(`${directory}/other`, contents)
+        yield* Effect.promise(() => appendFile(`${directory}/other/experts/end/vocab.txt`, "more\n"))
+        const error = yield* Effect.flip(Bundle.read(`${directory}/other`))
+        assert.match(error.message, /experts\/end\/vocab\.txt is not what was packed/)
+        assert.match((yield* Effect.flip(Bundle.read(directory))).message, /is no bundle/)
+        const again = yield* Effect.flip(Bundle.write(`${directory}/bundle`, contents))
+        assert.match(again.message, /already exists/)
+        yield* Checkpoint.open(`${directory}/bundle/experts/start`)
+      }).pipe(Effect.scoped),
+    )
+  },
+)
