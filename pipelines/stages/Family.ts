@@ -36,8 +36,11 @@ export interface Family {
   readonly base: Model
   /** In the order of the domains. */
   readonly experts: ReadonlyArray<Model>
-  /** Each specialist's own answers, as a set with no prompt in common with the others; in the order of the domains. */
-  readonly golden: (part: Part) => ReadonlyArray<Golden>
+  /**
+   * Each specialist's own answers, as a set with no prompt in common with the others; in the order of the domains. `drawn`
+   * from the specialist's distribution, not the likeliest: then its expected gradient on them is 0. Texts always are.
+   */
+  readonly golden: (part: Part, drawn?: boolean) => ReadonlyArray<Golden>
   readonly asked: ReadonlyArray<Asked>
   /** Text that is nobody's speciality. */
   readonly neutral: Node.Node<HeldOut.HeldOut, unknown, LanguageModel>
@@ -140,7 +143,7 @@ const byRule = (options: Options, models: Pick<Family, "base" | "experts" | "dom
   ) => Evaluation.questions({}, { domain, side, seed, skip, take }, `${domain} ${side}`)
   return {
     ...models,
-    golden: (part) =>
+    golden: (part, drawn = false) =>
       domains.map((domain, i) => {
         // What nothing is chosen on, no model has seen either.
         const asked =
@@ -149,8 +152,8 @@ const byRule = (options: Options, models: Pick<Family, "base" | "experts" | "dom
             : questions(domain, "train", part === "score" ? 0 : count, count)
         return Scoring.golden(
           { teacher: models.experts[i] ?? models.base, questions: asked },
-          answers,
-          `${domain} ${part}`,
+          drawn ? { ...answers, temperature: 1, seed } : answers,
+          `${domain} ${part}${drawn ? " drawn" : ""}`,
         )
       }),
     asked: domains.map((domain) => ({ domain, questions: questions(domain, "heldOut", 0, 200) })),

@@ -1,0 +1,127 @@
+/**
+ * Loss-aware regression fusion as candidates of a tuning: golden data decides inside each matrix, not unit by unit.
+ *
+ *     W* = argmin_W Σ_t tr(S_t (W − W_t) A_t (W − W_t)ᵀ) + ρ s |W − W_TA|²;   what is no linear layer: W_0 + λ_rest Σ_t δ_t
+ *
+ * A_t and S_t from answers drawn from expert t itself, where its expected gradient is 0 and the factors approximate the
+ * Hessian of its golden loss (see the method `factored`). ρ and the λ of W_TA are variants, λ_rest is searched: two
+ * checkpoints per variant, base + what is solved and base + the rest, whose sum with λ_rest of the second is the merge.
+ */
+import type { Node } from "@hila/core"
+import { Stages as Merging } from "@hila/merge"
+import type { LanguageModel, WeightStatistics } from "@hila/model"
+import { Stages as Scoring } from "@hila/scoring"
+import type { Entry } from "./Baselines.ts"
+import { type Bench, type Candidate, type Golden, type Model, type Plan, tuned } from "./Tuned.ts"
+
+export type Statistics = Node.Node<WeightStatistics.WeightStatistics, unknown, LanguageModel>
+
+/** Which factors there are, and how fine. */
+export interface Form {
+  /** `gram`: S = I, ridge RegMean. */
+  readonly kind: "gram" | "kronecker"
+  /** By heads as blocks, and inside of the MLP as diagonals. */
+  readonly blocked?: boolean
+}
+
+export interface Settings {
+  readonly rhos: ReadonlyArray<number>
+  /** λ of the task arithmetic that the ridge pulls to. */
+  readonly lambdas: ReadonlyArray<number>
+  /** Whether the embedding is solved too, where there are statistics of it. */
+  readonly embedding?: boolean
+}
+
+const none = { masks: [], layerWeights: [], unitWeights: [], statistics: [] }
+
+/** What each expert's linear layers meet on answers of its own. */
+export const statisticsOf = (
+  { experts }: Pick<Bench, "experts">,
+  drawn: ReadonlyArray<Golden>,
+  { blocked = false, kind }: Form,
+): ReadonlyArray<Statistics> =>
+  experts.flatMap((model, i) =>
+    drawn
+      .slice(i, i + 1)
+      .map((examples) =>
+        Scoring.statistics(
+          { model, examples },
+          { kind, blocked },
+          `${i} ${kind}${blocked ? " blocked" : ""}`,
+        ),
+      ),
+  )
+
+/** base + what is solved, the rest as in the base, in float32. */
+export const solved = (
+  { base, experts }: Pick<Bench, "base" | "experts">,
+  statistics: ReadonlyArray<Statistics>,
+  parameters: Readonly<Record<string, number | boolean>>,
+  label: string,
+): Model =>
+  Merging.merge(
+    { ...none, base: [base], models: experts, statistics },
+    { method: "factored", parameters: { lambda_rest: 0, ...parameters }, dtype: "float32" },
+    label,
+  )
+
+/** base + Σ δ of what is not solved: both with λ_rest 1, less that with 0. */
+const unsolved = (bench: Bench, statistics: ReadonlyArray<Statistics>, embedding: boolean, label: string) => {
+  const parts = [1, 0].map((rest) =>
+    solved(
+      bench,
+      statistics,
+      { rho: 1, iterations: 0, embedding, lambda_rest: rest },
+      `${label} rest ${rest}`,
+    ),
+  )
+  return Merging.merge(
+    { ...none, base: [bench.base], models: parts },
+    {
+      method: "task_arithmetic",
+      perModel: [{ weight: 1 }, { weight: -1 }],
+      dtype: "float32",
+    },
+    `${label} rest`,
+  )
+}
+
+/** λ_rest is the coefficient of the second checkpoint; what is solved has 1. */
+const overRest = ({ budget }: Bench, candidates: number): Plan => ({
+  domains: { "expert.1": { least: 0, greatest: 1 } },
+  search: {
+    _tag: "refine",
+    number: "expert.1",
+    trials: budget,
+    steps: Math.max(2, Math.min(6, Math.floor((0.6 * budget) / candidates))),
+  },
+})
+
+/** Regression fusion with given statistics, one file per expert. */
+export const regressionWith = (
+  bench: Bench,
+  row: string,
+  statistics: ReadonlyArray<Statistics>,
+  { embedding = false, lambdas, rhos }: Settings,
+): Entry => {
+  const rest = unsolved(bench, statistics, embedding, row)
+  const [first = { name: "", directions: [rest] }, ...others] = rhos.flatMap((rho) =>
+    lambdas.map((lambda): Candidate => {
+      const name = `ρ ${rho}, λ ${lambda}`
+      return {
+        name,
+        directions: [solved(bench, statistics, { rho, lambda, embedding }, `${row} ${name}`), rest],
+      }
+    }),
+  )
+  return { row, tuned: tuned(bench, row, [first, ...others], overRest(bench, 1 + others.length)) }
+}
+
+/** Regression fusion on drawn answers. */
+export const regression = (
+  bench: Bench,
+  row: string,
+  drawn: ReadonlyArray<Golden>,
+  form: Form,
+  settings: Settings,
+): Entry => regressionWith(bench, row, statisticsOf(bench, drawn, form), settings)
