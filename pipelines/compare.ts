@@ -14,12 +14,14 @@ import { hila, importanceOf } from "./stages/Hila.ts"
 import { hiMerging } from "./stages/HiMerging.ts"
 import { learned } from "./stages/Learning.ts"
 import { permuted } from "./stages/Nulls.ts"
+import { regression } from "./stages/Regression.ts"
 import { measured, sens } from "./stages/Sens.ts"
-import { arithmeticWithRest, regression, statistical } from "./stages/Statistical.ts"
+import { arithmeticWithRest, statistical } from "./stages/Statistical.ts"
 
 const temperatures = [0.5, 1, 2, 4, 8]
 const both = { densities: [0.5, 0.8], temperatures: [1, 4, 16] }
 const weighting = { densities: [1], temperatures }
+const rhos = { rhos: [0.3, 1, 3, 10], lambdas: [0.4, 0.5] }
 const open = {
   use: "both",
   tau: "distance",
@@ -38,6 +40,7 @@ export default Pipeline.make({
     const family = Family.of(options)
     const bench = benchOf(family, options)
     const golden = family.golden("score")
+    const drawn = family.golden("score", true)
     const revert = importanceOf(bench, golden, "revert")
     const tables = measured(bench, golden)
     const seeds = Array.from({ length: options.seeds }, (_, seed) => seed)
@@ -63,8 +66,8 @@ export default Pipeline.make({
       ...hiMerging(bench, golden),
       learned(bench, "AdaMerging (test-time), task-wise", golden, { by: "task", objective: "entropy" }),
       learned(bench, "AdaMerging (test-time), layer-wise", golden, { by: "layer", objective: "entropy" }),
-      regression(bench, "HILA regression", golden, "kronecker"),
-      regression(bench, "HILA regression, inputs only", golden, "gram"),
+      regression(bench, "HILA regression", drawn, { kind: "kronecker" }, rhos),
+      regression(bench, "HILA regression, inputs only", drawn, { kind: "gram" }, rhos),
     ]
     const wanted = options.rows.length === 0 ? [""] : ["task arithmetic", ...options.rows]
     return compared(

@@ -1,8 +1,7 @@
 /**
- * Methods that are given statistics of golden data: Fisher, RegMean, LED, AIM, and loss-aware regression fusion.
+ * Methods that are given statistics of golden data: Fisher, RegMean, LED, AIM. (The regression is in `Regression`.)
  *
- * Each is a checkpoint for each of its own settings, and what is searched is how far to go from the base towards it;
- * for the regression, which has its own λ inside, that and the λ of what lies outside all layers.
+ * Each is a checkpoint for each of its own settings, and what is searched is how far to go from the base towards it.
  */
 import { Stage } from "@hila/core"
 import { Stages as Merging } from "@hila/merge"
@@ -100,30 +99,7 @@ export const statistical = (bench: Bench, golden: ReadonlyArray<Golden>): Readon
   ]
 }
 
-/**
- * Loss-aware regression fusion: each linear layer where the golden losses of all experts rise least (`factored`), by both
- * Kronecker factors, or with the inputs' covariance alone.
- */
-export const regression = (
-  bench: Bench,
-  row: string,
-  golden: ReadonlyArray<Golden>,
-  kind: "kronecker" | "gram",
-): Entry => {
-  const { base, experts } = bench
-  const inputs = { base: [base], models: experts, statistics: ofExperts(bench, golden, kind) }
-  const settings = [0.3, 1, 3, 10].flatMap((rho) => [0.35, 0.5].map((lambda) => ({ rho, lambda })))
-  const candidates = each("factored", inputs, settings)
-  return {
-    row,
-    tuned: tuned(bench, row, candidates, {
-      domains: { lambda: { least: 0.7, greatest: 1.3 }, rest: { least: 0.4, greatest: 1.6 } },
-      search: { _tag: "evolution", trials: bench.budget, seed: 0 },
-    }),
-  }
-}
-
-/** Task arithmetic with a λ of its own for embeddings and norms: what the regression's second number alone does. */
+/** Task arithmetic with a λ of its own for embeddings and norms: what a second number alone does. */
 export const arithmeticWithRest = (bench: Bench): Entry => ({
   row: "task arithmetic, two λ",
   tuned: tuned(bench, "task arithmetic, two λ", [{ name: "", directions: bench.experts }], {
