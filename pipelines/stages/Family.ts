@@ -43,7 +43,7 @@ export interface Family {
   readonly golden: (part: Part, drawn?: boolean) => ReadonlyArray<Golden>
   readonly asked: ReadonlyArray<Asked>
   /** Text that is nobody's speciality. */
-  readonly neutral: Node.Node<HeldOut.HeldOut, unknown, LanguageModel>
+  readonly neutral: Node.Node<HeldOut.HeldOut, unknown, LanguageModel, LanguageModel>
 }
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))

@@ -13,13 +13,17 @@ import { unitCoefficients } from "./Coefficients.ts"
 import { type Bench, type Candidate, type Golden, type Model, overLambda, tuned } from "./Tuned.ts"
 
 /** A number per unit of one expert. */
-type Scored = Node.Node<UnitTable.UnitTable, unknown, LanguageModel>
+export type Scored = Node.Node<UnitTable.UnitTable, unknown, LanguageModel, LanguageModel>
 
 export interface Settings {
   readonly densities: ReadonlyArray<number>
   /** Infinity: no weighting. */
   readonly temperatures: ReadonlyArray<number>
   readonly residual?: "mean" | "uniform" | "base"
+  /** How densities follow importance (see `prune`); `floor` is the least density of a unit, as a share of the density. */
+  readonly follow?: { readonly gamma: number; readonly dropFraction: number; readonly floor: number }
+  /** λ of what lies outside all layers, to try beside λ; that of the layers unless given. */
+  readonly rests?: readonly [number, ...ReadonlyArray<number>]
   /** Signs elected unit by unit, weighted by the shares (TIES), in place of a sum. */
   readonly elect?: boolean
 }
@@ -49,19 +53,25 @@ export const importanceOf = (
 const none = { masks: [], layerWeights: [], unitWeights: [], statistics: [] }
 
 /** The experts with their task vectors pruned to a density; whole ones at 1. */
-const pruned = (
+export const pruned = (
   { base, experts }: Pick<Bench, "base" | "experts">,
   scored: ReadonlyArray<Scored>,
   density: number,
+  follow: Settings["follow"],
 ) =>
   density >= 1
     ? experts
     : experts.map((expert, i): Model => {
         const [importance] = scored.slice(i)
         if (importance === undefined) return expert
-        const label = `${i} density ${density}`
+        const label = `${i} density ${density}${follow === undefined ? "" : ` γ ${follow.gamma}`}`
         // Where little is significant, what is left to share would not fill a higher least density.
-        const mask = Merging.prune({ base, expert, importance }, { density }, label)
+        const { floor, ...others } = follow ?? { floor: undefined }
+        const mask = Merging.prune(
+          { base, expert, importance },
+          { density, ...others, ...(floor === undefined ? {} : { rhoMin: floor * density }) },
+          label,
+        )
         return Merging.merge(
           { ...none, base: [base], models: [expert], masks: [mask] },
           { method: "task_arithmetic", dtype: "float32" },
@@ -73,11 +83,11 @@ const pruned = (
 export const candidates = (
   bench: Bench,
   scored: ReadonlyArray<Scored>,
-  { densities, elect = false, residual = "mean", temperatures }: Settings,
+  { densities, elect = false, follow, residual = "mean", temperatures }: Settings,
 ): readonly [Candidate, ...ReadonlyArray<Candidate>] => {
   const { base, experts } = bench
   const [first = { name: "", directions: experts }, ...others] = densities.flatMap((density) => {
-    const directions = pruned(bench, scored, density)
+    const directions = pruned(bench, scored, density, follow)
     return temperatures.map((temperature): Candidate => {
       const name = [
         ...(densities.length > 1 ? [`density ${density}`] : []),
@@ -109,13 +119,12 @@ export const candidates = (
 /** HILA under a row's name. */
 export const hila = (bench: Bench, row: string, scored: ReadonlyArray<Scored>, settings: Settings): Entry => {
   const all = candidates(bench, scored, settings)
-  return {
-    row,
-    tuned: tuned(
-      bench,
-      row,
-      all,
-      overLambda(bench, all.length, settings.elect === true ? 1.2 * bench.experts.length : 1),
-    ),
-  }
+  const { elect = false, rests } = settings
+  const { domains, search } = overLambda(
+    bench,
+    all.length * (rests?.length ?? 1),
+    elect ? 1.2 * bench.experts.length : 1,
+  )
+  const plan = { domains: rests === undefined ? domains : { ...domains, rest: rests }, search }
+  return { row, tuned: tuned(bench, row, all, plan) }
 }

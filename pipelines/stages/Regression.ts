@@ -8,13 +8,14 @@
  * checkpoints per variant, base + what is solved and base + the rest, whose sum with λ_rest of the second is the merge.
  */
 import type { Node } from "@hila/core"
-import { Stages as Merging } from "@hila/merge"
+import { Stages as Merging, type UnitWeights } from "@hila/merge"
 import type { LanguageModel, WeightStatistics } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
 import type { Entry } from "./Baselines.ts"
+import { damping, inputsOf } from "./Factors.ts"
 import { type Bench, type Candidate, type Golden, type Model, type Plan, tuned } from "./Tuned.ts"
 
-export type Statistics = Node.Node<WeightStatistics.WeightStatistics, unknown, LanguageModel>
+export type Statistics = Node.Node<WeightStatistics.WeightStatistics, unknown, LanguageModel, LanguageModel>
 
 /** Which factors there are, and how fine. */
 export interface Form {
@@ -30,6 +31,10 @@ export interface Settings {
   readonly lambdas: ReadonlyArray<number>
   /** Whether the embedding is solved too, where there are statistics of it. */
   readonly embedding?: boolean
+  /** In place of the experts: their task vectors pruned, say. */
+  readonly targets?: ReadonlyArray<Model>
+  /** How strong the ridge is in each unit, one number per unit; the same everywhere unless given. */
+  readonly stiffness?: Node.Node<UnitWeights.UnitWeights, unknown, LanguageModel>
 }
 
 const none = { masks: [], layerWeights: [], unitWeights: [], statistics: [] }
@@ -52,9 +57,11 @@ export const statisticsOf = (
       ),
   )
 
+type Models = Pick<Bench, "base" | "experts">
+
 /** base + what is solved, the rest as in the base, in float32. */
-export const solved = (
-  { base, experts }: Pick<Bench, "base" | "experts">,
+const solved = (
+  { base, experts }: Models,
   statistics: ReadonlyArray<Statistics>,
   parameters: Readonly<Record<string, number | boolean>>,
   label: string,
@@ -65,18 +72,45 @@ export const solved = (
     label,
   )
 
+/** The same with a ridge of its own strength in each unit: its pull is that of one model more. */
+const solvedStiff = (
+  { base, experts }: Models,
+  statistics: ReadonlyArray<Statistics>,
+  stiffness: NonNullable<Settings["stiffness"]>,
+  { lambda, rho }: { readonly lambda: number; readonly rho: number },
+  label: string,
+): Model => {
+  const arithmetic = Merging.merge(
+    { ...none, base: [base], models: experts },
+    { method: "task_arithmetic", parameters: { lambda }, dtype: "float32" },
+    `λ ${lambda}`,
+  )
+  const pull = damping({ model: base, statistics, weights: stiffness }, { rho }, label)
+  return solved(
+    { base, experts: [...experts, arithmetic] },
+    [...statistics, pull],
+    { rho: 0, embedding: false },
+    label,
+  )
+}
+
 /** base + Σ δ of what is not solved: both with λ_rest 1, less that with 0. */
-const unsolved = (bench: Bench, statistics: ReadonlyArray<Statistics>, embedding: boolean, label: string) => {
+const unsolved = (
+  models: Models,
+  statistics: ReadonlyArray<Statistics>,
+  embedding: boolean,
+  label: string,
+) => {
   const parts = [1, 0].map((rest) =>
     solved(
-      bench,
+      models,
       statistics,
       { rho: 1, iterations: 0, embedding, lambda_rest: rest },
       `${label} rest ${rest}`,
     ),
   )
   return Merging.merge(
-    { ...none, base: [bench.base], models: parts },
+    { ...none, base: [models.base], models: parts },
     {
       method: "task_arithmetic",
       perModel: [{ weight: 1 }, { weight: -1 }],
@@ -102,20 +136,45 @@ export const regressionWith = (
   bench: Bench,
   row: string,
   statistics: ReadonlyArray<Statistics>,
-  { embedding = false, lambdas, rhos }: Settings,
+  { embedding = false, lambdas, rhos, stiffness, targets = bench.experts }: Settings,
 ): Entry => {
-  const rest = unsolved(bench, statistics, embedding, row)
+  const models = { base: bench.base, experts: targets }
+  const rest = unsolved(models, statistics, embedding, row)
   const [first = { name: "", directions: [rest] }, ...others] = rhos.flatMap((rho) =>
     lambdas.map((lambda): Candidate => {
       const name = `ρ ${rho}, λ ${lambda}`
-      return {
-        name,
-        directions: [solved(bench, statistics, { rho, lambda, embedding }, `${row} ${name}`), rest],
-      }
+      const label = `${row} ${name}`
+      const inside =
+        stiffness === undefined
+          ? solved(models, statistics, { rho, lambda, embedding }, label)
+          : solvedStiff(models, statistics, stiffness, { rho, lambda }, label)
+      return { name, directions: [inside, rest] }
     }),
   )
   return { row, tuned: tuned(bench, row, [first, ...others], overRest(bench, 1 + others.length)) }
 }
+
+/**
+ * Statistics with the inputs that the same answers have in a merged model, where they will be (RegMean++: 2508.03121, all
+ * layers at once instead of one by one).
+ */
+export const inside = (
+  merged: Model,
+  drawn: ReadonlyArray<Golden>,
+  statistics: ReadonlyArray<Statistics>,
+): ReadonlyArray<Statistics> =>
+  statistics.flatMap((gradients, i) =>
+    drawn.slice(i, i + 1).map((examples) =>
+      inputsOf(
+        {
+          gradients,
+          inputs: Scoring.statistics({ model: merged, examples }, { kind: "gram" }, `${i} gram inside`),
+        },
+        {},
+        `${i} inside`,
+      ),
+    ),
+  )
 
 /** Regression fusion on drawn answers. */
 export const regression = (

@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url"
 const micro = fileURLToPath(new URL("../../fixtures/micro", import.meta.url))
 
 type Model = Node.Node<Checkpoint.Checkpoint, unknown>
-type Answers = Node.Node<Golden.Golden, unknown, LanguageModel>
+type Answers = Node.Node<Golden.Golden, unknown, LanguageModel, LanguageModel>
 
 /** A specialist with its own answers. */
 export interface Specialist {

@@ -9,9 +9,9 @@ import type * as Search from "./Search.ts"
 import { choice, tune } from "./Tuning.ts"
 
 /** A model to be: of the user's, of the Hub, or made by stages that may run models. */
-export type Model = Node.Node<Checkpoint.Checkpoint, unknown, LanguageModel>
-export type Golden = Node.Node<ReadonlyArray<Example.Example>, unknown, LanguageModel>
-export type Table = Node.Node<Coefficients.Coefficients, unknown, LanguageModel>
+export type Model = Node.Node<Checkpoint.Checkpoint, unknown, LanguageModel, LanguageModel>
+export type Golden = Node.Node<ReadonlyArray<Example.Example>, unknown, LanguageModel, LanguageModel>
+export type Table = Node.Node<Coefficients.Coefficients, unknown, LanguageModel, LanguageModel>
 
 /** One way a method can be: task vectors, as the checkpoints they lead to, and coefficients where they are not all 1. */
 export interface Candidate {
