@@ -113,6 +113,7 @@ export const learn = Stage.make({
     steps: Schema.Int,
   },
   output: artifact,
+  environment: [LanguageModel],
   run: Effect.fnUntraced(function* (inputs, { by, init, objective, rate, steps }) {
     const { base, directions, golden, unlabeled } = inputs
     const { units } = yield* Unit.partition(base, "kvGroup")

@@ -127,6 +127,7 @@ export const tune = Stage.make({
     objective: Objective,
   },
   output: Trials.artifact,
+  environment: [LanguageModel],
   run: Effect.fnUntraced(function* (inputs, { domains, objective, search: method, variants }) {
     const { base, directions, experts, golden, tables } = inputs
     const open = yield* opened(base, directions, tables)

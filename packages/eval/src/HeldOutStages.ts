@@ -46,6 +46,7 @@ export const heldOut = Stage.make({
     items: Schema.optionalKey(Count),
   },
   output: HeldOut.fitArtifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ material, model: checkpoint }, { documents, domain, items, maxTokens }) {
     const model = yield* (yield* LanguageModel).open(checkpoint)
     const reading = maxTokens === undefined ? {} : { maxTokens }
@@ -75,6 +76,7 @@ export const drift = Stage.make({
   inputs: { base: Checkpoint.artifact, model: Checkpoint.artifact, neutral: HeldOut.artifact },
   params: { documents: Schema.optionalKey(Count), maxTokens: Schema.optionalKey(Positive) },
   output: Drift.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* (inputs, { documents, maxTokens }) {
     if (inputs.neutral.documents.length === 0) {
       return yield* new EvalError({

@@ -214,6 +214,7 @@ export const taskScores = Stage.make({
     allowCode: Schema.optionalKey(Schema.Boolean),
   },
   output: scoresArtifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ items: given, model: checkpoint }, options) {
     const { allowCode = false, maxLength, replicates } = options
     const { config, items, numFewshot } = given

@@ -37,6 +37,7 @@ export const accuracy = Stage.make({
   inputs: { model: Checkpoint.artifact, questions: Stage.each(Question.artifact) },
   params: { maxTokens: Positive, stop: Schema.Array(Schema.String) },
   output: Accuracy.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ model: checkpoint, questions: sets }, options) {
     const service = yield* LanguageModel
     const model = yield* service.open(checkpoint)
@@ -56,6 +57,7 @@ export const goldenLoss = Stage.make({
   inputs: { model: Checkpoint.artifact, golden: Stage.each(Example.artifact) },
   params: { domains: Schema.Array(Schema.String) },
   output: GoldenLoss.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ golden, model: checkpoint }, { domains }) {
     yield* requireNames("golden loss", domains, "golden sets", golden.length)
     const service = yield* LanguageModel
@@ -103,4 +105,12 @@ const requireNames = (subject: string, names: ReadonlyArray<string>, what: strin
 
 export { contamination } from "./ContaminationStage.ts"
 export { drift, heldOut, heldOutFile } from "./HeldOutStages.ts"
-export { builtInTasks, files, taskItems, taskScores, taskTable } from "./TaskStages.ts"
+export {
+  builtInTasks,
+  files,
+  scoresArtifact,
+  taskItems,
+  type TaskScores,
+  taskScores,
+  taskTable,
+} from "./TaskStages.ts"

@@ -41,6 +41,7 @@ import { difference, type ModelShape } from "./ModelShape.ts"
 import { encode } from "./onnx/Encode.ts"
 import type { Graph } from "./onnx/Graph.ts"
 import type { GraphError } from "./onnx/GraphError.ts"
+import { identity } from "./runtime/Identity.ts"
 import type { PoolOptions, WorkerPool } from "./runtime/WorkerPool.ts"
 import * as Pool from "./runtime/WorkerPool.ts"
 import type { StatisticsModel } from "./StatisticsModel.ts"
@@ -54,6 +55,8 @@ import * as Tokenizer from "./Tokenizer.ts"
 export class LanguageModel extends Context.Service<
   LanguageModel,
   {
+    /** What computes, with its version: results are its own, so it enters the keys of stages that run models. */
+    readonly identity: string
     /** Opens a model; its sessions close with the scope. */
     readonly open: (checkpoint: Checkpoint) => Effect.Effect<CausalModel, ModelError, Scope.Scope>
     /** Opens an encoder with its classification head. */
@@ -202,6 +205,7 @@ const sharedShape = Effect.fnUntraced(function* (base: Checkpoint, experts: Read
 
 /** The service over a pool that is already there. */
 export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
+  identity,
   open: Effect.fnUntraced(function* (checkpoint) {
     const name = nameOf(checkpoint)
     const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))

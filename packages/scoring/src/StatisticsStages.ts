@@ -22,6 +22,7 @@ export const statistics = Stage.make({
     memory: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
   },
   output: WeightStatistics.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ examples, model: checkpoint }, options) {
     const service = yield* LanguageModel
     const model = yield* service.openStatistics(checkpoint)

@@ -75,6 +75,7 @@ export const golden = Stage.make({
     verify: Schema.optionalKey(Verifier.Spec),
   },
   output: Golden.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ questions, teacher: checkpoint }, { verify, ...options }) {
     const wrong = verify === undefined ? undefined : Verifier.problem(verify)
     if (wrong !== undefined) return yield* new ScoringError({ subject: "verifier", problem: wrong })
@@ -127,6 +128,7 @@ export const importance = Stage.make({
     quadrature: Schema.optionalKey(Positive),
   },
   output: Scores.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ base, expert, golden: examples }, options) {
     const { units } = yield* Unit.partition(expert, options.scheme)
     const { quadrature = Importance.standardQuadrature, seed = 0 } = options
@@ -163,6 +165,7 @@ export const conflict = Stage.make({
     coefficient: Schema.Union([Schema.Finite, Schema.Array(Schema.Finite)]),
   },
   output: Conflict.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ importance, ...input }, options) {
     const { combine, parts } = yield* Conflict.prepare({ ...input, importance: importance[0] }, options)
     const measured = yield* Stage.forEach(parts, ({ measure }) => measure, {
@@ -185,6 +188,7 @@ export const sensitivity = Stage.make({
   version: 1,
   inputs: { model: Checkpoint.artifact, examples: Example.artifact },
   output: Sensitivity.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ examples: all, model: checkpoint }) {
     const service = yield* LanguageModel
     const model = yield* service.open(checkpoint)
@@ -217,6 +221,7 @@ export const logitDistance = Stage.make({
   },
   params: { norm: Schema.optionalKey(LogitDistance.Norm) },
   output: LogitDistance.artifact,
+  environment: [LanguageModel],
   run: Effect.fn(function* ({ examples: all, ...models }, { norm = "squared" }) {
     const service = yield* LanguageModel
     const specialist = yield* service.open(models.specialist)
