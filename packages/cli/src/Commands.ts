@@ -9,6 +9,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { chosen, debug, jobs, json, open, pipeline, planOf, remote, set, store, strict } from "./Arguments.ts"
 import { StageError, UsageError } from "./CliError.ts"
+import * as CollabCommands from "./CollabCommands.ts"
 import * as Display from "./Display.ts"
 import * as EvalCommands from "./EvalCommands.ts"
 import * as MaskCommands from "./MaskCommands.ts"
@@ -182,6 +183,8 @@ export const hila = Command.make("hila").pipe(
     ScoreCommands.score,
     ScoreCommands.scores,
     StatisticsCommands.statistics,
+    CollabCommands.collab,
+    CollabCommands.serve,
     ModelCommands.generate,
     ModelCommands.exportTo,
   ]),

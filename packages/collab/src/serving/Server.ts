@@ -1,14 +1,13 @@
 /**
  * Serves a bundle over HTTP.
  *
- * A request is bounded in bytes and in texts, few answers are computed at a time and others wait with nothing but their
- * text, so memory is bounded whatever comes in. On interruption the server takes no more requests, finishes those it has
+ * A request is bounded in bytes and in texts, one batch of texts is answered at a time and other requests wait with
+ * nothing but their texts, so memory is bounded whatever comes in. On interruption the server takes no more requests, finishes those it has
  * for a few seconds, and closes.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Semaphore from "effect/Semaphore"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -18,6 +17,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { createServer } from "node:http"
 import * as Api from "./Api.ts"
 import * as Bundle from "./Bundle.ts"
+import * as Together from "./Together.ts"
 
 export interface Options {
   /** 127.0.0.1 by default: this machine alone. */
@@ -25,9 +25,6 @@ export interface Options {
   /** 8789 by default; 0 takes any that is free. */
   readonly port?: number
 }
-
-/** Answers computed at a time; each may use every worker thread. */
-const concurrency = 4
 
 const problem = (status: number, title: string, detail: string) =>
   HttpServerResponse.jsonUnsafe(
@@ -59,12 +56,11 @@ const modeOf = ({ cascade, topK }: Bundle.Manifest) => {
 /** Opens a bundle and listens until the scope closes; succeeds with the address. */
 export const serve = Effect.fnUntraced(function* (directory: string, options: Options = {}) {
   const { answer, manifest } = yield* Bundle.open(directory)
-  const few = Semaphore.makeUnsafe(concurrency)
+  const together = Together.make(answer, Api.maxTexts)
   const handlers = HttpApiBuilder.group(Api.api, "collab", (handle) =>
     handle.handleAll({
       answer: ({ payload }) =>
-        answer(payload.texts).pipe(
-          few.withPermit,
+        together(payload.texts).pipe(
           Effect.map((answers) => ({ answers })),
           Effect.orDie,
         ),
