@@ -16,12 +16,19 @@ export interface Outcome {
   readonly error: string
 }
 
-/** Runs the command; `kill` is asked at every event line and may end the process with SIGKILL. */
-export const hila = (args: ReadonlyArray<string>, kill: (line: string) => boolean = () => false) =>
+/** Runs the command; `kill` is asked at every event line and may end the process with SIGKILL; `env` adds variables. */
+export const hila = (
+  args: ReadonlyArray<string>,
+  kill: (line: string) => boolean = () => false,
+  env: Readonly<Record<string, string>> = {},
+) =>
   Effect.promise(
     () =>
       new Promise<Outcome>((resolve, reject) => {
-        const child = spawn(process.execPath, [bin, ...args], { stdio: ["ignore", "pipe", "pipe"] })
+        const child = spawn(process.execPath, [bin, ...args], {
+          env: { ...process.env, ...env },
+          stdio: ["ignore", "pipe", "pipe"],
+        })
         let out = ""
         let error = ""
         let rest = ""
