@@ -12,7 +12,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const workspace = fileURLToPath(new URL("..", import.meta.url))
-const all = ["core", "model", "scoring", "merge", "eval"]
+const all = ["core", "model", "scoring", "merge", "eval", "collab"]
 const asked = process.argv.slice(2)
 const names = asked.length === 0 ? all : asked
 
