@@ -16,7 +16,7 @@ const run = (store: string, density = 0.2) => hila(["run", pipeline, "--store", 
 
 describe("pipelines/hila.ts", () => {
   it.effect(
-    "runs once, then everything hits; another density reruns pruning and what follows, and the plan says why",
+    "runs once, then everything hits; another density reruns pruning and what follows, another λ tuning alone; the plan says why",
     () =>
       Effect.gen(function* () {
         const store = yield* temporaryStore
@@ -59,6 +59,11 @@ describe("pipelines/hila.ts", () => {
           plan.out,
           /tune hila +waits +on merge math pruned, merge code pruned, merge lang pruned\n/,
         )
+        const other = yield* hila(["plan", pipeline, "--store", store, ...small(0.15), "--set", "budget=12"])
+        for (const kept of ["golden math score", "importance math", "prune math", "merge math pruned"]) {
+          assert.match(other.out, new RegExp(`${kept} +hit `))
+        }
+        assert.match(other.out, /tune hila +run +domains: /)
         assert.deepStrictEqual(yield* Effect.promise(() => readdir(join(store, "runs"))), before)
       }),
     180_000,
