@@ -120,6 +120,7 @@ const written = Stage.make({
   inputs: { model: Checkpoint.artifact },
   params: { start: Schema.String, texts: Schema.Int, maxTokens: Schema.Int, seed: Schema.Int },
   output: HeldOut.artifact,
+  environment: [LanguageModel],
   run: Effect.fnUntraced(function* ({ model: checkpoint }, { maxTokens, seed, start, texts }) {
     const opened = yield* (yield* LanguageModel).open(checkpoint)
     const prompts = Array.from({ length: texts }, () => start)

@@ -11,7 +11,7 @@
  */
 import { Artifact, Stage } from "@hila/core"
 import { Stages as Merging } from "@hila/merge"
-import { Checkpoint, Example, LayerGroup } from "@hila/model"
+import { Checkpoint, Example, LanguageModel, LayerGroup } from "@hila/model"
 import { Conflict, Statistics } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import type { Entry } from "./Baselines.ts"
@@ -63,6 +63,7 @@ const settled = Stage.make({
     golden: Stage.each(Example.artifact),
   },
   output: Coefficients.artifact,
+  environment: [LanguageModel],
   run: Effect.fnUntraced(function* ({ base, choice, directions, golden, merged }) {
     const scale = choice.setting["lambda"] ?? 1
     const found = yield* Stage.forEach(
