@@ -87,13 +87,8 @@ export const taskArithmetic = (bench: Bench): Entry => ({
 export const lines = (bench: Bench): Entry => ({
   row: "LiNeS",
   tuned: tuned(bench, "LiNeS", [{ name: "", directions: bench.experts }], {
-    domains: { slope: [-0.6, -0.3, 0, 0.3, 0.6, 1, 2], lambda: { least: 0, greatest: 1 } },
-    search: {
-      _tag: "refine",
-      number: "lambda",
-      trials: bench.budget,
-      steps: Math.max(2, Math.floor(bench.budget / 13)),
-    },
+    domains: { slope: { least: -0.8, greatest: 2 }, lambda: { least: 0.1, greatest: 0.8 } },
+    search: { _tag: "evolution", trials: bench.budget, seed: 0 },
   }),
 })
 
