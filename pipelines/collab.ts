@@ -41,7 +41,11 @@ export default Pipeline.make({
   }) => {
     const texts =
       data === ""
-        ? Collab.synthetic({}, { classes: 6, train: rows, test: 600, seed: 0 }, "made up")
+        ? Collab.synthetic(
+            {},
+            { classes: 6, train: rows, test: Math.ceil((3 * rows) / 8), seed: 0 },
+            "made up",
+          )
         : Collab.texts({ files: Source.directory(data, Collab.files) })
     const { larger: largerSpec, specs } = specsOf(tokens)
     const sizes = encoderSizes(hidden)
@@ -121,7 +125,7 @@ export default Pipeline.make({
         heads: timedHeads,
         topK,
         runs: timed,
-        warm: 20,
+        warm: Math.min(20, timed),
       },
     )
     const guide = Collab.guide({ comparison, latency })

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url"
 import { hila, temporaryStore } from "./command.ts"
 
 const file = fileURLToPath(new URL("../collab.ts", import.meta.url))
-const small = ["rows=120", "hidden=32", "epochs=1", "tokens=8", "vocabulary=200", "runs=1", "larger=false"]
+const small = ["rows=120", "hidden=32", "epochs=1", "tokens=8", "vocabulary=200", "larger=false"]
 
 describe("pipelines/collab.ts", () => {
   it.effect(
@@ -12,7 +12,16 @@ describe("pipelines/collab.ts", () => {
     () =>
       Effect.gen(function* () {
         const store = yield* temporaryStore
-        const args = ["run", file, "--store", store, ...small.flatMap((set) => ["--set", set])]
+        const args = [
+          "run",
+          file,
+          "report",
+          "plot",
+          "bundle",
+          "--store",
+          store,
+          ...small.flatMap((set) => ["--set", set]),
+        ]
         const first = yield* hila(args)
         assert.strictEqual(first.error, "")
         for (const name of [
@@ -24,11 +33,10 @@ describe("pipelines/collab.ts", () => {
         ]) {
           assert.include(first.out, name)
         }
-        assert.match(first.out, /budget +choose +test accuracy/)
         assert.match(first.out, /bundle: \d+ files/)
         const second = yield* hila(args)
         assert.match(second.out, /\d+ hits, 0 runs/)
       }),
-    120_000,
+    240_000,
   )
 })

@@ -152,7 +152,7 @@ export const make = Effect.fnUntraced(function* (
               ),
         ),
       )
-    const gain = Paired.bootstrap(meanOfValues, hits, reference)
+    const gain = Paired.bootstrap(meanOfValues, hits, reference, { replicates: 1000 })
     const place = tested.indexOf(row)
     const adjusted = pValues.map((of) => of[place] ?? 1)
     const average = (of: (entry: Evaluation.Entry) => number) => mean(own.map(of))

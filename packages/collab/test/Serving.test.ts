@@ -5,7 +5,7 @@ import { appendFile } from "node:fs/promises"
 import * as Collaboration from "../src/Collaboration.ts"
 import * as Head from "../src/heads/Head.ts"
 import type { HeadSpec } from "../src/heads/HeadSpec.ts"
-import { Bundle, Compute, Server } from "../src/index.ts"
+import { Bundle, Compute, Latency, Server } from "../src/index.ts"
 import { maxBody, maxTexts } from "../src/serving/Api.ts"
 import * as Family from "./support/family.ts"
 
@@ -82,6 +82,17 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
           }
           assert.strictEqual(new Set(few.flatMap(({ ran }) => ran)).size, 2)
         }).pipe(Effect.scoped),
+    )
+
+    it.effect("times whole answers, one text and 32 at a time", () =>
+      Effect.gen(function* () {
+        const { contents } = yield* Packed
+        const { answer } = yield* Collaboration.open(contents)
+        const row = yield* Latency.measure("all", answer, asked, { runs: 3, warm: 1 })
+        assert.isAtMost(row.one.median, row.one.p95)
+        assert.isAbove(row.thirtyTwo.median, 0)
+        assert.match(Latency.artifact.show(Latency.of([row], 3)), /all +\d+\.\d+/)
+      }).pipe(Effect.scoped),
     )
 
     it.effect("a cascade stops at the first expert who is sure, and asks all where nobody is", () =>
