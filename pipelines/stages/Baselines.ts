@@ -75,6 +75,8 @@ export const direction = (
 export interface Entry {
   readonly row: string
   readonly tuned: Tuned
+  /** What it needs of golden data before tuning, for people: passes per example. */
+  readonly needs?: string
 }
 
 /** Task arithmetic: one λ for all (Ilharco et al., 2023). The one to beat. */

@@ -55,11 +55,16 @@ export const tunings = Stage.make({
 export const compared = (family: Family, entries: ReadonlyArray<Entry>, reference = "task arithmetic") => {
   const { asked, base, domains, experts, neutral } = family
   const report = family.golden("report")
-  const models: ReadonlyArray<{ readonly row: string; readonly model: Model; readonly tuned?: number }> = [
+  const models: ReadonlyArray<{
+    readonly row: string
+    readonly model: Model
+    readonly tuned?: number
+    readonly needs?: string
+  }> = [
     { row: "base", model: base },
     ...domains.map((row, i) => ({ row, model: experts[i] ?? base })),
     { row: "average", model: Merging.linear({ models: experts }, {}, "average") },
-    ...entries.map(({ row, tuned: { model } }, tuned) => ({ row, model, tuned })),
+    ...entries.map(({ needs = "", row, tuned: { model } }, tuned) => ({ row, model, tuned, needs })),
   ]
   const questions = asked.flatMap((each) => each.questions ?? [])
   const labels = models.map(({ row }, i) =>
@@ -95,7 +100,7 @@ export const compared = (family: Family, entries: ReadonlyArray<Entry>, referenc
       },
       {
         domains: [...domains],
-        models: models.map(({ row, tuned }) => ({ row, ...(tuned === undefined ? {} : { tuned }) })),
+        models: models.map(({ model: _model, ...shown }) => shown),
         reference,
       },
       "all",

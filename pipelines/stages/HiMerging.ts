@@ -142,6 +142,7 @@ export const hiMerging = (bench: Bench, golden: ReadonlyArray<Golden>): Readonly
     { row: "Hi-Merging, models only", tuned: wise },
     {
       row: "Hi-Merging",
+      needs: "two forward passes per layer",
       tuned: tuned(bench, "Hi-Merging", [{ name: "", directions, table }], {
         domains: { lambda: [0.9, 1, 1.1] },
         search: { _tag: "grid" },

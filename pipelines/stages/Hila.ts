@@ -116,8 +116,14 @@ export const candidates = (
   return [first, ...others]
 }
 
-/** HILA under a row's name. */
-export const hila = (bench: Bench, row: string, scored: ReadonlyArray<Scored>, settings: Settings): Entry => {
+/** HILA under a row's name; `needs` is what its importance takes, as a table shows it. */
+export const hila = (
+  bench: Bench,
+  row: string,
+  scored: ReadonlyArray<Scored>,
+  settings: Settings,
+  needs = "a forward pass per unit",
+): Entry => {
   const all = candidates(bench, scored, settings)
   const { elect = false, rests } = settings
   const { domains, search } = overLambda(
@@ -126,5 +132,5 @@ export const hila = (bench: Bench, row: string, scored: ReadonlyArray<Scored>, s
     elect ? 1.2 * bench.experts.length : 1,
   )
   const plan = { domains: rests === undefined ? domains : { ...domains, rest: rests }, search }
-  return { row, tuned: tuned(bench, row, all, plan) }
+  return { row, needs, tuned: tuned(bench, row, all, plan) }
 }

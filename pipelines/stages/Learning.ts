@@ -30,6 +30,7 @@ export const learned = (
   })
   return {
     row,
+    needs: `${bench.budget} passes forward and back`,
     tuned: tuned(bench, row, [{ name: "learned", directions, table }], {
       domains: { lambda: [1] },
       search: { _tag: "grid" },

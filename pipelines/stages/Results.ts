@@ -33,10 +33,18 @@ const Row = Schema.Struct({
   /** Mean over domains of bits per byte on held-out documents. */
   bits: Maybe,
   bitsAgainst: Schema.NullOr(Interval),
+  /** Mean and worst retention in bits per byte, where specialists compress their held-out documents better. */
+  bitsRetention: Maybe,
+  bitsWorst: Maybe,
   /** Mean token KL(base ‖ model) on neutral text, nats. */
   drift: Maybe,
   tuned: Schema.String,
+  /** Trials of its tuning, of all seeds. */
+  trials: Schema.Int,
+  /** Wall time of them. */
   seconds: Maybe,
+  /** What it needs of golden data before tuning, for people. */
+  needs: Schema.String,
 })
 type Row = typeof Row.Type
 
@@ -67,9 +75,13 @@ const cells = ({ domains, reference, rows }: Results): ReadonlyArray<ReadonlyArr
     `against ${reference}`,
     "bits per byte",
     `against ${reference}`,
+    "retention in bits",
+    "worst in bits",
     "drift",
     "tuned",
+    "trials",
     "s",
+    "needs",
   ]
   const lines = rows.map((row) => [
     row.seeds > 1 ? `${row.name} (${row.seeds} seeds)` : row.name,
@@ -81,9 +93,13 @@ const cells = ({ domains, reference, rows }: Results): ReadonlyArray<ReadonlyArr
     interval(row.accuracyAgainst, 3),
     fixed(row.bits, 4),
     interval(row.bitsAgainst, 4),
+    fixed(row.bitsRetention, 3),
+    fixed(row.bitsWorst, 3),
     fixed(row.drift, 4),
     row.tuned,
+    row.trials === 0 ? "–" : String(row.trials),
     fixed(row.seconds, 1),
+    row.needs,
   ])
   const kept = head.map((_, i) => i === 0 || lines.some((line) => !["", "–"].includes(line[i] ?? "")))
   return [head, ...lines].map((line) => line.filter((_, i) => kept[i]))
@@ -182,6 +198,18 @@ const ofFits = (fits: ReadonlyArray<HeldOut.Fit>): Items =>
 const bitsOf = (fits: ReadonlyArray<HeldOut.Fit>): Items =>
   fits.map(({ documents }) => documents.map(({ bitsPerByte }) => bitsPerByte))
 
+/** Retention in bits per byte, mean and worst, between the first model, the base, and the specialists behind it. */
+const bitRetentions = (measured: ReadonlyArray<{ readonly bits: Items | undefined }>, domains: number) => {
+  const base = measured[0]?.bits
+  return (bits: Items | undefined): Pick<Row, "bitsRetention" | "bitsWorst"> => {
+    if (bits === undefined || base === undefined) return { bitsRetention: null, bitsWorst: null }
+    const everything = base.map((own) => own.map((_, i) => i))
+    const experts = Array.from({ length: domains }, (_, d) => measured[d + 1]?.bits?.[d] ?? [])
+    const retentions = retentionsOn(bits, base, experts, everything)
+    return { bitsRetention: Statistics.mean(retentions), bitsWorst: Math.min(...retentions) }
+  }
+}
+
 /**
  * The results of models by row. `losses` and `drifts` have one entry per model; `accuracies` one per model or none,
  * `fits` one per model and domain or none; `choices` and `trials` one per tuned model, at the index that `tuned` gives.
@@ -189,7 +217,7 @@ const bitsOf = (fits: ReadonlyArray<HeldOut.Fit>): Items =>
  */
 export const results = Stage.make({
   name: "results",
-  version: 1,
+  version: 2,
   inputs: {
     losses: Stage.each(GoldenLoss.artifact),
     accuracies: Stage.each(Accuracy.artifact),
@@ -199,16 +227,23 @@ export const results = Stage.make({
   },
   params: {
     domains: Schema.Array(Schema.String),
-    models: Schema.Array(Schema.Struct({ row: Schema.String, tuned: Schema.optionalKey(Schema.Int) })),
+    models: Schema.Array(
+      Schema.Struct({
+        row: Schema.String,
+        tuned: Schema.optionalKey(Schema.Int),
+        needs: Schema.optionalKey(Schema.String),
+      }),
+    ),
     reference: Schema.String,
   },
   output: artifact,
   run: ({ accuracies, drifts, fits, losses, trials }, { domains, models, reference }) => {
-    const measured = models.map(({ row, tuned }, i) => {
+    const measured = models.map(({ needs = "", row, tuned }, i) => {
       const own = fits.slice(i * domains.length, (i + 1) * domains.length)
       const accuracy = accuracies[i]
       return {
         row,
+        needs,
         losses: losses[i] === undefined ? [] : lossesOf(losses[i]),
         right:
           accuracy !== undefined ? ofAccuracy(accuracy, domains) : own.length > 0 ? ofFits(own) : undefined,
@@ -233,6 +268,7 @@ export const results = Stage.make({
       }
     })
     const other = rows.find(({ name }) => name === reference)
+    const ofBits = bitRetentions(measured, domains.length)
     const everything = base.map((own) => own.map((_, i) => i))
     return Effect.succeed({
       domains,
@@ -264,6 +300,9 @@ export const results = Stage.make({
           accuracyAgainst: name === reference ? null : differences(right, other?.right),
           bits: bits === undefined ? null : meanOf(bits),
           bitsAgainst: name === reference ? null : differences(bits, other?.bits),
+          ...ofBits(bits),
+          trials: seeds.reduce((sum, { trials: own }) => sum + (own?.trials.length ?? 0), 0),
+          needs: seeds[0]?.needs ?? "",
           drift: seeds[0]?.drift === undefined ? null : Statistics.mean(seeds.map(({ drift }) => drift ?? 0)),
           tuned: [
             ...new Set(

@@ -77,5 +77,10 @@ export const sens = (
     table: sensCoefficients(tables, { ...options, temperature }, `${options.use} T ${temperature}`),
   }))
   const most = below === "TIES" ? 2 : 1
-  return { row, tuned: tuned(bench, row, [first, ...others], overLambda(bench, temperatures.length, most)) }
+  const needs = "a pass forward and back, a forward pass per expert"
+  return {
+    row,
+    needs,
+    tuned: tuned(bench, row, [first, ...others], overLambda(bench, temperatures.length, most)),
+  }
 }

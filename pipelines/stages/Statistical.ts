@@ -72,23 +72,31 @@ export const statistical = (bench: Bench, golden: ReadonlyArray<Golden>): Readon
   ]
   const activations = [statistics(base, all, "activation", "activation base")]
   const arithmetic = taskArithmetic(bench).tuned.model
-  const over = (row: string, candidates: ReturnType<typeof each>, most: number): Entry => ({
+  const over = (row: string, needs: string, candidates: ReturnType<typeof each>, most: number): Entry => ({
     row,
+    needs,
     tuned: tuned(bench, row, candidates, overLambda(bench, candidates.length, most)),
   })
   const fisher = { ...own, statistics: ofExperts(bench, golden, "fisher") }
   const gram = { ...own, statistics: ofExperts(bench, golden, "gram") }
   const most = experts.length
   return [
-    over("Fisher", each("fisher", fisher, swept("floor", [1e-6, 1e-8, 1e-10])), most),
-    over("RegMean", each("regmean", gram, swept("alpha", [0.5, 0.9, 1])), most),
+    over(
+      "Fisher",
+      "a pass forward and back",
+      each("fisher", fisher, swept("floor", [1e-6, 1e-8, 1e-10])),
+      most,
+    ),
+    over("RegMean", "a forward pass", each("regmean", gram, swept("alpha", [0.5, 0.9, 1])), most),
     over(
       "LED",
+      "two passes forward and back",
       each("led", { base: [base], models: experts, statistics: saliencies }, swept("rate", [0.2, 0.4, 0.6])),
       2,
     ),
     over(
       "AIM on task arithmetic",
+      "a forward pass",
       each(
         "aim",
         { base: [base], models: [arithmetic], statistics: activations },
