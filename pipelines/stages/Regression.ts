@@ -25,6 +25,8 @@ export interface Form {
   readonly blocked?: boolean
 }
 
+type Stiffness = Node.Node<UnitWeights.UnitWeights, unknown, LanguageModel, LanguageModel>
+
 export interface Settings {
   readonly rhos: ReadonlyArray<number>
   /** λ of the task arithmetic that the ridge pulls to. */
@@ -34,7 +36,7 @@ export interface Settings {
   /** In place of the experts: their task vectors pruned, say. */
   readonly targets?: ReadonlyArray<Model>
   /** How strong the ridge is in each unit, one number per unit; the same everywhere unless given. */
-  readonly stiffness?: Node.Node<UnitWeights.UnitWeights, unknown, LanguageModel>
+  readonly stiffness?: Stiffness
 }
 
 const none = { masks: [], layerWeights: [], unitWeights: [], statistics: [] }
@@ -76,7 +78,7 @@ const solved = (
 const solvedStiff = (
   { base, experts }: Models,
   statistics: ReadonlyArray<Statistics>,
-  stiffness: NonNullable<Settings["stiffness"]>,
+  stiffness: Stiffness,
   { lambda, rho }: { readonly lambda: number; readonly rho: number },
   label: string,
 ): Model => {
