@@ -39,11 +39,13 @@ export const pack = Effect.fnUntraced(function* (given: {
   const contents = yield* decoded(given.contents, Contents)
   const at = (path: string) => resolve(dirname(given.contents), path)
   const { cascade, classes, experts, head, topK } = contents
-  const models = yield* Effect.forEach(experts, ({ path }) => Checkpoint.open(at(path)))
+  const opened = yield* Effect.forEach(experts, ({ path, ...spec }) =>
+    Effect.map(Checkpoint.open(at(path)), (model) => ({ model, spec })),
+  )
   const thresholds = cascade === undefined ? undefined : yield* decoded(at(cascade), Cascade.Cascade)
   const { files } = yield* Bundle.write(given.directory, {
-    models,
-    specs: experts.map(({ path: _, ...spec }) => spec),
+    models: opened.map(({ model }) => model),
+    specs: opened.map(({ spec }) => spec),
     classes,
     head: { path: at(head) },
     ...(topK === undefined ? {} : { topK }),

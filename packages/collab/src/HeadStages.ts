@@ -82,7 +82,7 @@ export const trainHead = Stage.make({
     if (readsLogits(strategy) && data.heads.logits.some((logits) => logits.length === 0)) {
       return yield* new CollabError({
         subject: `strategy ${strategy}`,
-        problem: "it reads class logits, and an expert has none; give it a probe or use a fusion of features",
+        problem: "it reads class logits, and an expert has none; use a fusion of features",
       })
     }
     const spec = specOf(data, texts.classes.length, { strategy, width, hidden, heads, rank, groups })
