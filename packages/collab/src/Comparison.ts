@@ -214,6 +214,7 @@ export const show = ({ best, classes, rows, seeds, texts }: Comparison): string 
     "stored",
     "active",
     "MFLOPs",
+    "MB",
   ]
   const body = rows.map((row) => [
     row.name,
@@ -227,6 +228,7 @@ export const show = ({ best, classes, rows, seeds, texts }: Comparison): string 
     short(row.stored),
     short(row.active),
     (row.flops / 1e6).toFixed(2),
+    (row.bytes / 1e6).toFixed(2),
   ])
   const notes = [
     `${texts} test texts, ${classes} classes, seeds ${seeds.join(", ")}; means over seeds, 95 % bootstrap intervals over texts`,
