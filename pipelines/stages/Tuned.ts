@@ -1,9 +1,9 @@
 /**
  * What a pipeline calls to tune a method and get its model: candidates in, trials, choice and checkpoint out.
  */
-import type { Node } from "@hila/core"
+import { type Node, PipelineError } from "@hila/core"
 import type { Checkpoint, Example, LanguageModel } from "@hila/model"
-import type * as Coefficients from "./Coefficients.ts"
+import * as Coefficients from "./Coefficients.ts"
 import { merged } from "./Merged.ts"
 import type * as Search from "./Search.ts"
 import { choice, tune } from "./Tuning.ts"
@@ -78,6 +78,12 @@ export const tuned = (
   candidates: readonly [Candidate, ...ReadonlyArray<Candidate>],
   { domains, search }: Plan = overLambda(bench, candidates.length),
 ) => {
+  const unknown = Object.keys(domains).find((name) => !Coefficients.isParameter(name))
+  if (unknown !== undefined) {
+    const problem = `there is no number "${unknown}" to search; there are lambda, slope, rest and expert.<i>`
+    // Building is plain code; `Pipeline.build` catches it.
+    throw new PipelineError({ pipeline: `tuning of ${label}`, problem })
+  }
   const directions = [...new Set(candidates.flatMap((candidate) => candidate.directions))]
   const tables = [...new Set(candidates.flatMap(({ table }) => table ?? []))]
   const [directionOf, tableOf] = [indexOf(directions), indexOf(tables)]
