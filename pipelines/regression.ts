@@ -12,7 +12,7 @@ import * as Family from "./stages/Family.ts"
 import { regression } from "./stages/Regression.ts"
 import { arithmeticWithRest } from "./stages/Statistical.ts"
 
-const settings = { rhos: [1, 3, 10], lambdas: [0.4] }
+const settings = { rhos: [1, 10, 100], lambdas: [0.4] }
 
 export default Pipeline.make({
   name: "regression",

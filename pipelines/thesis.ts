@@ -21,6 +21,7 @@ import { hila, importanceOf } from "./stages/Hila.ts"
 import { regression } from "./stages/Regression.ts"
 import { scored } from "./stages/Scoreboard.ts"
 import { measured, sens } from "./stages/Sens.ts"
+import { shrunk } from "./stages/Shrunk.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
@@ -57,7 +58,11 @@ export default Pipeline.make({
     const { base, domains, experts } = family
     const bench = benchOf(family, options)
     const golden = family.golden("score")
-    const importance = importanceOf(bench, golden, options.importance)
+    // Shrunk, so that pruning is possible however few units are significant.
+    const importance = importanceOf(bench, golden, options.importance).map((own, i) =>
+      shrunk({ importance: own }, {}, domains[i]),
+    )
+    const follow = { gamma: 0.5, dropFraction: 0, floor: 0.1 }
     const { densities } = options
     const coefficients = {
       use: "both",
@@ -67,7 +72,7 @@ export default Pipeline.make({
     } as const
     const entries = [
       taskArithmetic(bench),
-      hila(bench, "HILA", importance, { densities, temperatures: [1, 4, 16] }),
+      hila(bench, "HILA", importance, { densities, follow, temperatures: [1, 4, 16] }),
       ...hiMerging(bench, golden),
       sens(bench, "Sens-Merging", "task arithmetic", measured(bench, golden), coefficients),
       // By heads, so that what is kept of a layer does not grow with the square of the model's width.
@@ -76,7 +81,7 @@ export default Pipeline.make({
         "HILA regression",
         family.golden("score", true),
         { kind: "kronecker", blocked: true },
-        { rhos: [1, 3, 10], lambdas: [0.4] },
+        { rhos: [1, 10, 100], lambdas: [0.4] },
       ),
     ]
     const models = {

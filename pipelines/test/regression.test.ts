@@ -1,4 +1,4 @@
-import { assert, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
 import { Stages as Merging, type UnitWeights } from "@hila/merge"
 import { Checkpoint, LanguageModel, Unit, WeightStatistics } from "@hila/model"
@@ -6,6 +6,7 @@ import { Stages as Scoring } from "@hila/scoring"
 import { Effect, Layer } from "effect"
 import { fileURLToPath } from "node:url"
 import { damping, inputsOf, stiffness, weighed } from "../stages/Factors.ts"
+import { shrunkRows } from "../stages/Shrunk.ts"
 
 const open = (name: string) =>
   Checkpoint.open(fileURLToPath(new URL(`../../fixtures/micro/${name}`, import.meta.url)))
@@ -156,4 +157,24 @@ layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("regression fusi
       assert.closeTo(heads[1]! / heads[0]!, 17, 1e-9)
     }),
   )
+})
+
+describe("shrunk importance", () => {
+  const row = (score: number, standardError: number, relative: number) => {
+    const place = { unit: `${score} ${standardError}`, kind: "mlp" as const, layer: 0, index: 0, size: 1 }
+    return { ...place, score, standardError, relative }
+  }
+
+  it("leaves what is sure as it is, takes what is unknown for ordinary, and keeps the mean at 1", () => {
+    const sure = [row(3, 0, 1.5), row(1, 0, 0.5)]
+    assert.deepStrictEqual(
+      shrunkRows(sure).map(({ relative }) => relative),
+      [1.5, 0.5],
+    )
+    const unknown = shrunkRows([row(3, 1e9, 1.5), row(0, 0, 0), row(1, 1e9, 1.5)])
+    for (const { relative } of unknown) assert.closeTo(relative, 1, 1e-9)
+    const mixed = shrunkRows([row(3, 1, 2.4), row(0.1, 1, 0.1), row(-1, 2, 0.5)])
+    assert.closeTo(mixed.reduce((sum, { relative }) => sum + relative, 0) / 3, 1, 1e-12)
+    assert.isTrue(mixed.every(({ score, standardError }) => score > 0 && standardError === 0))
+  })
 })

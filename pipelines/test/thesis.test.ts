@@ -84,8 +84,7 @@ describe("pipelines/thesis.ts", () => {
           data: join(directory, "data"),
           tasks: "medqa_4options,medmcqa,humaneval_xl_python_english,financeqa",
           importance: "pathIntegrated",
-          // On four answers little is significant, so that little can be kept.
-          densities: "[0.2]",
+          densities: "[0.5]",
           golden: "4",
           budget: "4",
         }
