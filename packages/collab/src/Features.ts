@@ -123,6 +123,28 @@ export const extract = Effect.fnUntraced(function* <E, R>(
   return { path }
 })
 
+/** Writes a table with logits [rows, classes] in place of those it had. */
+export const withLogits = Effect.fnUntraced(function* (
+  path: string,
+  { info, rows }: Table,
+  classes: number,
+  logits: Readonly<Record<Set, Float32Array>>,
+) {
+  const whole: Info = { ...info, classes, parameters: info.parameters + (info.width + 1) * classes }
+  yield* SafetensorsWriter.write(path, {
+    metadata: { "hila.features": JSON.stringify(whole) },
+    tensors: sets.flatMap((set) => [
+      { name: `${set}.features`, dtype: "F32" as const, shape: [rows[set].count, info.width] },
+      { name: `${set}.logits`, dtype: "F32" as const, shape: [rows[set].count, classes] },
+    ]),
+    data: ({ name }, put) => {
+      const [set, tensor] = name.split(".") as [Set, string]
+      return put(bytesOf(tensor === "features" ? rows[set].features : logits[set]))
+    },
+  })
+  return { path }
+})
+
 /** A file of features in memory. */
 export const read = Effect.fnUntraced(function* ({ path }: Artifact.FileHandle) {
   const { metadata, tensors } = yield* Safetensors.open(path)

@@ -9,6 +9,7 @@ import { CollabError } from "./CollabError.ts"
 import * as Features from "./Features.ts"
 import * as Head from "./heads/Head.ts"
 import * as HeadData from "./heads/HeadData.ts"
+import * as HeadProgram from "./heads/HeadProgram.ts"
 import { type HeadSpec, readsLogits, Strategy } from "./heads/HeadSpec.ts"
 import * as HeadTraining from "./heads/HeadTraining.ts"
 import * as LabelledText from "./LabelledText.ts"
@@ -53,6 +54,62 @@ const specOf = (
   ),
 })
 
+/** One regression per penalty, and of them the best on the validation rows. */
+const regress = Effect.fnUntraced(function* <E, R>(
+  { judge, phase }: Effect.Success<ReturnType<typeof HeadTraining.open>>,
+  start: Head.Head,
+  l2: ReadonlyArray<number>,
+  kept: (part: string, make: ReturnType<typeof phase>) => Effect.Effect<Head.Head, E, R>,
+  options: HeadTraining.Options,
+) {
+  let best: { readonly head: Head.Head; readonly macroF1: number } | undefined
+  const [only] = HeadTraining.phases(start.spec, options)
+  for (const [i, penalty] of l2.entries()) {
+    const head = yield* kept(`l2-${i}`, phase(start, only!, penalty))
+    const { macroF1 } = yield* judge(head)
+    if (best === undefined || macroF1 > best.macroF1) best = { head, macroF1 }
+  }
+  return best?.head ?? start
+})
+
+/**
+ * Class logits for an expert that has none of its own: a linear probe of its features (stage S1), trained on the heads'
+ * rows. The probe belongs to the table; a bundle has none, so pack such an expert with a fusion of features.
+ */
+export const probe = Stage.make({
+  name: "probe",
+  version: 1,
+  inputs: { features: Features.artifact, texts: LabelledText.divided },
+  params: { l2: Schema.Array(Schema.Finite), ...HeadTraining.Options.fields },
+  output: Features.artifact,
+  run: Effect.fn(function* ({ features, texts }, { l2, ...options }) {
+    const table = yield* Features.read(features)
+    const { name, width } = table.info
+    const of = (set: Features.Set): HeadData.HeadData => ({
+      count: texts[set].length,
+      features: [table.rows[set].features],
+      logits: [new Float32Array(0)],
+      queries: new Float32Array(0),
+      labels: Int32Array.from(texts[set], ({ label }) => label),
+    })
+    const none = { query: 1, width: 1, hidden: 1, heads: 1, rank: 1, groups: [], temperatures: [1] }
+    const classes = texts.classes.length
+    const spec: HeadSpec = { ...none, strategy: "regression", experts: [{ name, width }], classes }
+    const trainer = yield* HeadTraining.open(spec, of("heads"), of("validation"), options)
+    const start: Head.Head = { spec, parameters: Head.initial(spec, options.seed), curve: [] }
+    const head = yield* regress(trainer, start, l2, (_, make) => make, options)
+    const run = yield* HeadProgram.openFed(spec)
+    const logits = (set: Features.Set) =>
+      Effect.map(run(head.parameters, of(set)), ({ logProbabilities }) => logProbabilities)
+    const path = join(yield* Stage.scratch, "probed.safetensors")
+    return yield* Features.withLogits(path, table, classes, {
+      heads: yield* logits("heads"),
+      validation: yield* logits("validation"),
+      test: yield* logits("test"),
+    })
+  }, Effect.scoped),
+})
+
 /**
  * A gate and fusion over experts: stages S2 to S4, each kept when it is finished. Regressions are trained once for each
  * penalty of `l2`, and the best on the validation rows is kept.
@@ -82,7 +139,8 @@ export const trainHead = Stage.make({
     if (readsLogits(strategy) && data.heads.logits.some((logits) => logits.length === 0)) {
       return yield* new CollabError({
         subject: `strategy ${strategy}`,
-        problem: "it reads class logits, and an expert has none; use a fusion of features",
+        problem:
+          "it reads class logits, and an expert has none; give it a probe, or use a fusion of features",
       })
     }
     const spec = specOf(data, texts.classes.length, { strategy, width, hidden, heads, rank, groups })
@@ -105,12 +163,7 @@ export const trainHead = Stage.make({
       for (const phase of phases) head = yield* kept(phase.name, trainer.phase(head, phase))
       return yield* Head.write(join(scratch, "head.safetensors"), head)
     }
-    let best: { readonly head: Head.Head; readonly macroF1: number } | undefined
-    for (const [i, penalty] of l2.entries()) {
-      const head = yield* kept(`l2-${i}`, trainer.phase(start, phases[0]!, penalty))
-      const { macroF1 } = yield* trainer.judge(head)
-      if (best === undefined || macroF1 > best.macroF1) best = { head, macroF1 }
-    }
-    return yield* Head.write(join(scratch, "head.safetensors"), best?.head ?? start)
+    const head = yield* regress(trainer, start, l2, kept, options)
+    return yield* Head.write(join(scratch, "head.safetensors"), head)
   }, Effect.scoped),
 })

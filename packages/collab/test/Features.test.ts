@@ -6,7 +6,7 @@ import { stat } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import * as Expert from "../src/Expert.ts"
 import * as Features from "../src/Features.ts"
-import { Compute } from "../src/index.ts"
+import { Compute, HeadTraining, Metrics, Stages } from "../src/index.ts"
 import * as Quantise from "../src/Quantise.ts"
 import * as Query from "../src/Query.ts"
 import * as View from "../src/View.ts"
@@ -121,6 +121,42 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }).pipe(Layer.provideMerge(Stag
         closeTo(table.rows.test.features.slice(width, 2 * width), again[1]!.features, 1e-5)
         closeTo(table.rows.test.logits.slice(0, classes), again[0]!.logits, 1e-5)
         assert.isAbove(table.info.flops, 0)
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("without logits get those of a linear probe, which learns", () =>
+      Effect.gen(function* () {
+        const label = (i: number) => i % 3
+        const rowsOf = (count: number) =>
+          Array.from({ length: count }, (_, i) => ({ text: String(i), label: label(i) }))
+        const divided = {
+          classes: ["a", "b", "c"],
+          experts: [],
+          heads: rowsOf(60),
+          validation: rowsOf(30),
+          test: rowsOf(30),
+        }
+        const state = (text: string) =>
+          Float32Array.from(
+            [0, 1, 2, 3],
+            (c) => (c === label(Number(text)) ? 1 : 0) + 0.1 * Math.sin(c + Number(text)),
+          )
+        const file = yield* Features.extract(divided, {
+          info: { name: "silent", width: 4, classes: 0, parameters: 10, bytes: 40 },
+          flops: () => 1,
+          read: (texts) =>
+            Effect.succeed(texts.map((text) => ({ features: state(text), logits: new Float32Array(0) }))),
+        })
+        const options = { ...HeadTraining.defaults, rate: 5e-2, epochs: 30, topK: 1, seed: 0 }
+        const probed = yield* Stages.probe.run(
+          { features: file, texts: divided },
+          { ...options, l2: [1e-4, 1e-2] },
+        )
+        const { info, rows } = yield* Features.read(probed)
+        assert.deepStrictEqual([info.classes, info.parameters], [3, 10 + 5 * 3])
+        const right = divided.test.map((row) => row.label)
+        assert.deepStrictEqual([...Metrics.classesOf(rows.test.logits, 3)], right)
+        closeTo(rows.heads.features, (yield* Features.read(file)).rows.heads.features, 0)
       }).pipe(Effect.scoped),
     )
 
