@@ -1,12 +1,13 @@
 /**
- * What importance costs: `npm run bench:scoring -- [--dir <scratch>] [--layers-sampled 6] [--rounds 2]`.
+ * What importance costs: `npm run bench:scoring -- [--dir <scratch>] [--layers-sampled 6] [--rounds 2] [--only micro]`.
  *
  * On a random Llama of 24 layers and 504 units: `revert` by passes through all layers of the graph that holds base and
  * expert, a pass per unit, against `revert` as it is measured, from the residual stream kept before each unit's layer;
  * and `pathIntegrated` against both. `revert` runs on a sample of layers spread evenly from first to last, in both ways
- * the same, and is scaled up by units; what is scaled is said. Opening the sessions of the layers counts, opening whole
- * models does not. On the micro and the realtext family everything runs whole, with the agreement of the two methods on
- * golden data that neither saw before. Ratios are of one run, ways in turns; the fastest of each counts.
+ * the same, and is scaled up by units; what is scaled is said. Every way opens its own models, which counts. On the
+ * micro and the realtext family everything runs whole, with the agreement of the two methods on golden data that neither
+ * saw before. Times are on the clock and of all CPUs together, ways in turns; of each, the run that took least of the
+ * CPUs counts.
  */
 import { Micro } from "@hila/eval"
 import { Checkpoint, DeltaGates, type Example, LanguageModel, Unit } from "@hila/model"
@@ -25,30 +26,44 @@ const { values: args } = parseArgs({
     dir: { type: "string", default: tmpdir() },
     "layers-sampled": { type: "string", default: "6" },
     rounds: { type: "string", default: "2" },
+    only: { type: "string" },
   },
 })
 const [sampled, rounds] = [Number(args["layers-sampled"]), Number(args.rounds)]
 
 type Input = Parameters<typeof Importance.values>[0]
 
+/** What something took: on the clock, and of all CPUs together, which other work on the machine changes less. */
+interface Taken {
+  readonly wall: number
+  readonly cpu: number
+}
+
 const line = (label: string, ...cells: ReadonlyArray<string>) =>
   console.log(`  ${label.padEnd(46)}${cells.join("  ")}`)
-const time = (seconds: number) => `${seconds.toFixed(2)} s`
-const times = (value: number) => `${value.toFixed(3)} ×`
+const time = ({ cpu, wall }: Taken) => `${wall.toFixed(2)} s, ${cpu.toFixed(2)} CPU s`
+const times = (a: Taken, b: Taken) =>
+  `${(a.wall / b.wall).toFixed(3)} ×, ${(a.cpu / b.cpu).toFixed(3)} × in CPU s`
+const plus = (a: Taken, b: Taken, scale = 1): Taken => ({
+  wall: a.wall + scale * b.wall,
+  cpu: a.cpu + scale * b.cpu,
+})
+const nothing: Taken = { wall: 0, cpu: 0 }
 
-const seconds = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
-  const begin = performance.now()
+const taking = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
+  const [begin, before] = [performance.now(), process.cpuUsage()]
   const result = yield* effect
-  return { result, seconds: (performance.now() - begin) / 1000 }
+  const { system, user } = process.cpuUsage(before)
+  return { result, taken: { wall: (performance.now() - begin) / 1000, cpu: (system + user) / 1e6 } }
 })
 
-/** Times several ways to the same numbers in turns, so that what else the machine does hits all; the fastest of each. */
-const race = Effect.fnUntraced(function* <A, E, R>(ways: ReadonlyArray<Effect.Effect<A, E, R>>) {
-  const runs = yield* Effect.forEach(Array.from({ length: rounds }), () =>
-    Effect.forEach(ways, (way) => seconds(way)),
-  )
+/** Runs several ways to the same numbers in turns, so that what else the machine does hits all; the fastest of each. */
+const race = Effect.fnUntraced(function* <A, E, R>(
+  ways: ReadonlyArray<Effect.Effect<{ readonly result: A; readonly taken: Taken }, E, R>>,
+) {
+  const runs = yield* Effect.forEach(Array.from({ length: rounds }), () => Effect.all(ways))
   return ways.map((_, i) =>
-    runs.map((run) => run[i]!).reduce((best, run) => (run.seconds < best.seconds ? run : best)),
+    runs.map((run) => run[i]!).reduce((best, run) => (run.taken.cpu < best.taken.cpu ? run : best)),
   )
 })
 
@@ -61,7 +76,7 @@ const spread = (units: ReadonlyArray<Unit.Unit>, layers: number, count: number) 
 }
 
 const measure = Effect.fnUntraced(function* (label: string, task: Input, few: ReadonlyArray<Unit.Unit>) {
-  const { golden, quadrature, units } = task
+  const { base, expert, golden, quadrature, units } = task
   const layers = new Set(units.map(({ layer }) => layer)).size
   const passes = (method: Importance.Method) => {
     const of = { examples: golden.length, units: units.length, layers, quadrature }
@@ -74,44 +89,60 @@ const measure = Effect.fnUntraced(function* (label: string, task: Input, few: Re
   line("passes of revert", passes("revert"))
   line(`passes of pathIntegrated, Q = ${quadrature}`, passes("pathIntegrated"))
 
-  const models = yield* Importance.models(task.base, task.expert, golden)
-  const delta = yield* models.delta
-  const ones = DeltaGates.filled(delta.shape, 1)
-  const expert = yield* delta.losses(golden, ones)
-  const throughAll = Effect.forEach(
-    few,
-    (unit) =>
-      Effect.map(delta.losses(golden, DeltaGates.with(ones, delta.shape, unit, 0)), (losses) =>
-        Array.from(losses, (loss, k) => loss - (expert[k] ?? NaN)),
+  const scale = units.length / few.length
+  const throughAll = Effect.gen(function* () {
+    const opened = yield* taking(Effect.flatMap(LanguageModel, (service) => service.openDelta(base, expert)))
+    const delta = opened.result
+    const ones = DeltaGates.filled(delta.shape, 1)
+    const whole = yield* taking(delta.losses(golden, ones))
+    const each = yield* taking(
+      Effect.forEach(
+        few,
+        (unit) =>
+          Effect.map(delta.losses(golden, DeltaGates.with(ones, delta.shape, unit, 0)), (losses) =>
+            Array.from(losses, (loss, k) => loss - (whole.result[k] ?? NaN)),
+          ),
+        { concurrency: 4 },
       ),
-    { concurrency: 4 },
-  )
+    )
+    return { result: each.result, taken: plus(plus(opened.taken, whole.taken), each.taken, scale) }
+  }).pipe(Effect.scoped)
   const by = (method: Importance.Method, own: ReadonlyArray<Unit.Unit>) =>
     Effect.gen(function* () {
+      const models = yield* Importance.models(base, expert, golden)
       const parts = yield* Importance.parts({ ...task, units: own }, models, method)
       const measured = yield* Effect.forEach(parts, (part) => part.measure, { concurrency: 4 })
       return Importance.combine(method, measured)
-    })
-  const scale = units.length / few.length
+    }).pipe(
+      Effect.scoped,
+      taking,
+      Effect.map(({ result, taken }) => ({
+        result,
+        taken: plus(nothing, taken, units.length / own.length),
+      })),
+    )
+  const pass = Effect.gen(function* () {
+    const alone = yield* (yield* LanguageModel).open(expert)
+    return yield* taking(alone.losses(golden))
+  }).pipe(Effect.scoped)
   const scaled = scale === 1 ? "" : `(${few.length} units measured, times ${scale.toFixed(2)})`
-  const alone = yield* models.expert
-  // Streams, and the loss of the expert, are once for all units.
-  yield* by("revert", few.slice(-1))
-  yield* by("pathIntegrated", few.slice(0, 1))
   const [slow, reused] = yield* race([throughAll, by("revert", few)])
   const path = (yield* race([by("pathIntegrated", units)]))[0]!
-  const pass = (yield* race([alone.losses(golden)]))[0]!
+  const plain = (yield* race([pass]))[0]!
   const largest = Math.max(
     ...slow!.result.flatMap((own, u) => own.map((value, k) => Math.abs(value - reused!.result[u]![k]!))),
   )
-  line("revert, every pass through all layers", time(slow!.seconds * scale), scaled)
-  line("revert from the kept stream", time(reused!.seconds * scale), scaled)
-  line("  of it (goal ≤ 0.6)", times(reused!.seconds / slow!.seconds))
-  line("  of as many plain passes of the expert alone", times(reused!.seconds / (pass.seconds * few.length)))
+  line("revert, every pass through all layers", time(slow!.taken), scaled)
+  line("revert from the kept stream", time(reused!.taken), scaled)
+  line("  of it (goal ≤ 0.6)", times(reused!.taken, slow!.taken))
+  line(
+    "  of as many plain passes of the expert alone",
+    times(reused!.taken, plus(nothing, plain.taken, units.length)),
+  )
   line("  largest difference of a value", `${largest.toExponential(1)} nats`)
-  line("pathIntegrated, all units", time(path.seconds))
-  line("  of revert through all layers (goal ≤ 0.1)", times(path.seconds / (slow!.seconds * scale)))
-  line("  of revert from the kept stream", times(path.seconds / (reused!.seconds * scale)))
+  line("pathIntegrated, all units", time(path.taken))
+  line("  of revert through all layers (goal ≤ 0.1)", times(path.taken, slow!.taken))
+  line("  of revert from the kept stream", times(path.taken, reused!.taken))
   return { revert: reused!.result, path: path.result }
 })
 
@@ -167,13 +198,17 @@ const recorded = Effect.fnUntraced(function* (name: string) {
 
 const shared = new URL("../../shared/", import.meta.url)
 
+const wanted = (name: string) => args.only === undefined || args.only === name
+
 const families = Effect.gen(function* () {
   const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/micro/${name}`, import.meta.url))
   for (const domain of ["math", "code", "lang"] as const) {
+    if (!wanted("micro")) break
     yield* family(`micro ${domain}, held-out questions`, [fixture("base"), fixture(domain)], (expert) =>
       held(expert, domain),
     )
   }
+  if (!wanted("realtext")) return
   if (!existsSync(shared)) {
     return yield* Effect.sync(() =>
       console.log("realtext: skipped, the reference material is not beside the repository"),
@@ -192,7 +227,7 @@ try {
   console.log(`Node ${process.version}, ${cpus()[0]?.model ?? "?"}, ${availableParallelism()} CPUs`)
   await Effect.runPromise(
     Effect.gen(function* () {
-      yield* random(scratch)
+      if (wanted("random")) yield* random(scratch)
       yield* families
     }).pipe(Effect.provide(LanguageModel.layer)),
   )

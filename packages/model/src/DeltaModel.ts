@@ -42,12 +42,12 @@ export interface DeltaModel {
 export interface Parts {
   readonly name: string
   readonly shape: ModelShape
-  readonly program: OpenProgram
-  /** The program with derivatives, opened when it is first asked for. */
+  /** The program of losses, and that with derivatives, each opened when it is first asked for. */
+  readonly program: Effect.Effect<OpenProgram, ModelError>
   readonly gradientProgram: Effect.Effect<OpenProgram, ModelError>
 }
 
-/** The model over an open delta program. */
+/** The model over its delta programs. */
 export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaModel => {
   const { heads, kvHeads, layers } = shape
 
@@ -70,7 +70,7 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaMod
     shape,
     losses: Effect.fnUntraced(function* (examples, gates) {
       yield* check(gates)
-      return yield* Losses.losses(name, shape, program, examples, () => feeds(gates))
+      return yield* Losses.losses(name, shape, yield* program, examples, () => feeds(gates))
     }),
     gradients: Effect.fnUntraced(function* (examples, gates) {
       yield* check(gates)

@@ -31,11 +31,9 @@ import { deltaFisher } from "./graphs/DeltaFisherGraph.ts"
 import * as DeltaGraph from "./graphs/DeltaGraph.ts"
 import { encoder } from "./graphs/Encoder.ts"
 import * as Suffix from "./graphs/SuffixGraph.ts"
-import { meanAblation } from "./graphs/MeanAblationGraph.ts"
 import { sensitivity } from "./graphs/SensitivityGraph.ts"
+import { unitMeans } from "./graphs/UnitMeansGraph.ts"
 import { virtualMerge, virtualMergeEntropy, virtualMergeGradient } from "./graphs/VirtualMergeGraph.ts"
-import type { MeanAblation } from "./MeanAblation.ts"
-import * as MeanAblations from "./MeanAblation.ts"
 import { ModelError } from "./ModelError.ts"
 import { difference, type ModelShape } from "./ModelShape.ts"
 import { encode } from "./onnx/Encode.ts"
@@ -46,8 +44,10 @@ import type { PoolOptions, WorkerPool } from "./runtime/WorkerPool.ts"
 import * as Pool from "./runtime/WorkerPool.ts"
 import type { StatisticsModel } from "./StatisticsModel.ts"
 import * as Statistics from "./StatisticsModel.ts"
+import * as UnitMeans from "./UnitMeans.ts"
 import type { UnitMoves } from "./UnitMoves.ts"
 import * as Moves from "./UnitMoves.ts"
+import * as Steps from "./UnitSteps.ts"
 import type { VirtualMerge } from "./VirtualMerge.ts"
 import * as Merge from "./VirtualMerge.ts"
 import * as Tokenizer from "./Tokenizer.ts"
@@ -61,14 +61,10 @@ export class LanguageModel extends Context.Service<
     readonly open: (checkpoint: Checkpoint) => Effect.Effect<CausalModel, ModelError, Scope.Scope>
     /** Opens an encoder with its classification head. */
     readonly openEncoder: (checkpoint: Checkpoint) => Effect.Effect<EncoderModel, ModelError, Scope.Scope>
-    /**
-     * Opens the models between a base and an expert of the same shape, base + gate · (expert − base); or, `from` a third
-     * model such as a merge, from + gate · (expert − base).
-     */
+    /** Opens the models between a base and an expert of the same shape, base + gate · (expert − base). */
     readonly openDelta: (
       base: Checkpoint,
       expert: Checkpoint,
-      from?: Checkpoint,
     ) => Effect.Effect<DeltaModel, ModelError, Scope.Scope>
     /**
      * Opens `from` with single units moved along the change from base to expert, for the losses of these examples; each
@@ -78,15 +74,20 @@ export class LanguageModel extends Context.Service<
       models: Readonly<Record<"from" | "base" | "expert", Checkpoint>>,
       examples: ReadonlyArray<Example>,
     ) => Effect.Effect<UnitMoves, ModelError, Scope.Scope>
+    /**
+     * As `openMoves`, for single units whose outputs go, at step −1, to zero, or to their mean over these examples. A
+     * key-value head has no output of its own.
+     */
+    readonly openAblations: (
+      checkpoint: Checkpoint,
+      examples: ReadonlyArray<Example>,
+      replacement: Suffix.Replacement,
+    ) => Effect.Effect<UnitMoves, ModelError, Scope.Scope>
     /** Opens the second order of what an expert's change is worth. */
     readonly openDeltaFisher: (
       base: Checkpoint,
       expert: Checkpoint,
     ) => Effect.Effect<DeltaFisher, ModelError, Scope.Scope>
-    /** Opens a model whose units can be replaced by their means. */
-    readonly openMeanAblation: (
-      checkpoint: Checkpoint,
-    ) => Effect.Effect<MeanAblation, ModelError, Scope.Scope>
     /**
      * Opens the merges base + Σ λ · (expert − base), one λ per expert and group of weights; `groupOf` names the group
      * of a tensor, or those of its rows or columns.
@@ -137,14 +138,19 @@ const weightBytes = (graph: Graph): number =>
     0,
   )
 
-/** Encodes a graph and makes its first session, so that what is wrong with it fails now. */
-const start = Effect.fnUntraced(function* (
+/** Encodes a graph; workers make their sessions of it when they first run it, at the same time. */
+const prepare = Effect.fnUntraced(function* (
   pool: WorkerPool,
   model: string,
   graph: Result.Result<Graph, GraphError>,
 ) {
   const built = yield* Effect.mapError(Effect.fromResult(graph), asModelError(model))
-  const program = yield* pool.open(model, encode(built), weightBytes(built))
+  return yield* pool.open(model, encode(built), weightBytes(built))
+})
+
+/** Encodes a graph and makes its first session, so that what is wrong with it fails now. */
+const start = Effect.fnUntraced(function* (...of: Parameters<typeof prepare>) {
+  const program = yield* prepare(...of)
   yield* program.warm
   return program
 })
@@ -227,14 +233,14 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     const tokenizer = yield* Effect.cached(Tokenizer.open(checkpoint))
     return Encoder.make({ name, checkpoint, shape, program, tokenizer })
   }),
-  openDelta: Effect.fnUntraced(function* (base, expert, from) {
-    const name = nameOf(from ?? expert)
-    const shape = yield* sharedShape(base, from === undefined ? [expert] : [expert, from])
-    const ends = { base: base.tensors, expert: expert.tensors, from: from?.tensors }
+  openDelta: Effect.fnUntraced(function* (base, expert) {
+    const name = nameOf(expert)
+    const shape = yield* sharedShape(base, [expert])
+    const ends = { base: base.tensors, expert: expert.tensors }
     return Delta.make({
       name,
       shape,
-      program: yield* start(pool, name, DeltaGraph.delta(shape, ends)),
+      program: yield* later(pool, name, () => DeltaGraph.delta(shape, ends)),
       gradientProgram: yield* later(pool, name, () => DeltaGraph.deltaGradient(shape, ends)),
     })
   }),
@@ -246,8 +252,28 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       name,
       shape,
       examples,
-      streams: Effect.suspend(() => start(pool, name, Suffix.streams(shape, from.tensors))),
-      suffix: (layer) => Effect.suspend(() => start(pool, name, Suffix.suffix(shape, layer, moving))),
+      streams: (layers) => prepare(pool, name, Suffix.streams(shape, from.tensors, layers)),
+      suffix: (span) => prepare(pool, name, Suffix.moving(shape, span, moving)),
+      steps: Effect.succeed(Steps.along(shape)),
+    })
+  }),
+  openAblations: Effect.fnUntraced(function* (checkpoint, examples, replacement) {
+    const name = nameOf(checkpoint)
+    const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
+    const { tensors } = checkpoint
+    const means = prepare(pool, name, unitMeans(shape, tensors)).pipe(
+      Effect.flatMap((program) => UnitMeans.measure(shape, program, examples)),
+      Effect.scoped,
+    )
+    return yield* Moves.make({
+      name,
+      shape,
+      examples,
+      streams: (layers) => prepare(pool, name, Suffix.streams(shape, tensors, layers)),
+      suffix: (span) => prepare(pool, name, Suffix.ablating(shape, span, tensors, replacement)),
+      steps: yield* Effect.cached(
+        Effect.map(replacement === "mean" ? means : Effect.undefined, (own) => Steps.away(shape, own)),
+      ),
     })
   }),
   openDeltaFisher: Effect.fnUntraced(function* (base, expert) {
@@ -255,12 +281,6 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     const shape = yield* sharedShape(base, [expert])
     const program = yield* start(pool, name, deltaFisher(shape, base.tensors, expert.tensors))
     return Fisher.make({ name, shape, program })
-  }),
-  openMeanAblation: Effect.fnUntraced(function* (checkpoint) {
-    const name = nameOf(checkpoint)
-    const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
-    const program = yield* start(pool, name, meanAblation(shape, checkpoint.tensors))
-    return MeanAblations.make({ name, shape, program })
   }),
   openVirtualMerge: Effect.fnUntraced(function* (base, experts, groupOf) {
     const name = `merge over ${nameOf(base)}`

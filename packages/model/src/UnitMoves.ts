@@ -1,27 +1,28 @@
 /**
- * A model with units of one layer moved along the change from a base to an expert: what the losses of some examples are
- * then, unit by unit.
+ * A model with single units moved: what the losses of some examples are then, unit by unit.
  *
- * W = from + step · (expert − base) in the units that move; everything else stays as `from` has it. The residual stream
- * before a layer does not depend on what its units do, so it is computed once for all of them, and what is measured of a
- * layer runs through the layers from there on, many units and examples to a batch. Sessions of one layer are open at a
- * time, until another layer's turn comes. Units of several layers at once are a `DeltaModel`'s.
+ * A unit moves along the change from a base to an expert, W = from + step · (expert − base), or its output moves to
+ * nothing, or its mean, at step −1. Everything else stays. The residual stream before a layer does not depend on what its
+ * units do, so it is computed once for all of them, and what is measured runs through the layers from there on, many
+ * units and examples to a batch. Sessions of one span of layers are open at a time, until another's turn comes; how
+ * layers are cut into spans is `Spans.plan`'s. Several units at once are a `DeltaModel`'s.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import * as DeltaGates from "./DeltaGates.ts"
 import type { Example } from "./Example.ts"
+import type { Span } from "./graphs/SuffixGraph.ts"
 import { ModelError } from "./ModelError.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import * as Batches from "./runtime/Batches.ts"
 import * as Losses from "./runtime/Losses.ts"
 import type { Tensors } from "./runtime/Protocol.ts"
+import * as Spans from "./runtime/Spans.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
 import type { Unit } from "./Unit.ts"
 
-/** How far a unit goes: 1 adds the whole change of it, −1 takes it away. */
+/** How far a unit goes: 1 adds the whole change of it, or its output once more, −1 takes it away. */
 export interface Move {
   readonly unit: Pick<Unit, "kind" | "layer" | "index">
   readonly step: number
@@ -43,10 +44,12 @@ export interface Parts {
   readonly name: string
   readonly shape: ModelShape
   readonly examples: ReadonlyArray<Example>
-  /** The program of all residual streams. */
-  readonly streams: Effect.Effect<OpenProgram, ModelError, Scope.Scope>
-  /** The program from a layer on. */
-  readonly suffix: (layer: number) => Effect.Effect<OpenProgram, ModelError, Scope.Scope>
+  /** The program of the residual streams before some layers. */
+  readonly streams: (layers: ReadonlyArray<number>) => Effect.Effect<OpenProgram, ModelError, Scope.Scope>
+  /** The program from a span of layers on, in which units can move. */
+  readonly suffix: (span: Span) => Effect.Effect<OpenProgram, ModelError, Scope.Scope>
+  /** The inputs of that program that say what moves in each sequence of a batch. */
+  readonly steps: Effect.Effect<(span: Span, moves: ReadonlyArray<Move>) => Tensors, ModelError>
 }
 
 /** Bytes of residual streams that are kept at most, unless those of one layer need more. */
@@ -61,28 +64,31 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<UnitMoves, ModelError, Scope.Scope> {
   const { examples, name, shape, suffix } = parts
   yield* Losses.checkExamples(name, shape, examples)
+  const spans = Spans.plan(
+    shape,
+    examples.reduce((sum, { tokens }) => sum + tokens.length - 1, 0),
+  )
   const lock = Semaphore.makeUnsafe(1)
   const scope = yield* Effect.scope
   let kept: Streams = new Map()
-  let open:
-    | { readonly layer: number; readonly program: OpenProgram; readonly own: Scope.Closeable }
-    | undefined
+  let open: { readonly span: Span; readonly program: OpenProgram; readonly own: Scope.Closeable } | undefined
 
-  /** The program from a layer on, in place of another layer's. */
-  const programOf = Effect.fnUntraced(function* (layer: number) {
-    if (open?.layer === layer) return open.program
+  /** The program from a span on, in place of another's. */
+  const programOf = Effect.fnUntraced(function* (span: Span) {
+    if (open?.span === span) return open.program
     if (open !== undefined) yield* Scope.close(open.own, Exit.void)
     open = undefined
     const own = yield* Scope.fork(scope)
-    const program = yield* Effect.provideService(suffix(layer), Scope.Scope, own)
-    open = { layer, program, own }
+    const program = yield* Effect.provideService(suffix(span), Scope.Scope, own)
+    open = { span, program, own }
     return program
   })
 
-  const ofLayer = Effect.fnUntraced(function* (layer: number, moves: ReadonlyArray<Move>) {
-    if (!kept.has(layer)) kept = yield* Effect.scoped(streamsFrom(parts, layer))
-    const streams = kept.get(layer) ?? []
-    const program = yield* programOf(layer)
+  const ofSpan = Effect.fnUntraced(function* (span: Span, moves: ReadonlyArray<Move>) {
+    if (!kept.has(span.start)) kept = yield* Effect.scoped(streamsFrom(parts, spans, span))
+    const streams = kept.get(span.start) ?? []
+    const steps = yield* parts.steps
+    const program = yield* programOf(span)
     const pairs = moves.flatMap((move, m) => examples.map((example, k) => ({ move, m, example, k })))
     const results = moves.map(() => new Float64Array(examples.length))
     const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
@@ -97,8 +103,8 @@ export const make = Effect.fnUntraced(function* (
               own.map(({ k }) => streams[k] ?? new Float32Array(0)),
               shape.hiddenSize,
             ),
-            ...stepsOf(
-              shape,
+            ...steps(
+              span,
               own.map(({ move }) => move),
             ),
           },
@@ -109,7 +115,7 @@ export const make = Effect.fnUntraced(function* (
       for (const [i, { k, m }] of own.entries()) results[m]![k] = losses[i] ?? NaN
     })
     const plan = Batches.plan(
-      { ...shape, layers: shape.layers - layer },
+      { ...shape, layers: shape.layers - span.start },
       Losses.extents(pairs.map(({ example }) => example)),
     )
     yield* Effect.forEach(plan, run, { concurrency: program.width, discard: true })
@@ -119,15 +125,16 @@ export const make = Effect.fnUntraced(function* (
 
   const losses: UnitMoves["losses"] = Effect.fnUntraced(function* (moves) {
     const results = moves.map(() => new Float64Array(0))
-    for (const [layer, own] of Map.groupBy(moves.keys(), (i) => moves[i]!.unit.layer)) {
-      if (layer < 0 || layer >= shape.layers) {
-        const problem = `expected units of layers 0…${shape.layers - 1}, got one of layer ${layer}`
-        return yield* new ModelError({ model: name, problem, blame: "input" })
-      }
+    const wrong = moves.find(({ unit: { layer } }) => !spans.some(holds(layer)))
+    if (wrong !== undefined) {
+      const problem = `expected units of layers 0…${shape.layers - 1}, got one of layer ${wrong.unit.layer}`
+      return yield* new ModelError({ model: name, problem, blame: "input" })
+    }
+    for (const [span, own] of Map.groupBy(moves.keys(), (i) => spans.find(holds(moves[i]!.unit.layer))!)) {
       const indices = [...own]
       const found = yield* lock.withPermit(
-        ofLayer(
-          layer,
+        ofSpan(
+          span,
           indices.map((i) => moves[i]!),
         ),
       )
@@ -140,18 +147,25 @@ export const make = Effect.fnUntraced(function* (
   return { shape, losses, unmoved }
 })
 
-/** The streams before as many layers from `first` on as are kept at once. */
+/** Whether a span holds a layer. */
+const holds =
+  (layer: number) =>
+  ({ end, start }: Span): boolean =>
+    layer >= start && layer < end
+
+/** The streams before as many spans from `first` on as are kept at once. */
 const streamsFrom = Effect.fnUntraced(function* (
   { examples, shape, streams: opening }: Parts,
-  first: number,
+  spans: ReadonlyArray<Span>,
+  first: Span,
 ) {
-  const { hiddenSize, layers } = shape
+  const { hiddenSize } = shape
   const inputs = examples.map(({ tokens }) => tokens.slice(0, -1))
   const bytes = 4 * hiddenSize * inputs.reduce((sum, { length }) => sum + length, 0)
-  const count = Math.min(layers - first, Math.max(1, Math.floor(maxStreams / bytes)))
-  const found = new Map<number, Array<Float32Array>>()
-  for (let l = first; l < first + count; l++) found.set(l, [])
-  const program = yield* opening
+  const count = Math.max(1, Math.floor(maxStreams / bytes))
+  const starts = spans.slice(spans.indexOf(first)).slice(0, count)
+  const found = new Map(starts.map(({ start }) => [start, Array<Float32Array>()]))
+  const program = yield* opening([...found.keys()])
   const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
     const rows = batch.map((k) => inputs[k] ?? [])
     const { keyPositions, positions, tokens } = Batches.feeds(rows, [], "right")
@@ -181,33 +195,4 @@ const padded = (streams: ReadonlyArray<Float32Array>, hiddenSize: number) => {
   const hidden = new Float32Array(streams.length * size) // [batch, width, hiddenSize]
   streams.forEach((stream, i) => hidden.set(stream, i * size))
   return Batches.float32(hidden, [streams.length, size / hiddenSize, hiddenSize])
-}
-
-/** The inputs that say what moves in each sequence of a batch. */
-const stepsOf = (shape: ModelShape, moves: ReadonlyArray<Move>): Tensors => {
-  const { heads, kvHeads } = shape
-  const still = DeltaGates.filled({ ...shape, layers: 1 }, 0)
-  const gates = moves.map(({ step, unit }) => DeltaGates.with(still, shape, { ...unit, layer: 0 }, step))
-  const joined = (rows: ReadonlyArray<Float32Array>) => Float32Array.from(rows.flatMap((row) => [...row]))
-  const moved = gates.flatMap(({ mlp: [step = 0] }, i) => (step === 0 ? [] : [{ sequence: i, step }]))
-  // A step of 0 is the place of all that do not move.
-  const places = [...moved, { sequence: 0, step: 0 }]
-  const order = new Int32Array(moves.length).fill(moved.length)
-  moved.forEach(({ sequence }, place) => (order[sequence] = place))
-  return {
-    "steps.queryHeads": Batches.float32(joined(gates.map(({ queryHeads }) => queryHeads)), [
-      moves.length,
-      heads,
-    ]),
-    "steps.kvHeads": Batches.float32(joined(gates.map(({ kvHeads: own }) => own)), [moves.length, kvHeads]),
-    "steps.mlp": Batches.float32(
-      Float32Array.from(places, ({ step }) => step),
-      [places.length],
-    ),
-    "moved.sequences": Batches.int32(
-      Int32Array.from(places, ({ sequence }) => sequence),
-      [places.length],
-    ),
-    "moved.places": Batches.int32(order, [moves.length]),
-  }
 }

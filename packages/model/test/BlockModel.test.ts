@@ -110,29 +110,6 @@ layer(LanguageModel.layerWith({ threads: 2 }))("BlockModel", (it) => {
     }),
   )
 
-  it.effect("goes on from a kept stream under several settings of the gates", () =>
-    Effect.gen(function* () {
-      const blocks = yield* openBlocks(fixture("base"), tight)
-      const { shape } = blocks
-      const inputs = examples.map(({ tokens }) => tokens.slice(0, -1))
-      const stream = yield* blocks.hidden(inputs, 2)
-      assert.strictEqual(stream.layer, 2)
-      const settings = [
-        Gates.filled(shape, 1),
-        Gates.with(Gates.filled(shape, 1), shape, { kind: "mlp", layer: 2, index: 0 }, 0),
-        Gates.with(Gates.filled(shape, 1), shape, { kind: "kvGroup", layer: 3, index: 1 }, 0),
-      ]
-      const from = yield* blocks.lossesFrom(stream, examples, settings)
-      for (const [i, gates] of settings.entries()) {
-        assert.deepStrictEqual(from[i], yield* blocks.losses(examples, { gates }))
-      }
-      const end = yield* blocks.forwardFrom(stream, settings[0]!)
-      assert.deepStrictEqual(end, yield* blocks.hidden(inputs, shape.layers))
-      const other = yield* Effect.flip(blocks.lossesFrom(stream, examples.toReversed(), settings))
-      assert.match(other.message, /row \d of the stream is not its example's tokens but the last$/)
-    }),
-  )
-
   it.effect("gives the gradients of the whole model, one per example", () =>
     Effect.gen(function* () {
       const blocks = yield* openBlocks(fixture("base"), tight)

@@ -25,28 +25,6 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) =>
     }),
   )
 
-  it.effect("starts from a third model where one is given, and leads back to the base from the expert", () =>
-    Effect.gen(function* () {
-      const service = yield* LanguageModel
-      const open = (name: string) => Checkpoint.open(fixture(name))
-      const [base, lang, code] = [yield* open("base"), yield* open("lang"), yield* open("code")]
-      const golden = yield* examples
-      const fromCode = yield* service.openDelta(base, lang, code)
-      const expected = yield* (yield* openModel(fixture("code"))).losses(golden)
-      const still = yield* fromCode.losses(golden, DeltaGates.filled(fromCode.shape, 0))
-      assert.isAtMost(distance(still, expected), 1e-5)
-      const back = yield* service.openDelta(base, lang, lang)
-      const ofBase = yield* (yield* openModel(fixture("base"))).losses(golden)
-      const gone = yield* back.losses(golden, DeltaGates.filled(back.shape, -1))
-      assert.isAtMost(distance(gone, ofBase), 1e-5)
-      const plain = yield* service.openDelta(base, lang)
-      const [first] = golden.slice(0, 1)
-      const [there] = yield* back.gradients([first!], DeltaGates.filled(back.shape, -0.5))
-      const [here] = yield* plain.gradients([first!], DeltaGates.filled(plain.shape, 0.5))
-      assert.isAtMost(distance(there!.gates.queryHeads, here!.gates.queryHeads), 1e-5)
-    }).pipe(Effect.scoped),
-  )
-
   it.effect("moves by a layer as by all of its units, and has the sum of their derivatives", () =>
     Effect.gen(function* () {
       const delta = yield* openDelta(fixture("base"), fixture("lang"))

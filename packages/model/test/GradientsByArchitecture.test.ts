@@ -2,9 +2,9 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { writeFile } from "node:fs/promises"
 import { deltaFisher } from "../src/graphs/DeltaFisherGraph.ts"
-import { meanAblation } from "../src/graphs/MeanAblationGraph.ts"
+import { unitMeans } from "../src/graphs/UnitMeansGraph.ts"
 import { sensitivity } from "../src/graphs/SensitivityGraph.ts"
-import { Checkpoint, DeltaGates, Dtype, LanguageModel, type Safetensors } from "../src/index.ts"
+import { Checkpoint, DeltaGates, Gates, Dtype, LanguageModel, type Safetensors } from "../src/index.ts"
 import { architectures, encoders, hasShared, temporary } from "./support/fixtures.ts"
 import { distance, example } from "./support/models.ts"
 
@@ -101,10 +101,19 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
             assert.isAtMost(distance(found[i]!, yield* delta.losses(examples, gates)), 1e-5, unit.kind)
           }
 
+          // The same stream without the outputs of units, biases and norms behind them as the architecture has them.
+          const gone = yield* service.openAblations(expert, examples, "zero")
+          const without = yield* gone.losses(units.map((unit) => ({ unit, step: -1 })))
+          const alone = yield* service.open(expert)
+          for (const [i, unit] of units.entries()) {
+            const gates = Gates.with(Gates.filled(shape, 1), shape, unit, 0)
+            assert.isAtMost(distance(without[i]!, yield* alone.losses(examples, { gates })), 1e-5, unit.kind)
+          }
+
           // Every tensor of the model has a derivative: the graphs that take them all can be written.
           assert.isTrue(Result.isSuccess(sensitivity(shape, base.tensors)))
           assert.isTrue(Result.isSuccess(deltaFisher(shape, base.tensors, expert.tensors)))
-          assert.isTrue(Result.isSuccess(meanAblation(shape, base.tensors)))
+          assert.isTrue(Result.isSuccess(unitMeans(shape, base.tensors)))
         }),
       )
     }

@@ -1,6 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { Checkpoint, DeltaGates, LanguageModel } from "../src/index.ts"
+import * as Spans from "../src/runtime/Spans.ts"
 import { distance, example, fixture, sums } from "./support/models.ts"
 
 layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("UnitMoves", (it) => {
@@ -38,12 +39,45 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("UnitMoves", (it) => 
     Effect.gen(function* () {
       const service = yield* LanguageModel
       const [base, expert, from] = [yield* open("base"), yield* open("math"), yield* open("code")]
-      const delta = yield* service.openDelta(base, expert, from)
+      const merge = yield* service.openVirtualMerge(base, [from, expert], (tensor) =>
+        tensor.includes(".2.mlp") ? "mlp" : /\.3\..*_proj/.test(tensor) ? "layer" : "rest",
+      )
       const moves = yield* service.openMoves({ from, base, expert }, examples)
-      const found = yield* moves.losses(units.map((unit) => ({ unit, step: -0.4 })))
-      for (const [i, unit] of units.entries()) {
-        const gates = DeltaGates.with(DeltaGates.filled(delta.shape, 0), delta.shape, unit, -0.4)
-        assert.isAtMost(distance(found[i]!, yield* delta.losses(examples, gates)), 4e-6, unit.kind)
+      const found = yield* moves.losses(
+        [units[1], units[4]].map((unit) => ({ unit: { ...unit }, step: -0.4 })),
+      )
+      for (const [i, group] of ["mlp", "layer"].entries()) {
+        const step = merge.groups.map((own) => (own === group ? -0.4 : 0))
+        const lambdas = Float32Array.of(...merge.groups.map(() => 1), ...step)
+        assert.isAtMost(distance(found[i]!, yield* merge.losses(examples, lambdas)), 4e-6, group)
+      }
+      assert.isAtMost(
+        distance(yield* moves.unmoved, yield* (yield* service.open(from)).losses(examples)),
+        4e-6,
+      )
+    }),
+  )
+
+  it.effect("starts before the layer, or the first of some, whichever is less work", () =>
+    Effect.gen(function* () {
+      const service = yield* LanguageModel
+      const [base, expert] = [yield* open("base"), yield* open("math")]
+      const { shape } = yield* service.openDelta(base, expert)
+      const starts = (tokens: number) => Spans.plan(shape, tokens).map(({ start }) => start)
+      assert.deepStrictEqual(starts(100), [0])
+      assert.deepStrictEqual(starts(10_000), [0, 1, 2, 3])
+      assert.deepStrictEqual(Spans.plan({ ...shape, layers: 7, hiddenSize: 64 }, 1000).at(-1)?.end, 7)
+      const many = Array.from({ length: 600 }, (_, i) => examples[i % examples.length]!)
+      const width = many.reduce((sum, { tokens }) => sum + tokens.length - 1, 0)
+      assert.isAbove(starts(width).length, 2)
+      const found = yield* (yield* service.openMoves({ from: base, base, expert }, many)).losses(
+        units.slice(0, 3).map((unit) => ({ unit, step: 1 })),
+      )
+      const few = yield* (yield* service.openMoves({ from: base, base, expert }, examples)).losses(
+        units.slice(0, 3).map((unit) => ({ unit, step: 1 })),
+      )
+      for (const [i, losses] of few.entries()) {
+        assert.isAtMost(distance(found[i]!.subarray(0, examples.length), losses), 4e-6)
       }
     }),
   )

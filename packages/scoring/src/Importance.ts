@@ -5,7 +5,7 @@
  * normalised importance. Losses are compared pair by pair on the same examples, which takes the examples' own
  * difficulty out of the error.
  */
-import { type Checkpoint, type Example, type Gates, LanguageModel, Unit } from "@hila/model"
+import { type Checkpoint, type Example, LanguageModel, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { Amount, Cost, MethodError, Models, Part, Task, Values } from "./importance/Method.ts"
@@ -43,27 +43,14 @@ export const models = Effect.fn("Importance.models")(function* (
   const service = yield* LanguageModel
   const scope = yield* Effect.scope
   const inScope = Effect.provideService(Scope.Scope, scope)
-  const alone = yield* Effect.cached(inScope(service.open(expert)))
   const movesFrom = (from: Checkpoint.Checkpoint) =>
     Effect.cached(inScope(service.openMoves({ from, base, expert }, golden)))
   return {
     delta: yield* Effect.cached(inScope(service.openDelta(base, expert))),
-    expert: alone,
     fromExpert: yield* movesFrom(expert),
     fromBase: yield* movesFrom(base),
-    references: yield* Effect.cached(
-      Effect.gen(function* () {
-        const model = yield* alone
-        return { expert: Array.from(yield* model.losses(golden)) }
-      }),
-    ),
-    means: yield* Effect.cached(
-      Effect.gen(function* () {
-        const model = yield* inScope(service.openMeanAblation(expert))
-        const means = yield* model.means(golden)
-        return { shape: model.shape, losses: (gates: Gates.Gates) => model.losses(golden, gates, means) }
-      }),
-    ),
+    zeroed: yield* Effect.cached(inScope(service.openAblations(expert, golden, "zero"))),
+    averaged: yield* Effect.cached(inScope(service.openAblations(expert, golden, "mean"))),
     fisher: yield* Effect.cached(inScope(service.openDeltaFisher(base, expert))),
   } satisfies Models
 })

@@ -179,11 +179,11 @@ layer(Live)("laws of importance", (it) => {
         )
         return { scores, progress: events.filter((event) => event._tag === "Progress") }
       })
-      const stopped = yield* run("stopped", 5)
+      const stopped = yield* run("stopped", 1)
       assert.isUndefined(stopped.scores)
       const { progress, scores } = yield* run("stopped", Infinity)
-      assert.isAtLeast(progress.at(-1)?.kept ?? 0, 5)
-      assert.isBelow(progress.at(-1)?.kept ?? Infinity, 20)
+      assert.isAtLeast(progress.at(-1)?.kept ?? 0, 1)
+      assert.isBelow(progress.at(-1)?.kept ?? Infinity, 4)
       assert.deepStrictEqual(scores, (yield* run("calm", Infinity)).scores)
     }),
   )

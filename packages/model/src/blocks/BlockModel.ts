@@ -1,9 +1,9 @@
 /**
- * A model that runs piece by piece within a memory budget: forward, from any layer on, and backward.
+ * A model that runs piece by piece within a memory budget, forward and backward.
  *
- * Answers are those of a `CausalModel`, up to rounding; what differs is that its weights need not fit into memory, and
- * that a pass may be kept at a layer and gone on with under other gates. Every piece of the weights is loaded once for
- * everything that wants it, so work that comes together is done together. It writes no text: `CausalModel` does.
+ * Answers are those of a `CausalModel`, up to rounding; what differs is that its weights need not fit into memory. Every
+ * piece of the weights is loaded once for everything that wants it, so work that comes together is done together. It
+ * writes no text: `CausalModel` does.
  */
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../Checkpoint.ts"
@@ -23,7 +23,7 @@ interface Options {
   readonly gates?: Gates.Gates
 }
 
-export interface BlockModel extends Pick<Passes.Passes<Gates.Gates>, "forwardFrom" | "lossesFrom"> {
+export interface BlockModel {
   readonly checkpoint: Checkpoint
   readonly shape: ModelShape
   /** How the memory is spent. */
@@ -62,15 +62,13 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<BlockModel> {
   const { shape } = pieces
   const parts = { ...pieces, checkpoint, gating: gating(shape) }
-  const { check, forwardFrom, hidden, losses, lossesFrom } = Passes.make(parts)
+  const { check, hidden, losses } = Passes.make(parts)
   const backward = yield* Effect.cached(Backward.graphs(parts))
   const noGates = Gates.filled(shape, 1)
   return {
     checkpoint,
     shape,
     budget: pieces.pieces.budget,
-    forwardFrom,
-    lossesFrom,
     hidden: (rows, upTo, { gates = noGates } = {}) => hidden(rows, upTo, gates),
     losses: (examples, { gates = noGates } = {}) => losses(examples, gates),
     gradients: Effect.fnUntraced(function* (examples, { gates = noGates } = {}) {

@@ -1,6 +1,6 @@
 /**
  * The models between a base and an expert as one graph, W = base + gate · (expert − base), with and without the
- * derivative of the loss with respect to every gate. The way may also start from a third model, such as a merge.
+ * derivative of the loss with respect to every gate.
  */
 import type * as Result from "effect/Result"
 import type { ModelShape } from "../ModelShape.ts"
@@ -13,16 +13,14 @@ import type { Use } from "./Use.ts"
 import type { Gates, Tensors } from "./Weights.ts"
 import * as Weights from "./Weights.ts"
 
-/** What lies between: W = from + gate · (expert − base). */
+/** What lies between: W = base + gate · (expert − base). */
 export interface Ends {
   readonly base: Tensors
   readonly expert: Tensors
-  /** Where the way starts; the base where it is absent. */
-  readonly from?: Tensors | undefined
 }
 
 /** The weights between two models, their difference, and the gates that they depend on. */
-const between = (builder: Graph.Builder, shape: ModelShape, { base, expert, from }: Ends) => {
+const between = (builder: Graph.Builder, shape: ModelShape, { base, expert }: Ends) => {
   const gates: Gates = {
     queryHeads: builder.input("gates.queryHeads", "f32", [shape.layers, shape.heads]),
     kvHeads: builder.input("gates.kvHeads", "f32", [shape.layers, shape.kvHeads]),
@@ -31,8 +29,7 @@ const between = (builder: Graph.Builder, shape: ModelShape, { base, expert, from
   }
   const start = Weights.stored(builder, base, "base/")
   const difference = Weights.difference(start, Weights.stored(builder, expert, "expert/"))
-  const origin = from === undefined ? start : Weights.stored(builder, from, "from/")
-  return { difference, weights: Weights.interpolated(builder, origin, difference, gates) }
+  return { difference, weights: Weights.interpolated(builder, start, difference, gates) }
 }
 
 /**

@@ -5,25 +5,30 @@
  *
  * It measures the head or MLP itself and not what fine-tuning changed in it: a head the expert shares with its base can
  * score high. For interpretability and for decisions to keep, not alone for weights of a change. A key-value head has no
- * output of its own and scores 0. `AblateMean` takes the mean for zero. One forward pass per unit and example.
+ * output of its own and scores 0. `AblateMean` takes the mean for zero. One forward pass per unit and example, through
+ * the unit's layer and those behind it: the residual stream before it is computed once.
  */
-import { Gates } from "@hila/model"
+import type { ModelError, Unit, UnitMoves } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { concatenate, subtract, unitByUnit } from "./Parts.ts"
-import { type Method, passes } from "./Method.ts"
+import { concatenate, layerByLayer, subtract } from "./Parts.ts"
+import { type Method, suffixes } from "./Method.ts"
+
+/** What units are worth by their outputs alone, [units][examples]. */
+export const ofUnits = Effect.fnUntraced(function* (
+  ablations: Effect.Effect<UnitMoves, ModelError>,
+  units: ReadonlyArray<Unit.Unit>,
+) {
+  const moves = yield* ablations
+  const expert = yield* moves.unmoved
+  const own = units.filter(({ kind }) => kind !== "kvHead")
+  const without = yield* moves.losses(own.map((unit) => ({ unit, step: -1 })))
+  const found = new Map(own.map((unit, i) => [unit, without[i] ?? expert]))
+  return units.map((unit) => subtract(found.get(unit) ?? expert, expert))
+})
 
 export const method: Method = {
   name: "ablate",
-  cost: ({ units }) => passes(units + 1),
-  parts: (task, models) =>
-    unitByUnit(
-      task,
-      Effect.fnUntraced(function* (unit) {
-        const model = yield* models.expert
-        const { expert } = yield* models.references
-        const gates = Gates.with(Gates.filled(model.shape, 1), model.shape, unit, 0)
-        return subtract(yield* model.losses(task.golden, { gates }), expert)
-      }),
-    ),
+  cost: suffixes,
+  parts: (task, models) => layerByLayer(task, (units) => ofUnits(models.zeroed, units)),
   combine: concatenate,
 }

@@ -6,24 +6,18 @@
  * As `Ablate`, but the layers behind the unit meet an output they are used to, so that what is measured is what the
  * output says token by token (Wang et al. 2023, "Interpretability in the Wild", section 2). The mean is over all tokens of
  * prompts and responses that the model reads, one for the whole set. A key-value head has no output of its own and scores 0.
- * One forward pass per unit and example, and one per example for the means.
+ * One forward pass per unit and example as in `Ablate`, and one per example for the means.
  */
-import { Gates } from "@hila/model"
-import * as Effect from "effect/Effect"
-import { concatenate, subtract, unitByUnit } from "./Parts.ts"
-import { type Method, passes } from "./Method.ts"
+import { ofUnits } from "./Ablate.ts"
+import { type Method, suffixes } from "./Method.ts"
+import { concatenate, layerByLayer } from "./Parts.ts"
 
 export const method: Method = {
   name: "ablateMean",
-  cost: ({ units }) => passes(units + 2),
-  parts: (task, models) =>
-    unitByUnit(
-      task,
-      Effect.fnUntraced(function* (unit) {
-        const { losses, shape } = yield* models.means
-        const { expert } = yield* models.references
-        return subtract(yield* losses(Gates.with(Gates.filled(shape, 1), shape, unit, 0)), expert)
-      }),
-    ),
+  cost: (of) => {
+    const { forward, whole } = suffixes(of)
+    return { forward: forward + 1, backward: 0, whole: whole + 1 }
+  },
+  parts: (task, models) => layerByLayer(task, (units) => ofUnits(models.averaged, units)),
   combine: concatenate,
 }

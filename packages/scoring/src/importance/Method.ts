@@ -7,15 +7,12 @@
  */
 import type { ScoringError } from "../ScoringError.ts"
 import type {
-  CausalModel,
   Checkpoint,
   CheckpointError,
   DeltaFisher,
   DeltaModel,
   Example,
-  Gates,
   ModelError,
-  ModelShape,
   SafetensorsError,
   Unit,
   UnitMoves,
@@ -35,32 +32,18 @@ export interface Task {
   readonly quadrature: number
 }
 
-/** Losses that differences are taken from. */
-export interface References {
-  readonly expert: ReadonlyArray<number> // [examples], nats per response token
-}
-
 /** The models of a task, each opened when first asked for. */
 export interface Models {
   /** Base and expert at once, with a gate per unit between them. */
   readonly delta: Effect.Effect<DeltaModel, ModelError>
-  /** The expert alone, with gates on the outputs of its heads and MLPs. */
-  readonly expert: Effect.Effect<CausalModel, ModelError>
   /** The expert, and the base, with single units moved along the expert's change, on the golden data. */
   readonly fromExpert: Effect.Effect<UnitMoves, ModelError>
   readonly fromBase: Effect.Effect<UnitMoves, ModelError>
-  readonly references: Effect.Effect<References, ModelError>
-  /** The expert with units that can be replaced, and what their outputs are on the average of the golden data. */
-  readonly means: Effect.Effect<Means, ModelError>
+  /** The expert without the outputs of single units, and with their means over the golden data in place of them. */
+  readonly zeroed: Effect.Effect<UnitMoves, ModelError>
+  readonly averaged: Effect.Effect<UnitMoves, ModelError>
   /** The second order of the expert's change. */
   readonly fisher: Effect.Effect<DeltaFisher, ModelError>
-}
-
-/** A model with units replaced by their means. */
-export interface Means {
-  readonly shape: ModelShape
-  /** Losses of the golden data with the units at gate 0 replaced, [examples], nats per response token. */
-  readonly losses: (gates: Gates.Gates) => Effect.Effect<Float64Array, ModelError>
 }
 
 export type MethodError = ModelError | ScoringError | CheckpointError | SafetensorsError
@@ -100,7 +83,8 @@ export const passes = (forward: number, backward = 0): Cost => ({
 
 /**
  * The cost of a pass per unit from the stream that is kept before its layer, (layers + 1) / (2 · layers) of the model on
- * average; the streams themselves are one pass more, and the loss of what does not move one through the last layer.
+ * average; the streams themselves are one pass more, and the loss of what does not move one through the last layer. Of
+ * small models streams are kept before every second layer or fewer, which costs more passes and fewer sessions.
  */
 export const suffixes = ({ layers, units }: Amount): Cost => ({
   forward: units + 2,

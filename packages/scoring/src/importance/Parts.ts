@@ -10,13 +10,6 @@ export const subtract = (left: ArrayLike<number>, right: ArrayLike<number>): Rea
 /** The parts' units, one part after the other. */
 export const concatenate: Method["combine"] = (parts) => parts.flat()
 
-/** One part per unit; `measure` gives the unit's value per example. */
-export const unitByUnit = (
-  task: Task,
-  measure: (unit: Unit.Unit) => Effect.Effect<ReadonlyArray<number>, MethodError>,
-): ReadonlyArray<Part> =>
-  task.units.map((unit) => ({ id: unit.id, measure: Effect.map(measure(unit), (values) => [values]) }))
-
 /** Tokens that a part measures, about: what a stage that is killed loses at most. */
 const partTokens = 2 ** 16
 

@@ -1,0 +1,61 @@
+/**
+ * What the units of a model put out on the average of some examples.
+ *
+ * Zero is an output that later layers may never have seen; the mean over some data is one they are used to, so what is
+ * lost with it in an output's place is what the output tells token by token (mean ablation: Wang et al., 2023).
+ */
+import * as Effect from "effect/Effect"
+import type { Example } from "./Example.ts"
+import type { ModelError } from "./ModelError.ts"
+import type { ModelShape } from "./ModelShape.ts"
+import * as Batches from "./runtime/Batches.ts"
+import * as Losses from "./runtime/Losses.ts"
+import type { OpenProgram } from "./runtime/WorkerPool.ts"
+
+/** Outputs of units where their projection reads them. */
+export interface UnitMeans {
+  /** [layers, heads · headDim] */
+  readonly heads: Float32Array
+  /** [layers, intermediateSize] */
+  readonly mlp: Float32Array
+}
+
+/** Examples of equal length in batches: sums over them must not meet padding. */
+const alike = (shape: ModelShape, examples: ReadonlyArray<Example>) =>
+  [...Map.groupBy(examples.keys(), (k) => examples[k]?.tokens.length).values()].flatMap((indices) => {
+    const own = [...indices]
+    const extents = Losses.extents(own.flatMap((k) => examples[k] ?? []))
+    return Batches.plan(shape, extents).map((batch) => batch.flatMap((at) => own[at] ?? []))
+  })
+
+/** The means over all tokens of examples that are read: of prompt and response, all but the last. */
+export const measure = Effect.fnUntraced(function* (
+  shape: ModelShape,
+  program: OpenProgram,
+  examples: ReadonlyArray<Example>,
+): Effect.fn.Return<UnitMeans, ModelError> {
+  const { headDim, heads, intermediateSize, layers } = shape
+  const sums = yield* Effect.forEach(
+    alike(shape, examples),
+    (batch) => {
+      const rows = batch.map((k) => examples[k]?.tokens.slice(0, -1) ?? [])
+      const { keyPositions, positions, tokens } = Batches.feeds(rows, [], "right")
+      return program.lease((lease) =>
+        lease.run({ keyPositions, positions, tokens }, ["sums.heads", "sums.mlp"]),
+      )
+    },
+    { concurrency: program.width },
+  )
+  const count = examples.reduce((sum, { tokens }) => sum + tokens.length - 1, 0)
+  const mean = (output: string, length: number) => {
+    const total = new Float64Array(length)
+    for (const outputs of sums) {
+      for (const [i, value] of Losses.float32(outputs[output]).entries()) total[i] = (total[i] ?? 0) + value
+    }
+    return Float32Array.from(total, (value) => value / count)
+  }
+  return {
+    heads: mean("sums.heads", layers * heads * headDim),
+    mlp: mean("sums.mlp", layers * intermediateSize),
+  }
+})
