@@ -19,7 +19,7 @@ import { measured, sens } from "./stages/Sens.ts"
 import { arithmeticWithRest, statistical } from "./stages/Statistical.ts"
 
 const temperatures = [0.5, 1, 2, 4, 8]
-const both = { densities: [0.5, 0.8], temperatures: [1, 4, 16] }
+const both = { densities: [0.4, 0.7], temperatures: [1, 4, 16] }
 const weighting = { densities: [1], temperatures }
 const rhos = { rhos: [0.3, 1, 3, 10], lambdas: [0.4, 0.5] }
 const open = {
@@ -50,7 +50,7 @@ export default Pipeline.make({
       ...statistical(bench, golden),
       hila(bench, "HILA", revert, both),
       hila(bench, "HILA, pruning only", revert, {
-        densities: [0.3, 0.5, 0.7, 0.8],
+        densities: [0.2, 0.35, 0.5, 0.7],
         temperatures: [Infinity],
       }),
       hila(bench, "HILA, weighting only", revert, weighting),
