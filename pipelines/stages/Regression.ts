@@ -133,28 +133,50 @@ const overRest = ({ budget }: Bench, candidates: number): Plan => ({
   },
 })
 
+/** One way of a regression: its statistics, one file per expert, and the numbers to try. */
+export interface Way {
+  readonly name: string
+  readonly statistics: ReadonlyArray<Statistics>
+  readonly settings: Settings
+}
+
+const candidatesOf = (
+  bench: Models,
+  row: string,
+  { name: way, settings, statistics }: Way,
+): ReadonlyArray<Candidate> => {
+  const { embedding = false, lambdas, rhos, stiffness, targets = bench.experts } = settings
+  const models = { base: bench.base, experts: targets }
+  const own = [row, way].filter((part) => part !== "").join(" ")
+  const rest = unsolved(models, statistics, embedding, own)
+  return rhos.flatMap((rho) =>
+    lambdas.map((lambda): Candidate => {
+      const name = [way, `ρ ${rho}, λ ${lambda}`].filter((part) => part !== "").join(", ")
+      const label = `${row} ${name}`
+      const inner =
+        stiffness === undefined
+          ? solved(models, statistics, { rho, lambda, embedding }, label)
+          : solvedStiff(models, statistics, stiffness, { rho, lambda }, label)
+      return { name, directions: [inner, rest] }
+    }),
+  )
+}
+
+/** Regression fusion in several ways, of which tuning takes the best; all share one budget. */
+export const regressionAmong = (bench: Bench, row: string, ways: ReadonlyArray<Way>): Entry => {
+  const [first = { name: "", directions: bench.experts }, ...others] = ways.flatMap((way) =>
+    candidatesOf(bench, row, way),
+  )
+  return { row, tuned: tuned(bench, row, [first, ...others], overRest(bench, 1 + others.length)) }
+}
+
 /** Regression fusion with given statistics, one file per expert. */
 export const regressionWith = (
   bench: Bench,
   row: string,
   statistics: ReadonlyArray<Statistics>,
-  { embedding = false, lambdas, rhos, stiffness, targets = bench.experts }: Settings,
-): Entry => {
-  const models = { base: bench.base, experts: targets }
-  const rest = unsolved(models, statistics, embedding, row)
-  const [first = { name: "", directions: [rest] }, ...others] = rhos.flatMap((rho) =>
-    lambdas.map((lambda): Candidate => {
-      const name = `ρ ${rho}, λ ${lambda}`
-      const label = `${row} ${name}`
-      const inside =
-        stiffness === undefined
-          ? solved(models, statistics, { rho, lambda, embedding }, label)
-          : solvedStiff(models, statistics, stiffness, { rho, lambda }, label)
-      return { name, directions: [inside, rest] }
-    }),
-  )
-  return { row, tuned: tuned(bench, row, [first, ...others], overRest(bench, 1 + others.length)) }
-}
+  settings: Settings,
+): Entry => regressionAmong(bench, row, [{ name: "", statistics, settings }])
 
 /**
  * Statistics with the inputs that the same answers have in a merged model, where they will be (RegMean++: 2508.03121, all

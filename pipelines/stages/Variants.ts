@@ -11,7 +11,14 @@ import { Stages as Merging } from "@hila/merge"
 import type { Entry } from "./Baselines.ts"
 import { stiffness, weighed } from "./Factors.ts"
 import { hila, pruned, type Scored } from "./Hila.ts"
-import { inside, regression, regressionWith, statisticsOf } from "./Regression.ts"
+import {
+  inside,
+  regression,
+  regressionAmong,
+  regressionWith,
+  type Statistics,
+  statisticsOf,
+} from "./Regression.ts"
 import { shrunk } from "./Shrunk.ts"
 import type { Bench, Golden } from "./Tuned.ts"
 
@@ -22,6 +29,44 @@ const full = { kind: "kronecker" } as const
 const even = { gamma: 0, dropFraction: 0, floor: 1 }
 /** Densities that follow importance half as much, no unit dropped. */
 const gentle = { gamma: 0.5, dropFraction: 0, floor: 0.1 }
+
+/** Statistics with importance as weights between experts: each expert's factors times its share of a unit. */
+const shared = (
+  bench: Bench,
+  scored: ReadonlyArray<Scored>,
+  statistics: ReadonlyArray<Statistics>,
+  temperature: number,
+) => {
+  const weights = Merging.adaptiveWeights({ importance: scored }, { temperature }, `T ${temperature}`)
+  return statistics.map((own, expert) =>
+    weighed({ model: bench.base, statistics: own, weights }, { expert }, `${expert} T ${temperature}`),
+  )
+}
+
+/** Task vectors pruned inside of units to an even density, and numbers to go with them. */
+const sparseOf = (bench: Bench, scored: ReadonlyArray<Scored>) => ({
+  rhos: [1, 10, 100],
+  // What is pruned sums to less, so that its task arithmetic goes further.
+  lambdas: [0.55],
+  targets: pruned(bench, scored, 0.4, even),
+})
+
+/**
+ * What helped, as one method: regression fusion with importance as weights between experts, of whole experts or of pruned
+ * ones, whichever is better on the tune split.
+ */
+export const hilaRegression = (
+  bench: Bench,
+  row: string,
+  scored: ReadonlyArray<Scored>,
+  drawn: ReadonlyArray<Golden>,
+): Entry => {
+  const statistics = shared(bench, scored, statisticsOf(bench, drawn, full), 1)
+  return regressionAmong(bench, row, [
+    { name: "whole", statistics, settings },
+    { name: "pruned", statistics, settings: sparseOf(bench, scored) },
+  ])
+}
 
 const shrunkOf = (scored: ReadonlyArray<Scored>): ReadonlyArray<Scored> =>
   scored.map((importance, i) => shrunk({ importance }, {}, `${i}`))
@@ -55,16 +100,15 @@ export const second = (
   drawn: ReadonlyArray<Golden>,
 ): ReadonlyArray<Entry> => {
   const statistics = statisticsOf(bench, drawn, full)
-  const shares = (temperature: number) => {
-    const weights = Merging.adaptiveWeights({ importance: scored }, { temperature }, `T ${temperature}`)
-    return statistics.map((own, expert) =>
-      weighed({ model: bench.base, statistics: own, weights }, { expert }, `${expert} T ${temperature}`),
-    )
-  }
   return [
     regression(bench, "hila-regression", drawn, full, settings),
     ...[1, 8].map((temperature) =>
-      regressionWith(bench, `hila-regression, shares T ${temperature}`, shares(temperature), settings),
+      regressionWith(
+        bench,
+        `hila-regression, shares T ${temperature}`,
+        shared(bench, scored, statistics, temperature),
+        settings,
+      ),
     ),
     regressionWith(bench, "hila-regression, ridge by importance", statistics, {
       ...settings,
@@ -82,11 +126,11 @@ export const third = (
   const statistics = statisticsOf(bench, drawn, full)
   const once = regression(bench, "hila-regression", drawn, full, settings)
   const within = inside(once.tuned.model, drawn, statistics)
-  // What is pruned sums to less, so that its task arithmetic goes further.
-  const sparse = { rhos: [1, 10, 100], lambdas: [0.55], targets: pruned(bench, scored, 0.4, even) }
+  const sparse = sparseOf(bench, scored)
   return [
     regressionWith(bench, "hila-regression, inside", within, settings),
     regressionWith(bench, "hila-regression, pruned", statistics, sparse),
     regressionWith(bench, "hila-regression, pruned, inside", within, sparse),
+    hilaRegression(bench, "HILA regression", scored, drawn),
   ]
 }
