@@ -54,11 +54,13 @@ export const svg = ({ rows }: Comparison): string => {
       `<text x="${width - margin.right + 12}" y="${labels[i]!.toFixed(1)}" fill="${colour}">${escape(row.name)}</text>`,
     ].join("\n")
   })
-  const decades = Array.from({ length: Math.floor(high) - Math.ceil(low) + 1 }, (_, i) => Math.ceil(low) + i)
+  const marks = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i)
+    .flatMap((decade) => [1, 2, 5].map((digit) => digit * 10 ** decade))
+    .filter((value) => Math.log10(value) >= low && Math.log10(value) <= high)
   const ticks = [
-    ...decades.map(
-      (log) =>
-        `<text x="${x(log).toFixed(1)}" y="${height - margin.bottom + 18}" text-anchor="middle">10^${log}</text>`,
+    ...marks.map(
+      (value) =>
+        `<text x="${x(Math.log10(value)).toFixed(1)}" y="${height - margin.bottom + 18}" text-anchor="middle">${value / 1e6} M</text>`,
     ),
     ...Array.from({ length: 5 }, (_, i) => least + ((most - least) * i) / 4).map(
       (value) =>
