@@ -116,16 +116,20 @@ export const answers = { maxTokens: 32, stop: ["\n"] } as const
 /** Documents a model writes by itself, token by token from its own distribution. */
 const written = Stage.make({
   name: "neutral",
-  version: 1,
+  version: 2,
   inputs: { model: Checkpoint.artifact },
   params: { start: Schema.String, texts: Schema.Int, maxTokens: Schema.Int, seed: Schema.Int },
   output: HeldOut.artifact,
   environment: [LanguageModel],
   run: Effect.fnUntraced(function* ({ model: checkpoint }, { maxTokens, seed, start, texts }) {
     const opened = yield* (yield* LanguageModel).open(checkpoint)
-    const prompts = Array.from({ length: texts }, () => start)
-    const said = yield* opened.generate(prompts, { maxTokens, temperature: 1, seed })
-    return { documents: [...new Set(said.map(({ prompt, response }) => prompt + response))] }
+    // One prompt and one seed give one text, so that each has a seed of its own.
+    const said = yield* Effect.forEach(
+      [...Array(texts).keys()],
+      (i) => opened.generate([start], { maxTokens, temperature: 1, seed: seed * texts + i }),
+      { concurrency: 2 },
+    )
+    return { documents: [...new Set(said.flat().map(({ prompt, response }) => prompt + response))] }
   }, Effect.scoped),
 })
 
@@ -158,7 +162,7 @@ const byRule = (options: Options, models: Pick<Family, "base" | "experts" | "dom
         )
       }),
     asked: domains.map((domain) => ({ domain, questions: questions(domain, "heldOut", 0, 200) })),
-    neutral: written({ model: models.base }, { start: "Q:", texts: 64, maxTokens: 96, seed }, "base"),
+    neutral: written({ model: models.base }, { start: "Q:", texts: 32, maxTokens: 96, seed }, "base"),
   }
 }
 
@@ -192,7 +196,7 @@ const byPrompts = (
     ),
     neutral: existsSync(material("general"))
       ? Evaluation.heldOutFile(material("general"))
-      : written({ model: models.base }, { start: "", texts: 64, maxTokens: 96, seed }, "base"),
+      : written({ model: models.base }, { start: "", texts: 32, maxTokens: 96, seed }, "base"),
   }
 }
 
