@@ -149,18 +149,18 @@ export const scored = (
   }
   const files = data === "" ? [] : [Evaluation.files(data)]
   const items = asked.flatMap(({ members }) =>
-    members.map(({ name }) =>
-      Evaluation.taskItems(
-        { tasks: Evaluation.builtInTasks, data: files },
-        { task: name, ...(limit > 0 ? { limit } : {}) },
+    members.map(({ name }) => {
+      const options = { task: name, ...(limit > 0 ? { limit } : {}) }
+      return {
         name,
-      ),
-    ),
+        items: Evaluation.taskItems({ tasks: Evaluation.builtInTasks, data: files }, options, name),
+      }
+    }),
   )
   const scores: ReadonlyArray<Node.Node<Evaluation.TaskScores, unknown, LanguageModel, LanguageModel>> =
     Object.entries(models).flatMap(([row, model]) =>
-      items.map((own, i) =>
-        Evaluation.taskScores({ model, items: own }, { allowCode, replicates: 0 }, `${row} ${i}`),
+      items.map(({ items: own, name }) =>
+        Evaluation.taskScores({ model, items: own }, { allowCode, replicates: 0 }, `${row}, ${name}`),
       ),
     )
   return scoreboard(

@@ -52,19 +52,22 @@ const sparseOf = (bench: Bench, scored: ReadonlyArray<Scored>) => ({
 })
 
 /**
- * What helped, as one method: regression fusion with importance as weights between experts, of whole experts or of pruned
- * ones, whichever is better on the tune split.
+ * What helped on the tune split of some family, as one method: regression fusion as it is, with importance as weights
+ * between experts, and with those of pruned experts; tuning takes what is best, with one budget for all.
  */
-export const hilaRegression = (
+const hilaRegression = (
   bench: Bench,
   row: string,
   scored: ReadonlyArray<Scored>,
   drawn: ReadonlyArray<Golden>,
 ): Entry => {
-  const statistics = shared(bench, scored, statisticsOf(bench, drawn, full), 1)
+  const plain = statisticsOf(bench, drawn, full)
+  const statistics = shared(bench, scored, plain, 1)
+  const rhos = [1, 100]
   return regressionAmong(bench, row, [
-    { name: "whole", statistics, settings },
-    { name: "pruned", statistics, settings: sparseOf(bench, scored) },
+    { name: "plain", statistics: plain, settings: { ...settings, rhos } },
+    { name: "shares", statistics, settings: { ...settings, rhos } },
+    { name: "pruned, shares", statistics, settings: { ...sparseOf(bench, scored), rhos } },
   ])
 }
 
