@@ -4,8 +4,8 @@
  * A unit moves along the change from a base to an expert, W = from + step · (expert − base), or its output moves to
  * nothing, or its mean, at step −1. Everything else stays. The residual stream before a layer does not depend on what its
  * units do, so it is computed once for all of them, and what is measured runs through the layers from there on, many
- * units and examples to a batch. Sessions of one span of layers are open at a time, until another's turn comes; how
- * layers are cut into spans is `Spans.plan`'s. Several units at once are a `DeltaModel`'s.
+ * units and examples to a batch. Sessions of one span of layers, beside the last, are open at a time, until another's turn
+ * comes; how layers are cut into spans is `Spans.plan`'s. Several units at once are a `DeltaModel`'s.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -73,8 +73,14 @@ export const make = Effect.fnUntraced(function* (
   let kept: Streams = new Map()
   let open: { readonly span: Span; readonly program: OpenProgram; readonly own: Scope.Closeable } | undefined
 
+  /** The program of the last span, the smallest, stays: what nothing moves in runs there too. */
+  const last = yield* Effect.cached(
+    Effect.suspend(() => Effect.provideService(suffix(spans.at(-1)!), Scope.Scope, scope)),
+  )
+
   /** The program from a span on, in place of another's. */
   const programOf = Effect.fnUntraced(function* (span: Span) {
+    if (span === spans.at(-1)) return yield* last
     if (open?.span === span) return open.program
     if (open !== undefined) yield* Scope.close(open.own, Exit.void)
     open = undefined
@@ -153,7 +159,7 @@ const holds =
   ({ end, start }: Span): boolean =>
     layer >= start && layer < end
 
-/** The streams before as many spans from `first` on as are kept at once. */
+/** The streams before all spans, or as many from `first` on as are kept at once. */
 const streamsFrom = Effect.fnUntraced(function* (
   { examples, shape, streams: opening }: Parts,
   spans: ReadonlyArray<Span>,
@@ -163,7 +169,8 @@ const streamsFrom = Effect.fnUntraced(function* (
   const inputs = examples.map(({ tokens }) => tokens.slice(0, -1))
   const bytes = 4 * hiddenSize * inputs.reduce((sum, { length }) => sum + length, 0)
   const count = Math.max(1, Math.floor(maxStreams / bytes))
-  const starts = spans.slice(spans.indexOf(first)).slice(0, count)
+  // All of them where they fit: what is asked for next may lie before this.
+  const starts = count < spans.length ? spans.slice(spans.indexOf(first)).slice(0, count) : spans
   const found = new Map(starts.map(({ start }) => [start, Array<Float32Array>()]))
   const program = yield* opening([...found.keys()])
   const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
