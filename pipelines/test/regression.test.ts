@@ -81,6 +81,7 @@ layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("regression fusi
           assert.deepStrictEqual(yield* valuesOf(first, name), before)
         }
       }),
+    180_000,
   )
 
   it.effect(
@@ -124,6 +125,7 @@ layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("regression fusi
         assert.isBelow(distance(yield* stiff(1), plain), 0.05 * far)
         assert.isBelow(distance(yield* stiff(50), target), 0.5 * far)
       }),
+    180_000,
   )
 
   it.effect("takes inputs from one file and all else from the other", () =>
