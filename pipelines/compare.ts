@@ -6,6 +6,7 @@
  */
 import { Pipeline } from "@hila/core"
 import { LanguageModel } from "@hila/model"
+import type { Importance } from "@hila/scoring"
 import * as Schema from "effect/Schema"
 import { baselines } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
@@ -16,6 +17,7 @@ import { learned } from "./stages/Learning.ts"
 import { permuted } from "./stages/Nulls.ts"
 import { regression } from "./stages/Regression.ts"
 import { measured, sens } from "./stages/Sens.ts"
+import { shrunkOf } from "./stages/Shrunk.ts"
 import { arithmeticWithRest, statistical } from "./stages/Statistical.ts"
 
 const temperatures = [0.5, 1, 2, 4, 8]
@@ -41,7 +43,10 @@ export default Pipeline.make({
     const bench = benchOf(family, options)
     const golden = family.golden("score")
     const drawn = family.golden("score", true)
-    const revert = importanceOf(bench, golden, "revert")
+    // Shrunk by its error: any density can be reached, however few units are significant.
+    const importance = (method: Importance.Method, answers = golden, seed = 0) =>
+      shrunkOf(importanceOf(bench, answers, method, "kvGroup", seed))
+    const revert = importance("revert")
     const tables = measured(bench, golden)
     const seeds = Array.from({ length: options.seeds }, (_, seed) => seed)
     const entries = [
@@ -54,24 +59,12 @@ export default Pipeline.make({
         temperatures: [Infinity],
       }),
       hila(bench, "HILA, weighting only", revert, weighting),
-      hila(
-        bench,
-        "HILA by path integral",
-        importanceOf(bench, golden, "pathIntegrated"),
-        both,
-        "8 passes forward and back",
-      ),
-      hila(bench, "null: magnitude importance", importanceOf(bench, golden, "magnitude"), both, ""),
+      hila(bench, "HILA by path integral", importance("pathIntegrated"), both, "8 passes forward and back"),
+      hila(bench, "null: magnitude importance", importance("magnitude"), both, ""),
       ...seeds.map((seed) =>
-        hila(
-          bench,
-          "null: random importance",
-          importanceOf(bench, golden, "random", "kvGroup", seed),
-          both,
-          "",
-        ),
+        hila(bench, "null: random importance", importance("random", golden, seed), both, ""),
       ),
-      hila(bench, "null: permuted answers", importanceOf(bench, permuted(golden), "revert"), both),
+      hila(bench, "null: permuted answers", importance("revert", permuted(golden)), both),
       sens(bench, "Sens-Merging", "task arithmetic", tables, open),
       sens(bench, "Sens-Merging on TIES", "TIES", tables, open),
       sens(bench, "Sens-Merging on DARE", "DARE", tables, open),

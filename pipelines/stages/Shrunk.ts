@@ -6,6 +6,7 @@
 import { Stage } from "@hila/core"
 import { UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
+import type { Scored } from "./Hila.ts"
 
 /** How much of a score is signal: 1 where it has no error, 0 where it is 0. */
 const reliability = ({ score, standardError }: UnitTable.Row): number =>
@@ -35,3 +36,7 @@ export const shrunk = Stage.make({
   run: ({ importance: { method, rows, scheme } }) =>
     Effect.succeed({ scheme, method: `${method}, shrunk`, rows: shrunkRows(rows) }),
 })
+
+/** The tables of several experts, shrunk. */
+export const shrunkOf = (scored: ReadonlyArray<Scored>): ReadonlyArray<Scored> =>
+  scored.map((importance, i) => shrunk({ importance }, {}, `${i}`))

@@ -19,7 +19,7 @@ import {
   type Statistics,
   statisticsOf,
 } from "./Regression.ts"
-import { shrunk } from "./Shrunk.ts"
+import { shrunkOf } from "./Shrunk.ts"
 import type { Bench, Golden } from "./Tuned.ts"
 
 const rests = [0.3, 0.5, 0.75] as const
@@ -70,9 +70,6 @@ const hilaRegression = (
     { name: "pruned, shares", statistics, settings: { ...sparseOf(bench, scored), rhos } },
   ])
 }
-
-const shrunkOf = (scored: ReadonlyArray<Scored>): ReadonlyArray<Scored> =>
-  scored.map((importance, i) => shrunk({ importance }, {}, `${i}`))
 
 /** HILA's own numbers. */
 export const first = (bench: Bench, scored: ReadonlyArray<Scored>): ReadonlyArray<Entry> => {
