@@ -8,8 +8,13 @@ export const escape = (text: string): string =>
 const isFigure = (cell: string): boolean =>
   /^[-−+]?[.\d][^a-zA-Z]*( ?(%|s|ms|min|h|B|[KMGT]iB))?$/.test(cell.trim())
 
-const cell = (tag: "td" | "th", text: string, right: boolean): string =>
-  `<${tag}${right ? ' class="figure"' : ""}>${escape(text)}</${tag}>`
+/** Texts of more characters are set in several lines. */
+const longest = 44
+
+const cell = (tag: "td" | "th", text: string, right: boolean): string => {
+  const kind = right ? "figure" : text.length > longest ? "long" : ""
+  return `<${tag}${kind === "" ? "" : ` class="${kind}"`}>${escape(text)}</${tag}>`
+}
 
 /** A table; columns in which all filled cells are figures are set flush right. */
 export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {

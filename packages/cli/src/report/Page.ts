@@ -30,16 +30,14 @@ const results = ({ outputs }: Data): string =>
 
 const made = ({ inputs, steps }: Data): string => {
   const models = steps.filter(({ action }) => action.kind === "directory")
-  const rows = [
-    ...inputs.map(({ artifact, digest, title }) => [title, artifact, "given", short(digest)]),
-    ...models.map(({ action, node, title }) => [
-      title,
-      node.stage.output.id,
-      "made here",
-      short(action.digest),
-    ]),
-  ]
-  return table(["what", "kind", "from", "sha256"], rows)
+  const head = ["what", "kind", "sha256"]
+  const given = table(
+    head,
+    inputs.map(({ artifact, digest, title }) => [title, artifact, short(digest)]),
+  )
+  if (models.length === 0) return given
+  const rows = models.map(({ action, node, title }) => [title, node.stage.output.id, short(action.digest)])
+  return `${given}\n${details(`${models.length} models made on the way`, table(head, rows))}`
 }
 
 const parameters = ({ node }: Step): string =>

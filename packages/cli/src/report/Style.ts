@@ -25,6 +25,8 @@ table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabula
 th, td { text-align: left; padding: 4px 12px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; }
 .figure { text-align: right; }
+th, td { white-space: nowrap; }
+.long { white-space: normal; min-width: 22em; }
 figure { margin: 0 0 20px; overflow-x: auto; }
 figcaption { font-weight: 600; margin-bottom: 6px; }
 details { margin: 8px 0; }
