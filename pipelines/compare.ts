@@ -25,7 +25,6 @@ const temperatures = [0.5, 1, 2, 4, 8]
 const follow = { gamma: 0.5, dropFraction: 0, floor: 0.5 }
 const both = { densities: [0.4], follow, temperatures: [1, 4, 16] }
 const weighting = { densities: [1], temperatures }
-const rhos = { rhos: [0.3, 1, 3, 10], lambdas: [0.4, 0.5] }
 const open = {
   use: "both",
   tau: "distance",
@@ -38,6 +37,11 @@ export default Pipeline.make({
   options: {
     ...Family.options,
     seeds: Pipeline.option(Schema.Int.check(Schema.isGreaterThan(0)), 3, "seeds of what is drawn at random"),
+    rhos: Pipeline.option(
+      Schema.NonEmptyArray(Schema.Finite),
+      [0.3, 1, 3, 10],
+      "strengths of the ridge that regression tries",
+    ),
     rows: Pipeline.option(Schema.Array(Schema.String), [], "only rows whose names begin so; all by default"),
   },
   build: (options) => {
@@ -50,6 +54,7 @@ export default Pipeline.make({
       shrunkOf(importanceOf(bench, answers, method, "kvGroup", seed))
     const revert = importance("revert")
     const tables = measured(bench, golden)
+    const ridges = { rhos: options.rhos, lambdas: [0.4, 0.5] }
     const seeds = Array.from({ length: options.seeds }, (_, seed) => seed)
     const entries = [
       ...baselines(bench, options.seeds),
@@ -74,8 +79,8 @@ export default Pipeline.make({
       ...hiMerging(bench, golden),
       learned(bench, "AdaMerging (test-time), task-wise", golden, { by: "task", objective: "entropy" }),
       learned(bench, "AdaMerging (test-time), layer-wise", golden, { by: "layer", objective: "entropy" }),
-      regression(bench, "HILA regression", drawn, { kind: "kronecker" }, rhos),
-      regression(bench, "HILA regression, inputs only", drawn, { kind: "gram" }, rhos),
+      regression(bench, "HILA regression", drawn, { kind: "kronecker" }, ridges),
+      regression(bench, "HILA regression, inputs only", drawn, { kind: "gram" }, ridges),
     ]
     const wanted = options.rows.length === 0 ? [""] : ["task arithmetic", ...options.rows]
     return compared(
