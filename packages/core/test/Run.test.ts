@@ -94,27 +94,30 @@ describe("Run", () => {
 
   it.effect("runs independent stages at the same time, up to the given number of jobs", () =>
     Effect.gen(function* () {
-      let running = 0
-      let most = 0
-      const wait = Stage.make({
-        name: "wait",
-        version: 1,
-        params: { id: Schema.Int },
-        output: Total,
-        run: () =>
-          Effect.gen(function* () {
-            most = Math.max(most, ++running)
-            yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
-            running--
-            return 1
-          }),
+      const most = Effect.fnUntraced(function* (jobs: number) {
+        let [running, peak] = [0, 0]
+        const wait = Stage.make({
+          name: "wait",
+          version: 1,
+          params: { id: Schema.Int },
+          output: Total,
+          run: () =>
+            Effect.promise(async () => {
+              peak = Math.max(peak, ++running)
+              // Waits for company, however slowly the machine starts it, and then for more than there may be.
+              for (let i = 0; peak < jobs && i < 500; i++)
+                await new Promise((resolve) => setTimeout(resolve, 10))
+              await new Promise((resolve) => setTimeout(resolve, 20))
+              running--
+              return 1
+            }),
+        })
+        const nodes = { a: wait({}, { id: 1 }), b: wait({}, { id: 2 }), c: wait({}, { id: 3 }) }
+        yield* Run.outputs(nodes, { jobs }).pipe(on(yield* temporaryDirectory))
+        return peak
       })
-      const nodes = () => ({ a: wait({}, { id: 1 }), b: wait({}, { id: 2 }), c: wait({}, { id: 3 }) })
-      yield* Run.outputs(nodes(), { jobs: 2 }).pipe(on(yield* temporaryDirectory))
-      assert.strictEqual(most, 2)
-      most = 0
-      yield* Run.outputs(nodes(), { jobs: 1 }).pipe(on(yield* temporaryDirectory))
-      assert.strictEqual(most, 1)
+      assert.strictEqual(yield* most(2), 2)
+      assert.strictEqual(yield* most(1), 1)
     }),
   )
 

@@ -44,7 +44,7 @@ describe("Stage", () => {
     }).pipe(Effect.provide(Store.layerMemory)),
   )
 
-  const hungry = (use: { now: number; most: number }) =>
+  const hungry = (use: { now: number; most: number }, company = 1) =>
     Stage.make({
       name: "hungry",
       version: 1,
@@ -54,6 +54,9 @@ describe("Stage", () => {
       run: () =>
         Effect.promise(async () => {
           use.most = Math.max(use.most, ++use.now)
+          // Waits for company, however slowly the machine starts it, and then for more than there may be.
+          for (let i = 0; use.most < company && i < 500; i++)
+            await new Promise((resolve) => setTimeout(resolve, 10))
           await new Promise((resolve) => setTimeout(resolve, 10))
           use.now--
           return 1
@@ -63,7 +66,7 @@ describe("Stage", () => {
   it.effect("takes from the pools while it runs, so that no more run than fit", () =>
     Effect.gen(function* () {
       const use = { now: 0, most: 0 }
-      const stage = hungry(use)
+      const stage = hungry(use, 2)
       const nodes = Object.fromEntries([1, 2, 3, 4, 5].map((id) => [`n${id}`, stage({}, { id })]))
       yield* Run.outputs(nodes, { jobs: 5 }).pipe(Effect.provide(Resources.layer({ memoryGiB: 9.5 })))
       assert.strictEqual(use.most, 2)

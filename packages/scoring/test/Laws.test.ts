@@ -161,7 +161,7 @@ layer(Live)("laws of importance", (it) => {
         { scheme: "kvGroup", method: "ablate" },
       )
       const directory = yield* Stage.scratch
-      /** Runs until so many parts are finished; the events tell what was done. */
+      /** Runs until so many parts are finished, and not a step further; the events tell what was done. */
       const run = Effect.fnUntraced(function* (store: string, parts: number) {
         const enough = yield* Deferred.make<undefined>()
         const events: Array<Event> = []
@@ -169,7 +169,7 @@ layer(Live)("laws of importance", (it) => {
           Effect.suspend(() => {
             events.push(event)
             return event._tag === "Progress" && event.done - event.kept >= parts
-              ? Effect.asVoid(Deferred.succeed(enough, undefined))
+              ? Effect.andThen(Deferred.succeed(enough, undefined), Effect.never)
               : Effect.void
           })
         const scores = yield* Run.outputs({ scores: node }).pipe(
