@@ -13,6 +13,7 @@ import { Checkpoint, LanguageModel } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
 import * as Schema from "effect/Schema"
 import { unitCoefficients } from "./stages/Coefficients.ts"
+import { shrunk } from "./stages/Shrunk.ts"
 import { tuned } from "./stages/Tuned.ts"
 
 const domains = ["math", "code", "lang"] as const
@@ -31,7 +32,7 @@ export default Pipeline.make({
     density: Pipeline.option(Share, 0.5, "share of each task vector that pruning keeps"),
     temperature: Pipeline.option(
       Positive,
-      1,
+      8,
       "temperature of the softmax that weighs the experts in each unit",
     ),
     golden: Pipeline.option(Count, 64, "golden questions per domain and set"),
@@ -59,11 +60,14 @@ export default Pipeline.make({
     const [score, tune, held] = [golden("score"), golden("tune"), golden("report")]
 
     // Importance: what each head group and MLP of the specialist's change is worth to its own answers.
-    // Pruning: units that do not matter go, the others keep a density by importance.
+    // It is shrunk by its error, since few answers tell little about most units.
+    // Pruning: units keep a density that follows importance gently (settings that did best on tune sets, docs/results.md).
+    const prune = { density: options.density, gamma: 0.5, dropFraction: 0 }
     const scored = specialists.map(({ domain, expert }, index) => {
       const of = { base, expert, golden: score[index]! }
-      const importance = Scoring.importance(of, { scheme: "kvGroup", method: "revert" }, domain)
-      const mask = Merging.prune({ base, expert, importance }, { density: options.density }, domain)
+      const measured = Scoring.importance(of, { scheme: "kvGroup", method: "revert" }, domain)
+      const importance = shrunk({ importance: measured }, {}, domain)
+      const mask = Merging.prune({ base, expert, importance }, prune, domain)
       const pruned = Merging.merge(
         { base: [base], models: [expert], masks: [mask], layerWeights: [], unitWeights: [], statistics: [] },
         { method: "task_arithmetic", dtype: "float32" },
