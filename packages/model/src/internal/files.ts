@@ -48,7 +48,10 @@ export const withFile = <A, E, E2, R>(
     (handle) => Effect.ignore(Effect.tryPromise(() => handle.close())),
   )
 
-/** Reads `length` bytes from `position`; fewer only where the file ends. */
+/** Bytes of one system call at most: Node ends the process where a read is asked for 2 GiB or more. */
+const atOnce = 2 ** 30
+
+/** Reads `length` bytes from `position`, however many; fewer only where the file ends. */
 export const readFully = async (
   handle: FileHandle,
   position: number,
@@ -57,7 +60,7 @@ export const readFully = async (
   const buffer = new Uint8Array(length)
   let done = 0
   while (done < length) {
-    const { bytesRead } = await handle.read(buffer, done, length - done, position + done)
+    const { bytesRead } = await handle.read(buffer, done, Math.min(length - done, atOnce), position + done)
     if (bytesRead === 0) return buffer.subarray(0, done)
     done += bytesRead
   }
@@ -68,7 +71,7 @@ export const readFully = async (
 export const writeFully = async (handle: FileHandle, chunk: Uint8Array): Promise<void> => {
   let done = 0
   while (done < chunk.length) {
-    const { bytesWritten } = await handle.write(chunk, done, chunk.length - done)
+    const { bytesWritten } = await handle.write(chunk, done, Math.min(chunk.length - done, atOnce))
     done += bytesWritten
   }
 }

@@ -8,10 +8,13 @@
  * down with it, hence the `stop` message.
  */
 import {
+  closeSync,
+  fstatSync,
   linkSync,
   mkdtempSync,
+  openSync,
   readdirSync,
-  readFileSync,
+  readSync,
   realpathSync,
   rmSync,
   writeFileSync,
@@ -72,10 +75,29 @@ const createLinked = async (spec: SessionSpec, options: ort.InferenceSession.Ses
   }
 }
 
+/** Bytes of one system call at most. */
+const atOnce = 2 ** 30
+
+/** The bytes of a file of any size; `readFileSync` refuses one of 2 GiB and more. */
+const readWhole = (path: string): Uint8Array => {
+  const handle = openSync(path, "r")
+  try {
+    const bytes = new Uint8Array(fstatSync(handle).size)
+    for (let done = 0; done < bytes.length;) {
+      const count = readSync(handle, bytes, done, Math.min(bytes.length - done, atOnce), done)
+      if (count === 0) return bytes.subarray(0, done)
+      done += count
+    }
+    return bytes
+  } finally {
+    closeSync(handle)
+  }
+}
+
 const createInMemory = (spec: SessionSpec, options: ort.InferenceSession.SessionOptions) =>
   ort.InferenceSession.create(spec.model, {
     ...options,
-    externalData: spec.weights.map(({ location, path }) => ({ path: location, data: readFileSync(path) })),
+    externalData: spec.weights.map(({ location, path }) => ({ path: location, data: readWhole(path) })),
   })
 
 const open = async (session: number, spec: SessionSpec): Promise<WeightAccess> => {
