@@ -4,7 +4,7 @@
  * A revision is pinned to a commit. Files lie in the cache that all of the Hub's tools share, under the Hub's digest of
  * them: large files are never hashed here, nor fetched before somebody reads them, and what is cached is not asked for.
  */
-import { type Artifact, ArtifactError, Content, Digest, type Node, SourceError } from "@hila/core"
+import { type Artifact, ArtifactError, Content, type Node, SourceError } from "@hila/core"
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
@@ -133,30 +133,15 @@ export const source = (text: string): Node.SourceNode<Checkpoint> => {
   return options === undefined ? Checkpoints.source(text) : checkpoint(options)
 }
 
-/** The checkpoint as content: digests of large files are the Hub's, small files are fetched and hashed. */
+/** The checkpoint as content. */
 const contentOf = Effect.fnUntraced(function* (options: Options) {
   const repository = yield* repositoryOf(options)
-  const { layout, reference, small, weights } = repository
-  const [large, rest] = [
-    [...small.filter((file) => file.large), ...weights.filter((file) => file.large)],
-    [...small, ...weights].filter((file) => !file.large),
-  ]
-  const paths = yield* Repository.fetchFiles(repository, rest)
-  const hashed = yield* Effect.forEach(rest, ({ path, size }) =>
-    Effect.tryPromise({
-      try: async (): Promise<readonly [string, Content.FileContent]> => {
-        const at = paths[path] ?? path
-        return [path, { _tag: "File", path: at, size, digest: Digest.of(await readFile(at)) }]
-      },
-      catch: (cause) =>
-        new HubError({ source: `${Api.nameOf(reference)}/${path}`, problem: String(cause), blame: "system" }),
-    }),
+  const files = yield* Effect.forEach(
+    [...repository.small, ...repository.weights],
+    (file) => Effect.map(Repository.content(repository, file), (content) => [file.path, content] as const),
+    { concurrency: 4 },
   )
-  const named = large.map(({ etag, path, size }): readonly [string, Content.FileContent] => [
-    path,
-    { _tag: "File", path: layout.blob(etag), size, digest: etag },
-  ])
-  return Content.directory(Object.fromEntries([...hashed, ...named]))
+  return Content.directory(Object.fromEntries(files))
 })
 
 /**

@@ -35,4 +35,5 @@ export type { Continuation, DecodeOptions, GenerateOptions, Generation, Piece } 
 export * as ChatTemplate from "./ChatTemplate.ts"
 export * as Export from "./Export.ts"
 export * as Hub from "./Hub.ts"
+export * as HubFile from "./HubFile.ts"
 export * as LogitsFusion from "./LogitsFusion.ts"

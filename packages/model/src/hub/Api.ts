@@ -8,6 +8,7 @@ import type { Settings } from "./Settings.ts"
 
 /** A repository at a revision: a branch, a tag or a commit. */
 export interface Reference {
+  /** `org/name` of a model, `datasets/org/name` of a data set. */
   readonly repo: string
   readonly revision: string
 }
@@ -22,6 +23,11 @@ export const RemoteFile = Schema.Struct({
   large: Schema.Boolean,
 })
 export type RemoteFile = typeof RemoteFile.Type
+
+const datasets = "datasets/"
+
+/** Whether a repository is a data set's. */
+export const isDataset = (repo: string): boolean => repo.startsWith(datasets)
 
 export const nameOf = ({ repo, revision }: Reference): string => `${repo}@${revision}`
 
@@ -71,27 +77,31 @@ export const commitOf = Effect.fnUntraced(function* (
   settings: Settings,
   reference: Reference,
 ): Effect.fn.Return<string, HubError> {
-  const { modelInfo } = yield* Effect.promise(() => import("@huggingface/hub"))
+  const { datasetInfo, modelInfo } = yield* Effect.promise(() => import("@huggingface/hub"))
+  const { repo, revision } = reference
   const { sha } = yield* Effect.tryPromise({
-    try: (signal) =>
-      modelInfo({
-        name: reference.repo,
-        revision: reference.revision,
+    try: (signal) => {
+      const of = {
+        name: isDataset(repo) ? repo.slice(datasets.length) : repo,
+        revision,
         hubUrl: settings.endpoint,
-        additionalFields: ["sha"],
-        fetch: (input, init) => fetch(input, { ...init, signal }),
+        additionalFields: ["sha" as const],
+        fetch: (input: string | URL | Request, init?: RequestInit) => fetch(input, { ...init, signal }),
         ...credentials(settings),
-      }),
+      }
+      return isDataset(repo) ? datasetInfo(of) : modelInfo(of)
+    },
     catch: (cause) => failure(nameOf(reference), settings, cause),
   })
   return sha
 })
 
-/** The files at the top of a commit. */
+/** The files in one directory of a commit, not below it; at its top unless a directory is given. */
 export const filesOf = Effect.fnUntraced(function* (
   settings: Settings,
   repo: string,
   commit: string,
+  directory: string = "",
 ): Effect.fn.Return<ReadonlyArray<RemoteFile>, HubError> {
   const { listFiles } = yield* Effect.promise(() => import("@huggingface/hub"))
   return yield* Effect.tryPromise({
@@ -100,6 +110,7 @@ export const filesOf = Effect.fnUntraced(function* (
       const entries = listFiles({
         repo,
         revision: commit,
+        ...(directory === "" ? {} : { path: directory }),
         hubUrl: settings.endpoint,
         fetch: (input, init) => fetch(input, { ...init, signal }),
         ...credentials(settings),
@@ -110,7 +121,10 @@ export const filesOf = Effect.fnUntraced(function* (
       }
       return files
     },
-    catch: (cause) => failure(nameOf({ repo, revision: commit }), settings, cause),
+    catch: (cause) => {
+      const name = nameOf({ repo, revision: commit })
+      return failure(directory === "" ? name : `${name}/${directory}`, settings, cause)
+    },
   })
 })
 
@@ -132,7 +146,8 @@ export const request = (
     // Bytes are counted and hashed as they are.
     "accept-encoding": "identity",
   }
-  const url = `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(path)}`
+  const place = path.split("/").map(encodeURIComponent).join("/")
+  const url = `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${place}`
   return Effect.flatMap(
     Effect.tryPromise({
       try: (signal) => fetch(url, { headers, signal }),

@@ -5,6 +5,9 @@
  *   models--org--name/blobs/<etag>                 bytes, under the Hub's own digest of them
  *   models--org--name/snapshots/<commit>/<file>    a link to a blob
  *   models--org--name/.trees/<commit>.json         Hila's own: the files of a commit, so that it is asked for once
+ *   models--org--name/.trees/<commit>/<directory>.json  those of a directory in it
+ *
+ * Data sets lie in datasets--org--name.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -13,7 +16,7 @@ import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises"
 import { dirname, join, relative } from "node:path"
 import { orMissing, symlinkOrCopy } from "../internal/files.ts"
 import { HubError } from "../ModelError.ts"
-import { RemoteFile } from "./Api.ts"
+import { isDataset, RemoteFile } from "./Api.ts"
 
 /** The places of a repository in the cache. */
 export interface Layout {
@@ -21,17 +24,18 @@ export interface Layout {
   readonly ref: (revision: string) => string
   readonly blob: (etag: string) => string
   readonly snapshot: (commit: string, file: string) => string
-  readonly tree: (commit: string) => string
+  readonly tree: (commit: string, directory: string) => string
 }
 
 export const layout = (cache: string, repo: string): Layout => {
-  const root = join(cache, `models--${repo.replaceAll("/", "--")}`)
+  const root = join(cache, `${isDataset(repo) ? "" : "models/"}${repo}`.replaceAll("/", "--"))
   return {
     repo,
     ref: (revision) => join(root, "refs", revision),
     blob: (etag) => join(root, "blobs", etag),
     snapshot: (commit, file) => join(root, "snapshots", commit, file),
-    tree: (commit) => join(root, ".trees", `${commit}.json`),
+    tree: (commit, directory) =>
+      join(root, ".trees", `${directory === "" ? commit : join(commit, directory)}.json`),
   }
 }
 
@@ -71,17 +75,29 @@ export const keepCommit = ({ ref, repo }: Layout, revision: string, commit: stri
 
 const Tree = Schema.fromJsonString(Schema.Array(RemoteFile))
 
-/** The files of a commit, if they are known. */
-export const filesOf = Effect.fnUntraced(function* ({ repo, tree }: Layout, commit: string) {
-  const text = yield* attempt(repo, tree(commit), () => readIfThere(tree(commit)))
+/** The files of a commit's directory, if they are known. */
+export const filesOf = Effect.fnUntraced(function* (
+  { repo, tree }: Layout,
+  commit: string,
+  directory: string,
+) {
+  const path = tree(commit, directory)
+  const text = yield* attempt(repo, path, () => readIfThere(path))
   if (text === undefined) return undefined
   // A listing that cannot be read is asked for again.
   const files = yield* Effect.option(Schema.decodeUnknownEffect(Tree)(text))
   return files._tag === "Some" ? files.value : undefined
 })
 
-export const keepFiles = ({ repo, tree }: Layout, commit: string, files: ReadonlyArray<RemoteFile>) =>
-  attempt(repo, tree(commit), () => writeAtomic(tree(commit), JSON.stringify(files)))
+export const keepFiles = (
+  { repo, tree }: Layout,
+  commit: string,
+  directory: string,
+  files: ReadonlyArray<RemoteFile>,
+) => {
+  const path = tree(commit, directory)
+  return attempt(repo, path, () => writeAtomic(path, JSON.stringify(files)))
+}
 
 /** Whether the bytes of a file are there, whole. */
 export const has = ({ blob, repo }: Layout, { etag, size }: RemoteFile): Effect.Effect<boolean, HubError> =>

@@ -1,22 +1,28 @@
 /**
- * A repository at a commit: which of its files make a checkpoint, and those files in the cache.
+ * A repository at a commit: its files in the cache, one by its path or those that make a checkpoint.
  *
  * A revision is asked for once per process. Where the Hub cannot be reached, the commit it was last time is used.
  */
+import { type Content, Digest } from "@hila/core"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
+import { posix } from "node:path"
 import { HubError } from "../ModelError.ts"
 import * as Api from "./Api.ts"
 import * as Cache from "./Cache.ts"
 import * as Download from "./Download.ts"
 import { Settings } from "./Settings.ts"
 
-/** A commit's files that a checkpoint is made of. */
-export interface Repository {
+/** A commit of a repository. */
+interface Commit {
   readonly settings: Settings
   readonly layout: Cache.Layout
   readonly reference: Api.Reference
   readonly commit: string
+}
+
+/** A commit's files that a checkpoint is made of. */
+export interface Repository extends Commit {
   /** Everything but weights: config, tokenizer, templates, licence. */
   readonly small: ReadonlyArray<Api.RemoteFile>
   readonly weights: ReadonlyArray<Api.RemoteFile>
@@ -67,8 +73,11 @@ const companion = /\.(json|jinja|txt|model)$|^(LICENSE|NOTICE)/i
 const single = "model.safetensors"
 const index = "model.safetensors.index.json"
 
-const listed = Effect.fnUntraced(function* (settings: Settings, layout: Cache.Layout, commit: string) {
-  const cached = yield* Cache.filesOf(layout, commit)
+const listed = Effect.fnUntraced(function* (
+  { commit, layout, settings }: Commit,
+  directory: string = "",
+): Effect.fn.Return<ReadonlyArray<Api.RemoteFile>, HubError> {
+  const cached = yield* Cache.filesOf(layout, commit, directory)
   if (cached !== undefined) return cached
   const source = Api.nameOf({ repo: layout.repo, revision: commit })
   if (settings.offline) {
@@ -76,10 +85,19 @@ const listed = Effect.fnUntraced(function* (settings: Settings, layout: Cache.La
       "its list of files is not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the list"
     return yield* new HubError({ source, problem, blame: "input" })
   }
-  const all = yield* Api.filesOf(settings, layout.repo, commit)
-  const files = all.filter(({ etag, path }) => isPlain(path) && isDigest(etag))
-  yield* Cache.keepFiles(layout, commit, files)
+  const all = yield* Api.filesOf(settings, layout.repo, commit, directory)
+  const start = directory === "" ? "" : `${directory}/`
+  const isOwn = (path: string) => path.startsWith(start) && isPlain(path.slice(start.length))
+  const files = all.filter(({ etag, path }) => isOwn(path) && isDigest(etag))
+  yield* Cache.keepFiles(layout, commit, directory, files)
   return files
+})
+
+const at = Effect.fnUntraced(function* (reference: Api.Reference): Effect.fn.Return<Commit, HubError> {
+  const settings = yield* Settings
+  const layout = Cache.layout(settings.cache, reference.repo)
+  const commit = yield* commitOf(settings, layout, reference)
+  return { settings, layout, reference, commit }
 })
 
 /** The shards an index names. */
@@ -102,10 +120,9 @@ const shardsOf = Effect.fnUntraced(function* (source: string, path: string) {
 export const find = Effect.fnUntraced(function* (
   reference: Api.Reference,
 ): Effect.fn.Return<Repository, HubError> {
-  const settings = yield* Settings
-  const layout = Cache.layout(settings.cache, reference.repo)
-  const commit = yield* commitOf(settings, layout, reference)
-  const files = yield* listed(settings, layout, commit)
+  const here = yield* at(reference)
+  const { commit, layout, settings } = here
+  const files = yield* listed(here)
   const source = Api.nameOf(reference)
   const refuse = (problem: string) => new HubError({ source, problem, blame: "input" })
   if (!files.some(({ path }) => path === "config.json"))
@@ -113,26 +130,71 @@ export const find = Effect.fnUntraced(function* (
 
   const small = files.filter(({ path }) => companion.test(path))
   const whole = files.filter(({ path }) => path === single)
-  if (whole.length > 0) return { settings, layout, reference, commit, small, weights: whole }
+  if (whole.length > 0) return { ...here, small, weights: whole }
   const map = files.find(({ path }) => path === index)
   if (map === undefined)
     return yield* refuse(`no weights in safetensors: it has neither ${single} nor ${index}`)
   const shards = yield* shardsOf(`${source}/${index}`, yield* Download.ensure(settings, layout, commit, map))
   const weights = files.filter(({ path }) => shards.has(path))
-  return { settings, layout, reference, commit, small, weights }
+  return { ...here, small, weights }
 })
+
+/** Brings a file of a repository into the cache: the path of its bytes. */
+export const fetch = (
+  { commit, layout, settings }: Commit,
+  file: Api.RemoteFile,
+): Effect.Effect<string, HubError> => Download.ensure(settings, layout, commit, file)
 
 /** Brings files of a repository into the cache, some at the same time: name → path of the bytes. */
 export const fetchFiles = (
-  { commit, layout, settings }: Repository,
+  commit: Commit,
   files: ReadonlyArray<Api.RemoteFile>,
 ): Effect.Effect<Readonly<Record<string, string>>, HubError> =>
   Effect.map(
-    Effect.forEach(
-      files,
-      (file) =>
-        Effect.map(Download.ensure(settings, layout, commit, file), (path) => [file.path, path] as const),
-      { concurrency: 4 },
-    ),
+    Effect.forEach(files, (file) => Effect.map(fetch(commit, file), (path) => [file.path, path] as const), {
+      concurrency: 4,
+    }),
     Object.fromEntries,
   )
+
+/** Names of a list, cut to a length that fits a line. */
+const few = (names: ReadonlyArray<string>) =>
+  names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ")
+
+/** Finds one file of a repository, of a model or a data set, at a revision. */
+export const file = Effect.fnUntraced(function* (
+  reference: Api.Reference,
+  path: string,
+): Effect.fn.Return<{ readonly commit: Commit; readonly file: Api.RemoteFile }, HubError> {
+  const source = `${Api.nameOf(reference)}/${path}`
+  if (!path.split("/").every(isPlain)) {
+    const problem = "not the path of a file: expected names with / between them"
+    return yield* new HubError({ source, problem, blame: "input" })
+  }
+  const commit = yield* at(reference)
+  const parent = posix.dirname(path)
+  const files = yield* listed(commit, parent === "." ? "" : parent)
+  const found = files.find((other) => other.path === path)
+  if (found !== undefined) return { commit, file: found }
+  const has =
+    files.length === 0 ? "there are no files there" : `there are ${few(files.map((other) => other.path))}`
+  return yield* new HubError({ source, problem: `there is no such file; ${has}`, blame: "input" })
+})
+
+/** A file as content: a large one has the Hub's digest, its bytes may be still to come; others are fetched and hashed. */
+export const content = Effect.fnUntraced(function* (
+  commit: Commit,
+  file: Api.RemoteFile,
+): Effect.fn.Return<Content.FileContent, HubError> {
+  const { etag, large, size } = file
+  if (large) return { _tag: "File", path: commit.layout.blob(etag), size, digest: etag }
+  const path = yield* fetch(commit, file)
+  const bytes = yield* Effect.tryPromise({
+    try: () => readFile(path),
+    catch: (cause) => {
+      const source = `${Api.nameOf(commit.reference)}/${file.path}`
+      return new HubError({ source, problem: String(cause), blame: "system" })
+    },
+  })
+  return { _tag: "File", path, size, digest: Digest.of(bytes) }
+})

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import { readdirSync, readFileSync } from "node:fs"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 
 /** What may go wrong with a request: a status, another answer, one that ends early, bytes that are not the file's, no ranges. */
 export type Fault =
@@ -30,12 +30,34 @@ export const commit = "0123456789abcdef0123456789abcdef01234567"
 const digest = (kind: "sha1" | "sha256", ...parts: ReadonlyArray<string | Uint8Array>) =>
   parts.reduce((hash, part) => hash.update(part), createHash(kind)).digest("hex")
 
-const isLarge = (name: string) => name.endsWith(".safetensors")
+const isLarge = (name: string) => /\.(safetensors|parquet)$/.test(name)
 
 const etagOf = (name: string, bytes: Uint8Array) =>
   isLarge(name) ? digest("sha256", bytes) : digest("sha1", `blob ${bytes.length}\0`, bytes)
 
 type Files = ReadonlyMap<string, Uint8Array>
+
+/** All files below a directory by their paths in it. */
+const filesBelow = (directory: string): Files =>
+  new Map(
+    readdirSync(directory, { recursive: true, withFileTypes: true })
+      .filter((found) => found.isFile())
+      .map((found) => {
+        const path = join(found.parentPath, found.name)
+        return [relative(directory, path), readFileSync(path)]
+      }),
+  )
+
+/** What a directory of a repository has in it: files, and directories of further ones. */
+const listing = (files: Files, directory: string) => {
+  const start = directory === "" ? "" : `${directory}/`
+  const inside = [...files].filter(([path]) => path.startsWith(start))
+  const below = inside.flatMap(([path]) => /^[^/]+(?=\/)/.exec(path.slice(start.length)) ?? [])
+  return [
+    ...[...new Set(below)].map((name) => ({ type: "directory", path: start + name, size: 0, oid: "" })),
+    ...inside.filter(([path]) => !path.slice(start.length).includes("/")).map(entry),
+  ]
+}
 
 const entry = ([path, bytes]: readonly [string, Uint8Array]) => ({
   type: "file",
@@ -77,13 +99,12 @@ const sendFile = (
   }
 }
 
-/** Starts a Hub whose repositories are directories of files; it ends with the scope. */
+/**
+ * Starts a Hub whose repositories are directories of files, `datasets/org/name` for a data set; it ends with the scope.
+ */
 export const mockHub = Effect.fnUntraced(function* (directories: Readonly<Record<string, string>>) {
   const repositories = new Map<string, Files>(
-    Object.entries(directories).map(([repo, directory]) => [
-      repo,
-      new Map(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name))])),
-    ]),
+    Object.entries(directories).map(([repo, directory]) => [repo, filesBelow(directory)]),
   )
   const log: Array<string> = []
   const headers: Array<IncomingMessage["headers"]> = []
@@ -97,12 +118,13 @@ export const mockHub = Effect.fnUntraced(function* (directories: Readonly<Record
     if (fault !== undefined && "text" in fault) return void response.end(fault.text)
     if (fault !== undefined && "status" in fault)
       return json(response, fault.status, { error: "refused\nby the test" })
-    const found = /^\/(?:api\/models\/)?([^/]+\/[^/]+)\/(revision|tree|resolve)\/([^/]+)(?:\/(.+))?$/.exec(
-      path,
-    )
+    const found =
+      /^\/(?:api\/(?:models\/)?)?((?:datasets\/)?[^/]+\/[^/]+)\/(revision|tree|resolve)\/(refs\/convert\/parquet|[^/]+)(?:\/(.+))?$/.exec(
+        path,
+      )
     const [, repo = "", kind, revision = "", file = ""] = found ?? []
     const files = repositories.get(repo)
-    if (files === undefined || !["main", "v1", commit].includes(revision)) {
+    if (files === undefined || !["main", "v1", "refs/convert/parquet", commit].includes(revision)) {
       return json(response, 404, { error: "Repository or revision not found" })
     }
     if (kind === "revision") {
@@ -113,7 +135,12 @@ export const mockHub = Effect.fnUntraced(function* (directories: Readonly<Record
         lastModified: "2026-01-01T00:00:00.000Z",
       })
     }
-    if (kind === "tree") return json(response, 200, [...files].map(entry))
+    if (kind === "tree") {
+      const entries = listing(files, file)
+      return entries.length === 0 && file !== ""
+        ? json(response, 404, { error: "Entry not found" })
+        : json(response, 200, entries)
+    }
     const bytes = files.get(file)
     if (bytes === undefined) return json(response, 404, { error: "Entry not found" })
     sendFile(request, response, file, bytes, fault)
