@@ -6,9 +6,9 @@
  * the passes bound is the statistics; weights and activations of the whole model are in memory beside them.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { Example } from "./Example.ts"
 import * as LossGradients from "./gradients/LossGradients.ts"
 import * as StatisticsGraph from "./graphs/StatisticsGraph.ts"
@@ -20,6 +20,8 @@ import type { GraphError } from "./onnx/GraphError.ts"
 import * as Batches from "./runtime/Batches.ts"
 import * as Losses from "./runtime/Losses.ts"
 import type { Tensors } from "./runtime/Protocol.ts"
+import * as Turns from "./runtime/Turns.ts"
+import * as Waves from "./runtime/Waves.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
 import type { Kind } from "./WeightStatistics.ts"
 
@@ -52,7 +54,7 @@ export interface StatisticsModel {
   readonly passes: (options: StatisticsOptions) => Effect.Effect<ReadonlyArray<StatisticsPass>, ModelError>
   /**
    * The sums of a pass over examples, in the order of its quantities, [...shape] each. The pass stays open until another
-   * is asked for.
+   * is asked for; whoever asks meanwhile waits.
    */
   readonly collect: (
     pass: StatisticsPass,
@@ -83,29 +85,11 @@ export const make = Effect.fnUntraced(function* ({
   start,
   tensors,
 }: Parts): Effect.fn.Return<StatisticsModel, never, Scope.Scope> {
-  let open:
-    | { readonly pass: StatisticsPass; readonly program: OpenProgram; readonly scope: Scope.Closeable }
-    | undefined
-  const close = Effect.suspend(() => {
-    const scope = open?.scope
-    open = undefined
-    return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
-  })
-  yield* Effect.addFinalizer(() => close)
-
   const wanted = ({ blocked = false, kind }: StatisticsOptions) => ({ kind, blocked })
-  const programOf = Effect.fnUntraced(function* (pass: StatisticsPass) {
-    if (open?.pass === pass) return open.program
-    yield* close
-    const scope = yield* Scope.make()
-    const graph = StatisticsGraph.statistics(shape, tensors, wanted(pass.options), pass.indices)
-    const program = yield* start(graph).pipe(
-      Effect.provideService(Scope.Scope, scope),
-      Effect.onError(() => Scope.close(scope, Exit.void)),
-    )
-    open = { pass, program, scope }
-    return program
-  })
+  const lock = Semaphore.makeUnsafe(1)
+  const programOf = yield* Turns.make((pass: StatisticsPass) =>
+    start(StatisticsGraph.statistics(shape, tensors, wanted(pass.options), pass.indices)),
+  )
 
   const passes: StatisticsModel["passes"] = Effect.fnUntraced(function* (options) {
     const refuse = (problem: string) => new ModelError({ model: name, problem, blame: "input" })
@@ -153,15 +137,9 @@ export const make = Effect.fnUntraced(function* ({
       const selected = batch.flatMap((i) => examples[i] ?? [])
       return program.lease((lease) => lease.run(feeds(options.kind, selected), fetches))
     }
-    // One wave of runs after another, added up in their order: sums are the same whatever ends first.
-    for (let from = 0; from < batches.length; from += width) {
-      const outputs = yield* Effect.forEach(batches.slice(from, from + width), run, {
-        concurrency: width,
-      })
-      for (const output of outputs) {
-        fetches.forEach((fetch, at) => accumulate(sums[at]!, Losses.float32(output[fetch])))
-      }
-    }
+    yield* Waves.inOrder(batches, width, run, (outputs) =>
+      fetches.forEach((fetch, at) => accumulate(sums[at]!, Losses.float32(outputs[fetch]))),
+    )
     for (const [at, sum] of sums.entries()) {
       if (isFinite(sum)) continue
       return yield* new ModelError({
@@ -177,7 +155,7 @@ export const make = Effect.fnUntraced(function* ({
     shape,
     transposed: transposedIn(shape),
     passes,
-    collect,
+    collect: (pass, examples) => lock.withPermit(collect(pass, examples)),
   }
 })
 

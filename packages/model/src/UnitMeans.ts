@@ -10,6 +10,7 @@ import type { ModelError } from "./ModelError.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import * as Batches from "./runtime/Batches.ts"
 import * as Losses from "./runtime/Losses.ts"
+import * as Waves from "./runtime/Waves.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
 
 /** Outputs of units where their projection reads them. */
@@ -35,27 +36,24 @@ export const measure = Effect.fnUntraced(function* (
   examples: ReadonlyArray<Example>,
 ): Effect.fn.Return<UnitMeans, ModelError> {
   const { headDim, heads, intermediateSize, layers } = shape
-  const sums = yield* Effect.forEach(
-    alike(shape, examples),
-    (batch) => {
-      const rows = batch.map((k) => examples[k]?.tokens.slice(0, -1) ?? [])
-      const { keyPositions, positions, tokens } = Batches.feeds(rows, [], "right")
-      return program.lease((lease) =>
-        lease.run({ keyPositions, positions, tokens }, ["sums.heads", "sums.mlp"]),
-      )
-    },
-    { concurrency: program.width },
-  )
-  const count = examples.reduce((sum, { tokens }) => sum + tokens.length - 1, 0)
-  const mean = (output: string, length: number) => {
-    const total = new Float64Array(length)
-    for (const outputs of sums) {
-      for (const [i, value] of Losses.float32(outputs[output]).entries()) total[i] = (total[i] ?? 0) + value
+  const sums = {
+    heads: new Float64Array(layers * heads * headDim),
+    mlp: new Float64Array(layers * intermediateSize),
+  }
+  const run = (batch: ReadonlyArray<number>) => {
+    const rows = batch.map((k) => examples[k]?.tokens.slice(0, -1) ?? [])
+    const { keyPositions, positions, tokens } = Batches.feeds(rows, [], "right")
+    return program.lease((lease) =>
+      lease.run({ keyPositions, positions, tokens }, ["sums.heads", "sums.mlp"]),
+    )
+  }
+  yield* Waves.inOrder(alike(shape, examples), program.width, run, (outputs) => {
+    for (const kind of ["heads", "mlp"] as const) {
+      const terms = Losses.float32(outputs[`sums.${kind}`])
+      for (let i = 0; i < terms.length; i++) sums[kind][i]! += terms[i]!
     }
-    return Float32Array.from(total, (value) => value / count)
-  }
-  return {
-    heads: mean("sums.heads", layers * heads * headDim),
-    mlp: mean("sums.mlp", layers * intermediateSize),
-  }
+  })
+  const count = examples.reduce((sum, { tokens }) => sum + tokens.length - 1, 0)
+  const mean = (sum: Float64Array) => Float32Array.from(sum, (value) => value / count)
+  return { heads: mean(sums.heads), mlp: mean(sums.mlp) }
 })

@@ -8,7 +8,6 @@
  * comes; how layers are cut into spans is `Spans.plan`'s. Several units at once are a `DeltaModel`'s.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { Example } from "./Example.ts"
@@ -19,6 +18,7 @@ import * as Batches from "./runtime/Batches.ts"
 import * as Losses from "./runtime/Losses.ts"
 import type { Tensors } from "./runtime/Protocol.ts"
 import * as Spans from "./runtime/Spans.ts"
+import * as Turns from "./runtime/Turns.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
 import type { Unit } from "./Unit.ts"
 
@@ -71,24 +71,13 @@ export const make = Effect.fnUntraced(function* (
   const lock = Semaphore.makeUnsafe(1)
   const scope = yield* Effect.scope
   let kept: Streams = new Map()
-  let open: { readonly span: Span; readonly program: OpenProgram; readonly own: Scope.Closeable } | undefined
-
   /** The program of the last span, the smallest, stays: what nothing moves in runs there too. */
   const last = yield* Effect.cached(
     Effect.suspend(() => Effect.provideService(suffix(spans.at(-1)!), Scope.Scope, scope)),
   )
 
-  /** The program from a span on, in place of another's. */
-  const programOf = Effect.fnUntraced(function* (span: Span) {
-    if (span === spans.at(-1)) return yield* last
-    if (open?.span === span) return open.program
-    if (open !== undefined) yield* Scope.close(open.own, Exit.void)
-    open = undefined
-    const own = yield* Scope.fork(scope)
-    const program = yield* Effect.provideService(suffix(span), Scope.Scope, own)
-    open = { span, program, own }
-    return program
-  })
+  const turns = yield* Turns.make(suffix)
+  const programOf = (span: Span) => (span === spans.at(-1) ? last : turns(span))
 
   const ofSpan = Effect.fnUntraced(function* (span: Span, moves: ReadonlyArray<Move>) {
     if (!kept.has(span.start)) kept = yield* Effect.scoped(streamsFrom(parts, spans, span))

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { Effect, Fiber, Result } from "effect"
 import { spawnSync } from "node:child_process"
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { hostname, tmpdir } from "node:os"
@@ -158,6 +158,25 @@ describe("WorkerPool", () => {
       assert.strictEqual((yield* model.losses(rows))[0], expected)
       const other = yield* fromPool(pool).open(yield* Checkpoint.open(fixture("math")))
       assert.notStrictEqual((yield* other.losses(rows))[0], expected)
+    }),
+  )
+
+  it.effect("closes a session whose opening was interrupted", () =>
+    Effect.gen(function* () {
+      const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
+      const checkpoint = yield* Checkpoint.open(fixture("base"))
+      const shape = yield* Checkpoint.validate(checkpoint)
+      const encoded = encode(Result.getOrThrow(CausalGraph.causal(shape, checkpoint.tensors)))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const program = yield* pool.open("base", encoded, 0)
+          const opening = yield* Effect.forkChild(program.warm, { startImmediately: true })
+          yield* Fiber.interrupt(opening)
+        }),
+      )
+      // The pool's first session; asking the thread for it shows whether it is still there.
+      const run = pool.threads[0]!.request({ _tag: "Run", session: 0, feeds: {}, fetches: ["logits"] })
+      assert.strictEqual((yield* Effect.flip(run)).problem, "session 0 is not open")
     }),
   )
 

@@ -68,6 +68,7 @@ export const make = Effect.fnUntraced(function* (
   const unreadable = (problem: string) =>
     new ModelError({ model, problem: `its weights cannot be read: ${problem}`, blame: "input" })
 
+  /** Not interrupted: a session that nobody had noted would stay in the worker. */
   const sessionOf = Effect.fnUntraced(function* (encoded: EncodedModel) {
     const key = digests.get(encoded) ?? digest(encoded)
     digests.set(encoded, key)
@@ -79,7 +80,8 @@ export const make = Effect.fnUntraced(function* (
     yield* request({ _tag: "Open", session, spec })
     sessions.set(key, session)
     return session
-  })
+  }, Effect.uninterruptible)
+
   return {
     use: ({ capacity, name, slab, weights }, body) =>
       lock.withPermit(
