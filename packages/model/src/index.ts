@@ -1,4 +1,5 @@
 /** Language-model checkpoints and their execution. */
+export * as Answer from "./Answer.ts"
 export * as Architecture from "./Architecture.ts"
 export * as Checkpoint from "./Checkpoint.ts"
 export * as Dtype from "./Dtype.ts"

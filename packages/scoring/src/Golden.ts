@@ -105,58 +105,80 @@ export const answer = Effect.fn("Golden.answer")(function* (
   return yield* teacher.generate(rendered, { ...options, addSpecial: false })
 })
 
-/** What decides on answers besides whether they ended. */
-export interface Selection {
-  /** The questions, in the order of the answers; needed by a verifier alone. */
-  readonly questions: ReadonlyArray<Question.Question>
-  readonly verify: Verifier.Verifier
-}
+/** Which answers are chosen, and how. */
+export type Choice = Pick<Options, "keep" | "requireEnd">
 
-/** Keeps the answers that ended, are accepted and are new; it is an error if none is left. */
+/** Keeps the answers that ended, are accepted (by index) and are new; it is an error if none is left. */
 export const select = Effect.fn("Golden.select")(function* (
   answers: ReadonlyArray<Generation>,
-  { keep = Number.POSITIVE_INFINITY, maxTokens, requireEnd = true }: Options,
-  selection?: Selection,
+  { keep = Number.POSITIVE_INFINITY, requireEnd = true }: Choice,
+  isAccepted: (index: number) => boolean = () => true,
 ) {
   const seen = new Set<string>()
   const kept: Array<Example.Example> = []
   const dropped = { unended: 0, rejected: 0, duplicates: 0, surplus: 0 }
   for (const [index, { end, prompt, promptLength, response, tokens }] of answers.entries()) {
     const identity = JSON.stringify([prompt, response])
-    const question = selection?.questions[index]
     if (end === "length" && requireEnd) dropped.unended++
-    else if (selection !== undefined && question !== undefined && !selection.verify(question, response)) {
-      dropped.rejected++
-    } else if (seen.has(identity)) dropped.duplicates++
+    else if (!isAccepted(index)) dropped.rejected++
+    else if (seen.has(identity)) dropped.duplicates++
     else if (kept.length >= keep) dropped.surplus++
     else {
       seen.add(identity)
       kept.push({ prompt, response, tokens, promptLength })
     }
   }
-  if (kept.length === 0) return yield* nothingKept(answers.length, dropped, maxTokens)
+  if (kept.length === 0) return yield* nothingKept(answers, dropped)
   const responseTokens = kept.reduce((sum, { promptLength, tokens }) => sum + tokens.length - promptLength, 0)
   return make(kept, { asked: answers.length, kept: kept.length, ...dropped, responseTokens })
 })
 
 const nothingKept = (
-  asked: number,
+  answers: ReadonlyArray<Generation>,
   { rejected, unended }: { readonly rejected: number; readonly unended: number },
-  maxTokens: number,
 ) => {
+  // What did not end has as many tokens as it may have.
+  const longest = Math.max(...answers.map(({ promptLength, tokens }) => tokens.length - promptLength))
   const why = [
-    ...(unended === 0 ? [] : [`${unended} did not end within ${maxTokens} tokens`]),
+    ...(unended === 0 ? [] : [`${unended} did not end within ${longest} tokens`]),
     ...(rejected === 0 ? [] : [`${rejected} were rejected by the verifier`]),
   ].join(", ")
   const cure = unended === 0 ? "check the verifier" : "raise maxTokens or check the stop string"
   return new ScoringError({
     subject: "golden data",
     problem:
-      asked === 0
+      answers.length === 0
         ? "no questions were given; give at least one"
-        : `none of ${asked} answers can be kept (${why}); ${cure}`,
+        : `none of ${answers.length} answers can be kept (${why}); ${cure}`,
   })
 }
+
+/** Judgements on answers: a verifier that looks at each, and verdicts that something else gave, in their order. */
+export interface Judgement {
+  readonly verify?: Verifier.Verifier | undefined
+  readonly verdicts?: ReadonlyArray<ReadonlyArray<boolean>>
+}
+
+/** Selects the answers to questions that every judgement accepts; `questions` are in the order of the answers. */
+export const choose = Effect.fnUntraced(function* (
+  questions: ReadonlyArray<Question.Question>,
+  answers: ReadonlyArray<Generation>,
+  choice: Choice,
+  { verdicts = [], verify }: Judgement,
+) {
+  const lengths = [questions, ...verdicts].map(({ length }) => length)
+  if (lengths.some((length) => length !== answers.length)) {
+    return yield* new ScoringError({
+      subject: "golden data",
+      problem: `expected ${answers.length} questions and verdicts, as many as answers, got ${lengths.join(", ")}; give those of the same questions`,
+    })
+  }
+  return yield* select(answers, choice, (i) => {
+    const [question, given] = [questions[i], answers[i]]
+    if (question === undefined || given === undefined || verdicts.some((all) => all[i] !== true)) return false
+    return verify === undefined || verify(question, given.response)
+  })
+})
 
 /** Cuts a list into batches of at most `batchSize`, each with the index of its first element. */
 export const batches = <A>(
@@ -173,7 +195,7 @@ export const generate = Effect.fn("Golden.generate")(function* (
   questions: ReadonlyArray<Question.Question>,
   options: Options & { readonly verify?: Verifier.Verifier },
 ) {
-  const { verify = () => true, ...rest } = options
+  const { verify, ...rest } = options
   const answers = yield* Effect.forEach(batches(questions), ({ items }) => answer(teacher, items, rest))
-  return yield* select(answers.flat(), rest, { questions, verify })
+  return yield* choose(questions, answers.flat(), rest, { verify })
 })

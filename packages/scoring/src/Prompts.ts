@@ -1,11 +1,12 @@
 /**
- * Prompts from files: JSON lines, CSV with a header, parquet, or text with one prompt per line.
+ * Prompts from files: JSON lines, CSV with a header, parquet, or text with one prompt per line; of one's own, or of a data
+ * set on the Hub.
  *
- * A row becomes a question; its answer is only used where golden data is verified by its key. Rows are taken as they
- * are: nothing is trimmed, templated or left out but blank lines.
+ * A row becomes a question; its answer is only used where golden data is verified, by its key or as a program that tests.
+ * Rows are taken as they are: nothing is trimmed or left out but blank lines.
  */
-import { Artifact } from "@hila/core"
-import type { Question } from "@hila/model"
+import { Artifact, type Node } from "@hila/core"
+import { HubFile, type Question } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Csv from "effect/encoding/Csv"
 import * as Stream from "effect/Stream"
@@ -16,13 +17,27 @@ import { ScoringError } from "./ScoringError.ts"
 /** A file of prompts, read by its ending. */
 export const file = Artifact.file("prompt-file")
 
-/** What in a row is what; columns of CSV and parquet, fields of JSON lines. Text files have prompts alone. */
+/** A file of prompts as people name it, as the leaf of a pipeline: a path, or `hf://datasets/org/name@revision/path`. */
+export const source = (text: string): Node.SourceNode<Artifact.FileHandle> => HubFile.source(text, file)
+
+/**
+ * What in a row is what: a column of CSV and parquet, a field of JSON lines, or a text with columns in it, as
+ * `"Q: {{question}}\nA:"`. Text files have prompts alone. Numbers count as texts, a list of texts as its lines.
+ */
 export interface Options {
   readonly domain: string
   /** `"prompt"` by default. */
   readonly prompt?: string
-  /** Where the key is, if there is one. */
+  /** Where the key is, or the program that tests an answer, if there is one. */
   readonly answer?: string
+}
+
+const place = /\{\{\s*([^{}]+?)\s*\}\}/g
+
+/** The columns that an option asks for: those in its braces, or itself. */
+const columnsOf = (option: string): ReadonlyArray<string> => {
+  const named = Array.from(option.matchAll(place), ([, column = ""]) => column)
+  return named.length === 0 ? [option] : named
 }
 
 const complain = (path: string, problem: string) =>
@@ -60,20 +75,45 @@ const parse: Readonly<Record<string, (path: string, text: string) => Effect.Effe
     ),
 }
 
-/** The rows of a parquet file, as data sets of the Hub have them; `name` stands for it in errors. */
-const parquet = (path: string, name: string): Effect.Effect<Rows, ScoringError> =>
-  Effect.tryPromise({
-    try: async () => {
-      const { asyncBufferFromFile, parquetReadObjects } = await import("hyparquet")
-      const rows: ReadonlyArray<object> = await parquetReadObjects({ file: await asyncBufferFromFile(path) })
-      return rows.map((row, index) => ({ place: `row ${index + 1}`, row }))
-    },
-    catch: (cause) =>
-      complain(name, `cannot be read as parquet: ${cause instanceof Error ? cause.message : String(cause)}`),
-  })
+/** Those columns of a parquet file's rows that are wanted; `name` stands for the file in errors. */
+const parquet = Effect.fnUntraced(function* (
+  path: string,
+  name: string,
+  wanted: ReadonlyArray<string>,
+): Effect.fn.Return<Rows, ScoringError> {
+  const attempt = <A>(call: () => Promise<A>) =>
+    Effect.tryPromise({
+      try: call,
+      catch: (cause) =>
+        complain(
+          name,
+          `cannot be read as parquet: ${cause instanceof Error ? cause.message : String(cause)}`,
+        ),
+    })
+  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } =
+    yield* Effect.promise(() => import("hyparquet"))
+  const buffer = yield* attempt(() => asyncBufferFromFile(path))
+  const metadata = yield* attempt(() => parquetMetadataAsync(buffer))
+  const columns = parquetSchema(metadata).children.map(({ element }) => element.name)
+  const missing = wanted.find((column) => !columns.includes(column))
+  if (missing !== undefined)
+    return yield* complain(name, `there is no column "${missing}"; there are ${columns.join(", ")}`)
+  const rows = yield* attempt(() => parquetReadObjects({ file: buffer, metadata, columns: [...wanted] }))
+  return rows.map((row, index) => ({ place: `row ${index + 1}`, row }))
+})
 
-const cell = (row: object, name: string): unknown =>
-  typeof row === "object" && row !== null && name in row ? Reflect.get(row, name) : undefined
+/** A cell as text: numbers as they are written, a list of texts as lines; undefined where it holds no text. */
+const textOf = (row: object, column: string): string | undefined => {
+  const value: unknown =
+    typeof row === "object" && row !== null && Object.hasOwn(row, column)
+      ? Reflect.get(row, column)
+      : undefined
+  if (typeof value === "string") return value === "" ? undefined : value
+  if (typeof value === "number" || typeof value === "bigint") return String(value)
+  return Array.isArray(value) && value.length > 0 && value.every((line) => typeof line === "string")
+    ? value.join("\n")
+    : undefined
+}
 
 /** The questions of a file; a row without its prompt or answer is an error that names it. */
 export const read = Effect.fn("Prompts.read")(function* (
@@ -91,22 +131,26 @@ export const read = Effect.fn("Prompts.read")(function* (
     try: () => readFile(path, "utf8"),
     catch: () => complain(name, "cannot be read"),
   })
+  const wanted = [...new Set([prompt, ...(answer === undefined ? [] : [answer])].flatMap(columnsOf))]
   const rows = yield* parser === undefined
-    ? parquet(path, name)
+    ? parquet(path, name, wanted)
     : Effect.flatMap(text, (content) => parser(name, content))
   return yield* Effect.forEach(
     rows,
-    Effect.fnUntraced(function* ({ place, row }): Effect.fn.Return<Question.Question, ScoringError> {
-      const required = Effect.fnUntraced(function* (column: string) {
-        const value = cell(row, column)
-        if (typeof value === "string" && value !== "") return value
+    Effect.fnUntraced(function* ({ place: at, row }): Effect.fn.Return<Question.Question, ScoringError> {
+      const filled = Effect.fnUntraced(function* (option: string) {
+        const columns = columnsOf(option)
+        const texts = new Map(columns.map((column) => [column, textOf(row, column)]))
+        const missing = columns.find((column) => texts.get(column) === undefined)
+        if (missing === undefined)
+          return texts.get(option) ?? option.replaceAll(place, (_, column: string) => texts.get(column) ?? "")
         const has = typeof row === "object" && row !== null ? Object.keys(row).join(", ") : typeof row
-        return yield* complain(name, `${place} has no text in "${column}"; it has ${has}`)
+        return yield* complain(name, `${at} has no text in "${missing}"; it has ${has}`)
       })
       return {
         domain,
-        prompt: yield* required(prompt),
-        answer: answer === undefined ? "" : yield* required(answer),
+        prompt: yield* filled(prompt),
+        answer: answer === undefined ? "" : yield* filled(answer),
       }
     }),
   )

@@ -2,7 +2,8 @@
  * Splits: disjoint parts of a set of questions, for scoring, tuning and reporting.
  *
  * Nothing is chosen by where a question stands in its file: a prompt's place is given by a hash of its text and the
- * seed. Equal prompts have one place, so no prompt is in two parts, whatever else the set holds.
+ * seed. Equal prompts have one place, so no prompt is in two parts, whatever else the set holds: one that several domains
+ * share counts in the first of them by name.
  */
 import { Digest } from "@hila/core"
 import type { Question } from "@hila/model"
@@ -35,7 +36,13 @@ export const part = Effect.fn("Split.part")(function* (
   const wanted = sizes[name] ?? 0
   const total = names.reduce((sum, other) => sum + (sizes[other] ?? 0), 0)
   const chosen: Array<Question.Question> = []
-  for (const [domain, own] of Map.groupBy(questions, (question) => question.domain)) {
+  const home = new Map<string, string>()
+  for (const { domain, prompt } of questions) {
+    const other = home.get(prompt)
+    if (other === undefined || domain < other) home.set(prompt, domain)
+  }
+  for (const [domain, all] of Map.groupBy(questions, (question) => question.domain)) {
+    const own = all.filter(({ prompt }) => home.get(prompt) === domain)
     const distinct = [...new Map(own.map((question) => [question.prompt, question])).values()]
     if (distinct.length < total) {
       return yield* new ScoringError({

@@ -2,26 +2,15 @@
  * Verifiers: which of an expert's answers are good enough to be golden data.
  *
  * Without one every answer counts that ended, right or wrong. Programs of one's own are a hook too: any function from
- * question and response to a verdict.
+ * question and response to a verdict, and in pipelines any stage that gives verdicts (see `Stages.selected`), such as
+ * unit tests in a sandbox.
  */
 import type { Question } from "@hila/model"
 import * as Schema from "effect/Schema"
+import * as Language from "./Language.ts"
 
 /** Looks at one answer. */
 export type Verifier = (question: Question.Question, response: string) => boolean
-
-/** The writing systems that `language` tells apart. */
-export const scripts = [
-  "Latin",
-  "Han",
-  "Cyrillic",
-  "Arabic",
-  "Devanagari",
-  "Hangul",
-  "Thai",
-  "Greek",
-  "Hebrew",
-] as const
 
 /** A verifier as a parameter of a stage. */
 export const Spec = Schema.Union([
@@ -32,18 +21,13 @@ export const Spec = Schema.Union([
   /** At least `share` of the response's letters are of a script; half of them by default. */
   Schema.Struct({
     by: Schema.Literal("script"),
-    script: Schema.Literals(scripts),
+    script: Schema.Literals(Language.scripts),
     share: Schema.optionalKey(Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))),
   }),
+  /** The response is in a language (ISO 639-1); see `Language` for how it is told. */
+  Schema.Struct({ by: Schema.Literal("language"), language: Schema.Literals(Language.languages) }),
 ])
 export type Spec = typeof Spec.Type
-
-/** Share of a text's letters that are of a script, 0…1; 0 where it has no letters. */
-export const shareOf = (text: string, script: (typeof scripts)[number]): number => {
-  const letters = text.match(/\p{L}/gu) ?? []
-  const own = new RegExp(`\\p{Script=${script}}`, "u")
-  return letters.length === 0 ? 0 : letters.filter((letter) => own.test(letter)).length / letters.length
-}
 
 /** The verifier of a parameter; a pattern that is no regular expression verifies nothing and is told by `problem`. */
 export const of = (spec: Spec): Verifier => {
@@ -55,7 +39,9 @@ export const of = (spec: Spec): Verifier => {
       return (_, response) => pattern.test(response)
     }
     case "script":
-      return (_, response) => shareOf(response, spec.script) >= (spec.share ?? 0.5)
+      return (_, response) => Language.shareOf(response, spec.script) >= (spec.share ?? 0.5)
+    case "language":
+      return (_, response) => Language.identify(response) === spec.language
   }
 }
 

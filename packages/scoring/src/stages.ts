@@ -2,117 +2,20 @@
  * Scoring as pipeline stages: thin wrappers that open models and checkpoint batches and units.
  */
 import { Artifact, Stage } from "@hila/core"
-import { Checkpoint, Example, LanguageModel, Question, Tokenizer, Unit, UnitTable } from "@hila/model"
+import { Checkpoint, Example, LanguageModel, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Balance from "./Balance.ts"
 import * as Conflict from "./Conflict.ts"
 import * as Golden from "./Golden.ts"
-import * as GoldenFile from "./GoldenFile.ts"
 import * as Importance from "./Importance.ts"
 import * as LogitDistance from "./LogitDistance.ts"
-import * as Prompts from "./Prompts.ts"
 import * as Scores from "./Scores.ts"
-import { ScoringError } from "./ScoringError.ts"
 import * as Sensitivity from "./Sensitivity.ts"
-import * as Split from "./Split.ts"
-import * as Verifier from "./Verifier.ts"
 
-const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const Positive = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
-
-const Answers = Artifact.jsonl(
-  "answers",
-  Schema.Struct({
-    prompt: Schema.String,
-    response: Schema.String,
-    tokens: Schema.Array(Schema.Int),
-    promptLength: Schema.Int,
-    end: Schema.Literals(["eos", "stop", "length"]),
-  }),
-)
-
-/** Questions from a file of prompts: `name` tells the format by its ending. */
-export const prompts = Stage.make({
-  name: "prompts",
-  version: 1,
-  inputs: { file: Prompts.file },
-  params: {
-    name: Schema.String,
-    domain: Schema.String,
-    prompt: Schema.optionalKey(Schema.String),
-    answer: Schema.optionalKey(Schema.String),
-  },
-  output: Question.artifact,
-  run: ({ file }, { name, ...options }) => Prompts.read(file.path, options, name),
-})
-
-/** One part of some questions, disjoint from all other parts of the same sizes and seed. */
-export const split = Stage.make({
-  name: "split",
-  version: 1,
-  inputs: { questions: Stage.each(Question.artifact) },
-  params: { sizes: Schema.Record(Schema.String, Count), part: Schema.String, seed: Schema.Int },
-  output: Question.artifact,
-  run: ({ questions }, { part, seed, sizes }) => Split.part(questions.flat(), sizes, part, seed),
-})
-
-/** An expert's own answers to questions: those that ended and are accepted. Checkpointed batch by batch. */
-export const golden = Stage.make({
-  name: "golden",
-  version: 2,
-  inputs: { teacher: Checkpoint.artifact, questions: Question.artifact },
-  params: {
-    maxTokens: Positive,
-    stop: Schema.optionalKey(Schema.Array(Schema.String)),
-    keep: Schema.optionalKey(Positive),
-    requireEnd: Schema.optionalKey(Schema.Boolean),
-    chat: Schema.optionalKey(Schema.Boolean),
-    temperature: Schema.optionalKey(Schema.Finite),
-    topK: Schema.optionalKey(Positive),
-    topP: Schema.optionalKey(Schema.Finite),
-    seed: Schema.optionalKey(Count),
-    verify: Schema.optionalKey(Verifier.Spec),
-  },
-  output: Golden.artifact,
-  environment: [LanguageModel],
-  run: Effect.fn(function* ({ questions, teacher: checkpoint }, { verify, ...options }) {
-    const wrong = verify === undefined ? undefined : Verifier.problem(verify)
-    if (wrong !== undefined) return yield* new ScoringError({ subject: "verifier", problem: wrong })
-    const service = yield* LanguageModel
-    const teacher = yield* service.open(checkpoint)
-    const answers = yield* Stage.forEach(
-      Golden.batches(questions),
-      (batch) => Golden.answer(teacher, batch.items, options),
-      { part: (batch) => `answers-${batch.start}`, output: Answers },
-    )
-    const accept = verify === undefined ? () => true : Verifier.of(verify)
-    return yield* Golden.select(answers.flat(), options, { questions, verify: accept })
-  }, Effect.scoped),
-})
 
 // Few short examples fill one worker; units side by side fill the others.
 const concurrency = 4
-
-/** The examples of a file, tokenised by the expert's tokenizer where the file has texts alone. */
-export const examples = Stage.make({
-  name: "examples",
-  version: 1,
-  inputs: { expert: Checkpoint.artifact, lines: GoldenFile.artifact },
-  output: Example.artifact,
-  run: ({ expert, lines }) => GoldenFile.examples(lines, Tokenizer.open(expert)),
-})
-
-/** Examples of several domains or languages in equal parts, in turns; see `Balance`. */
-export const balanced = Stage.make({
-  name: "balanced",
-  version: 1,
-  inputs: { sets: Stage.each(Example.artifact) },
-  /** How many of each; as many as the smallest set has unless given. */
-  params: { each: Schema.optionalKey(Positive) },
-  output: Example.artifact,
-  run: ({ sets }, { each }) => Balance.balanced(sets, each),
-})
 
 const Values = Artifact.json("values", Schema.Array(Schema.Array(Schema.Finite)))
 
@@ -236,4 +139,5 @@ export const logitDistance = Stage.make({
   }, Effect.scoped),
 })
 
+export { answers, balanced, examples, golden, prompts, selected, split } from "./GoldenStages.ts"
 export { statistics } from "./StatisticsStages.ts"

@@ -20,9 +20,7 @@ const generation = (response: string, end: Generation["end"]): Generation => ({
 describe("Golden.select", () => {
   it.effect("keeps answers that ended by either end, with the end in the response", () =>
     Effect.gen(function* () {
-      const golden = yield* Golden.select([generation(" 2\n", "stop"), generation(" 2", "eos")], {
-        maxTokens: 8,
-      })
+      const golden = yield* Golden.select([generation(" 2\n", "stop"), generation(" 2", "eos")], {})
       assert.deepStrictEqual(
         golden.map((example) => example.response),
         [" 2\n", " 2"],
@@ -46,7 +44,7 @@ describe("Golden.select", () => {
           generation(" 3\n", "stop"),
           generation(" 4\n", "stop"),
         ],
-        { maxTokens: 8, keep: 2 },
+        { keep: 2 },
       )
       assert.deepStrictEqual(golden.report, {
         asked: 5,
@@ -68,19 +66,15 @@ describe("Golden.select", () => {
     Effect.gen(function* () {
       const answers = [generation(" 2\n", "stop"), generation(" 22", "length"), generation(" 3\n", "stop")]
       const questions = answers.map(({ prompt }) => ({ domain: "math", prompt, answer: "2" }))
-      const cut = yield* Golden.select(answers, { maxTokens: 8, requireEnd: false })
+      const cut = yield* Golden.select(answers, { requireEnd: false })
       assert.strictEqual(cut.length, 3)
-      const right = yield* Golden.select(
-        answers,
-        { maxTokens: 8 },
-        { questions, verify: Verifier.of({ by: "answer" }) },
-      )
+      const right = yield* Golden.choose(questions, answers, {}, { verify: Verifier.of({ by: "answer" }) })
       assert.strictEqual(
         Golden.artifact.summary(right),
         "1 of 3 answers kept (1 unended, 1 rejected), 3 response tokens",
       )
       const none = yield* Effect.flip(
-        Golden.select(answers.slice(2), { maxTokens: 8 }, { questions, verify: () => false }),
+        Golden.choose(questions.slice(2), answers.slice(2), {}, { verdicts: [[false]] }),
       )
       assert.strictEqual(
         none.message,
@@ -91,12 +85,12 @@ describe("Golden.select", () => {
 
   it.effect("says in one line why nothing is left", () =>
     Effect.gen(function* () {
-      const none = yield* Effect.flip(Golden.select([], { maxTokens: 8 }))
+      const none = yield* Effect.flip(Golden.select([], {}))
       assert.strictEqual(none.message, "golden data: no questions were given; give at least one")
-      const unended = yield* Effect.flip(Golden.select([generation(" 22", "length")], { maxTokens: 2 }))
+      const unended = yield* Effect.flip(Golden.select([generation(" 22", "length")], {}))
       assert.strictEqual(
         unended.message,
-        "golden data: none of 1 answers can be kept (1 did not end within 2 tokens); " +
+        "golden data: none of 1 answers can be kept (1 did not end within 3 tokens); " +
           "raise maxTokens or check the stop string",
       )
       assert.strictEqual(unended.blame, "input")
@@ -107,9 +101,7 @@ describe("Golden.select", () => {
 describe("Golden.artifact", () => {
   it.effect("reads back the examples and the report it wrote", () =>
     Effect.gen(function* () {
-      const golden = yield* Golden.select([generation(" 2\n", "stop"), generation(" 2", "length")], {
-        maxTokens: 2,
-      })
+      const golden = yield* Golden.select([generation(" 2\n", "stop"), generation(" 2", "length")], {})
       const path = join(yield* Stage.scratch, "golden.json")
       yield* Golden.artifact.encode(golden, path)
       const content = { _tag: "File", path, size: statSync(path).size, digest: "" } as const
@@ -142,6 +134,25 @@ describe("golden", () => {
         Effect.flatMap((model) => Golden.generate(model, questions, { maxTokens: 12, stop: ["\n"] })),
       )
       assert.deepStrictEqual([...plain], [...golden])
+
+      // The same in two halves, with verdicts from elsewhere between them.
+      const answers = yield* Stages.answers.run({ teacher, questions }, { maxTokens: 12, stop: ["\n"] })
+      assert.strictEqual(answers.length, 21)
+      const halves = yield* Stages.selected.run({ answers, questions, verdicts: [] }, {})
+      assert.deepStrictEqual([[...halves], halves.report], [[...golden], golden.report])
+      const verdicts = [questions.map((_, i) => i !== 0), questions.map((_, i) => i !== 1)]
+      const judged = yield* Stages.selected.run(
+        { answers, questions, verdicts },
+        { keep: 3, verify: { by: "regex", pattern: "\\d" } },
+      )
+      assert.strictEqual(judged.report.kept, 3)
+      assert.isAtLeast(judged.report.rejected, 2)
+      assert.deepStrictEqual(judged[0], golden[2])
+      const short = yield* Effect.flip(Stages.selected.run({ answers, questions, verdicts: [[true]] }, {}))
+      assert.match(
+        short.message,
+        /^golden data: expected 21 questions and verdicts, as many as answers, got 21, 1; give those/,
+      )
     }).pipe(Effect.provide(LanguageModel.layer), Effect.provide(Stage.layerDetached)),
   )
 })

@@ -43,6 +43,27 @@ describe("Prompts", () => {
     }),
   )
 
+  it.effect("fills texts with columns, takes numbers as texts and lists as lines", () =>
+    Effect.gen(function* () {
+      const row = { question: "6*7?", n: 42, tests: ["assert f() == 42", "assert f() > 0"], entry: "f" }
+      const options = { domain: "d", prompt: "Q: {{question}}\nA:", answer: "{{ tests }}\ncheck({{entry}})" }
+      const [found] = yield* withFile("p.jsonl", JSON.stringify(row), (path) => Prompts.read(path, options))
+      assert.deepStrictEqual(found, {
+        domain: "d",
+        prompt: "Q: 6*7?\nA:",
+        answer: "assert f() == 42\nassert f() > 0\ncheck(f)",
+      })
+      const numbers = { domain: "d", prompt: "question", answer: "n" }
+      const [number] = yield* withFile("p.jsonl", JSON.stringify(row), (path) => Prompts.read(path, numbers))
+      assert.strictEqual(number?.answer, "42")
+      const gone = { domain: "d", prompt: "{{question}} {{more}}" }
+      const error = yield* Effect.flip(
+        withFile("p.jsonl", JSON.stringify(row), (path) => Prompts.read(path, gone)),
+      )
+      assert.match(error.message, /line 1 has no text in "more"; it has question, n, tests, entry$/)
+    }),
+  )
+
   it.effect("reads parquet, as data sets of the Hub have it", () =>
     Effect.gen(function* () {
       // Two rows of `text` and `n`: 1+1 and 2, 2+3 and 5; plain encoding, no compression.
@@ -52,12 +73,15 @@ describe("Prompts", () => {
       )
       const directory = mkdtempSync(join(tmpdir(), "hila-prompts-"))
       writeFileSync(join(directory, "p.parquet"), bytes)
-      const rows = yield* Prompts.read(join(directory, "p.parquet"), { domain: "math", prompt: "text" })
+      const path = join(directory, "p.parquet")
+      const rows = yield* Prompts.read(path, { domain: "math", prompt: "text", answer: "n" })
+      const error = yield* Effect.flip(Prompts.read(path, { domain: "math" }))
       rmSync(directory, { recursive: true })
-      assert.deepStrictEqual(
-        rows.map(({ prompt }) => prompt),
-        ["1+1", "2+3"],
-      )
+      assert.deepStrictEqual(rows, [
+        { domain: "math", prompt: "1+1", answer: "2" },
+        { domain: "math", prompt: "2+3", answer: "5" },
+      ])
+      assert.match(error.message, /p\.parquet: there is no column "prompt"; there are text, n$/)
     }),
   )
 
@@ -111,6 +135,22 @@ describe("Split", () => {
     }),
   )
 
+  it.effect("keeps a prompt that domains share out of all parts but one", () =>
+    Effect.gen(function* () {
+      const shared = [...questions("math", 40), ...questions("math", 40).map((q) => ({ ...q, domain: "zh" }))]
+      const own = questions("zh", 40)
+      const parts = yield* Effect.forEach(Object.keys(sizes), (name) =>
+        Split.part([...own, ...shared], sizes, name, 7),
+      )
+      const prompts = parts.flat().map(({ prompt }) => prompt)
+      assert.strictEqual(new Set(prompts).size, prompts.length)
+      assert.deepStrictEqual(
+        parts.map((part) => part.filter(({ domain }) => domain === "zh").length),
+        [10, 12, 14],
+      )
+    }),
+  )
+
   it.effect("says what is missing where a domain has too few prompts", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Split.part(questions("math", 30), sizes, "tune", 0))
@@ -134,6 +174,13 @@ describe("Verifier", () => {
     assert.isFalse(Verifier.of({ by: "script", script: "Han" })(question, "the answer is 四十二"))
     assert.isTrue(Verifier.of({ by: "script", script: "Han", share: 0.1 })(question, "the answer is 四十二"))
     assert.isFalse(Verifier.of({ by: "script", script: "Latin" })(question, "42"))
+  })
+
+  it("accepts by language", () => {
+    const german = Verifier.of({ by: "language", language: "de" })
+    assert.isTrue(german(question, "Das Ergebnis ist zweiundvierzig, und es ist nicht schwer."))
+    assert.isFalse(german(question, "The result is forty-two, and it is not hard."))
+    assert.isFalse(german(question, "42"))
   })
 
   it("tells a pattern that is none", () => {
