@@ -105,6 +105,7 @@ const requireNames = (subject: string, names: ReadonlyArray<string>, what: strin
 
 export { contamination } from "./ContaminationStage.ts"
 export { drift, heldOut, heldOutFile } from "./HeldOutStages.ts"
+export { unitTests } from "./UnitTestStage.ts"
 export {
   builtInTasks,
   files,
