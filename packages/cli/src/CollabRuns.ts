@@ -23,10 +23,10 @@ const decoded = Effect.fnUntraced(function* <
 >(path: string, schema: S) {
   const text = yield* Effect.tryPromise({
     try: () => readFile(path, "utf8"),
-    catch: () => new UsageError({ problem: `${path}: cannot be read` }),
+    catch: () => new UsageError({ problem: `${path}: cannot be read; is the path right?` }),
   })
   return yield* Effect.mapError(
-    Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text),
+    Schema.decodeUnknownEffect(Schema.fromJsonString(schema), { onExcessProperty: "error" })(text),
     ({ message }) => new UsageError({ problem: `${path}: ${Failure.oneLine(message)}` }),
   )
 })
@@ -35,6 +35,7 @@ const decoded = Effect.fnUntraced(function* <
 export const pack = Effect.fnUntraced(function* (given: {
   readonly contents: string
   readonly directory: string
+  readonly json: boolean
 }) {
   const contents = yield* decoded(given.contents, Contents)
   const at = (path: string) => resolve(dirname(given.contents), path)
@@ -51,8 +52,12 @@ export const pack = Effect.fnUntraced(function* (given: {
     ...(topK === undefined ? {} : { topK }),
     ...(thresholds === undefined ? {} : { cascade: thresholds }),
   })
+  const { directory } = given
+  const names = Object.keys(files)
   yield* Console.log(
-    `${given.directory}: ${experts.length} experts, ${classes.length} classes, ${Object.keys(files).length} files`,
+    given.json
+      ? JSON.stringify({ directory, experts: experts.map(({ name }) => name), classes, files: names })
+      : `${directory}: ${experts.length} experts, ${classes.length} classes, ${names.length} files`,
   )
 })
 

@@ -9,7 +9,10 @@ import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Cascade from "./Cascade.ts"
+import { CollabError } from "./CollabError.ts"
 import * as Expert from "./Expert.ts"
+import * as Fit from "./Fit.ts"
+import * as Head from "./heads/Head.ts"
 import * as HeadData from "./heads/HeadData.ts"
 import * as HeadProgram from "./heads/HeadProgram.ts"
 import * as Metrics from "./Metrics.ts"
@@ -44,13 +47,25 @@ interface Board {
   readonly selected: Float32Array // [rows, M]
 }
 
-/** Opens a collaboration until the scope closes. The gate is asked with the word embeddings of the first expert. */
+/**
+ * Opens a collaboration until the scope closes. The gate is asked with the word embeddings of the first expert. Fails
+ * where the head was made for other experts, sizes or classes.
+ */
 export const open = Effect.fnUntraced(function* (options: Options) {
   const { cascade, classes, models, specs } = options
   const experts = yield* Expert.openAll(models, specs)
   const query = yield* Query.open(models[0]!)
-  const head = yield* HeadProgram.open(options.head)
   const count = experts.length
+  const { spec: trained } = yield* Head.read(options.head)
+  const problem = Fit.problem(trained, {
+    experts: experts.map(({ classes: own, spec: { name }, width }) => ({ name, width, classes: own })),
+    classes,
+    query: query.width,
+    ...(options.topK === undefined ? {} : { topK: options.topK }),
+    ...(cascade === undefined ? {} : { cascade }),
+  })
+  if (problem !== undefined) return yield* new CollabError({ subject: "collaboration", problem })
+  const head = yield* HeadProgram.open(options.head)
   const k = Math.min(options.topK ?? count, count)
 
   const blank = (texts: ReadonlyArray<string>): Board => {

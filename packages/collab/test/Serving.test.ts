@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Checkpoint } from "@hila/model"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
-import { appendFile } from "node:fs/promises"
+import { appendFile, readdir } from "node:fs/promises"
 import * as Collaboration from "../src/Collaboration.ts"
 import * as Head from "../src/heads/Head.ts"
 import type { HeadSpec } from "../src/heads/HeadSpec.ts"
@@ -185,7 +185,49 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
           mode: "all",
         })
         assert.include(JSON.stringify((yield* get("/openapi.json"))["paths"]), "/answer")
-        assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/nothing`))).status, 404)
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("gives a reason for what is not there, asked otherwise, of no length or no JSON", () =>
+      Effect.gen(function* () {
+        const { directory } = yield* Packed
+        const url = yield* Server.serve(`${directory}/bundle`, { port: 0 })
+        const asked = (path: string, init: RequestInit) =>
+          Effect.promise(async () => {
+            const response = await fetch(`${url}${path}`, init)
+            return { status: response.status, allow: response.headers.get("allow"), text: await response.text() }
+          })
+        const nowhere = yield* asked("/nothing?a=1", {})
+        assert.strictEqual(nowhere.status, 404)
+        assert.include(nowhere.text, "nothing is at /nothing; there are GET /, POST /answer")
+        const got = yield* asked("/answer", {})
+        assert.deepStrictEqual([got.status, got.allow], [405, "POST"])
+        assert.include(got.text, "/answer is asked with POST, not GET")
+        assert.strictEqual((yield* asked("/", { method: "DELETE" })).status, 405)
+        const stream = ReadableStream.from([new TextEncoder().encode('{"texts": ["x"]}')])
+        const endless: RequestInit & { readonly duplex: "half" } = {
+          method: "POST",
+          body: stream,
+          duplex: "half",
+          headers: { "content-type": "application/json" },
+        }
+        const unknown = yield* asked("/answer", endless)
+        assert.strictEqual(unknown.status, 411)
+        assert.include(unknown.text, "content-length")
+        const plain = yield* asked("/answer", { method: "POST", body: "hello" })
+        assert.strictEqual(plain.status, 415)
+        assert.include(plain.text, "text/plain")
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("says that a port is taken", () =>
+      Effect.gen(function* () {
+        const { directory } = yield* Packed
+        const url = yield* Server.serve(`${directory}/bundle`, { port: 0 })
+        const port = Number(new URL(url).port)
+        const error = yield* Effect.flip(Server.serve(`${directory}/bundle`, { port }))
+        assert.match(error.message, /^127\.0\.0\.1:\d+: the port is in use; give another one/)
+        assert.strictEqual(error.blame, "input")
       }).pipe(Effect.scoped),
     )
 
@@ -216,6 +258,60 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         const again = yield* Effect.flip(Bundle.write(`${directory}/bundle`, contents))
         assert.match(again.message, /already exists/)
         yield* Checkpoint.open(`${directory}/bundle/experts/start`)
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("a bundle of parts that do not belong together is neither written nor opened", () =>
+      Effect.gen(function* () {
+        const { contents, directory } = yield* Packed
+        const cascade = { order: [1, 0], thresholds: [0.5, 1.01], temperatures: [1, 1] }
+        const rest = { budget: 1, share: 1, accuracy: 0 }
+        const wrong: ReadonlyArray<readonly [Partial<Bundle.Contents>, string]> = [
+          [{ classes: ["a", "b"] }, "the head knows 3 classes, 2 are named"],
+          [{ classes: ["a", "a", "b"] }, 'the class "a" is named twice'],
+          [
+            { models: contents.models.toReversed(), specs: contents.specs.toReversed() },
+            "the head joins the experts start, end, in this order; got end, start",
+          ],
+          [{ topK: 3 }, "topK 3: strategy concat takes 1 to 2 of these experts"],
+          [{ cascade: { ...cascade, ...rest, order: [1, 7] } }, "the cascade's order is 1, 7; expected each of 0…1 once"],
+          [{ cascade: { ...cascade, ...rest, thresholds: [1] } }, "the cascade has 1 thresholds and 2 temperatures"],
+          [{ topK: 1, cascade: { ...cascade, ...rest } }, "topK and a cascade are two ways"],
+        ]
+        for (const [change, message] of wrong) {
+          const given = { ...contents, ...change }
+          const error = yield* Effect.flip(Bundle.write(`${directory}/wrong`, given))
+          assert.include(error.message, message)
+          assert.strictEqual(error.blame, "input")
+          assert.include((yield* Effect.flip(Collaboration.open(given))).message, message)
+        }
+        // A head of other sizes is found when its experts are there.
+        const { parameters, spec } = yield* Head.read(contents.head)
+        const narrow = { ...spec, experts: spec.experts.map((expert) => ({ ...expert, width: 4 })) }
+        const head = yield* Head.write(`${directory}/narrow.safetensors`, { spec: narrow, parameters, curve: [] })
+        const error = yield* Effect.flip(Collaboration.open({ ...contents, head }))
+        assert.include(error.message, "expert start hands on 16 numbers, the head was trained on 4")
+        const model = { path: contents.models[0]!.files["model.safetensors"]! }
+        assert.include(
+          (yield* Effect.flip(Bundle.write(`${directory}/wrong`, { ...contents, head: model }))).message,
+          "expected a head",
+        )
+        const names = yield* Effect.promise(() => readdir(directory))
+        assert.deepStrictEqual(names.filter((name) => name.startsWith("wrong")), [])
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("a bundle that cannot be finished leaves nothing", () =>
+      Effect.gen(function* () {
+        const { contents, directory } = yield* Packed
+        const [first, second] = contents.models
+        const lost = { ...second!, files: { ...second!.files, "config.json": `${directory}/not there` } }
+        const error = yield* Effect.flip(
+          Bundle.write(`${directory}/half`, { ...contents, models: [first!, lost] }),
+        )
+        assert.include(error.message, "not there")
+        const names = yield* Effect.promise(() => readdir(directory))
+        assert.deepStrictEqual(names.filter((name) => name.startsWith("half")), [])
       }).pipe(Effect.scoped),
     )
   },

@@ -180,6 +180,10 @@ export const open = Effect.fnUntraced(function* (file: Artifact.FileHandle) {
     (builder: Graph.Builder): HeadGraph.Source =>
     (name, shape) => {
       const info = tensors.get(name) ?? builder.fail("head", `the file has no parameter "${name}"`)
+      if (info.shape.join() !== shape.join()) {
+        const sizes = `expected the shape ${shape.join(" × ")}, got ${info.shape.join(" × ")}`
+        builder.fail("head", `parameter "${name}": ${sizes}; train the head again`)
+      }
       return builder.weight(name, "f32", shape, info)
     }
   const whole = yield* compute.open(

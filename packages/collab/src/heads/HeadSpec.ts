@@ -35,7 +35,7 @@ export const isGated = (strategy: Strategy): boolean =>
   strategy !== "static" && strategy !== "stacking" && strategy !== "regression"
 
 /** Experts a strategy needs at least: pairs take two. */
-const leastExperts = (strategy: Strategy): number => (strategy === "bilinear" ? 2 : 1)
+export const leastExperts = (strategy: Strategy): number => (strategy === "bilinear" ? 2 : 1)
 
 /** Numbers of experts a head is judged with: all, and those of `topK` that its strategy can do with. */
 export const choices = (

@@ -12,12 +12,14 @@ import { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { constants } from "node:fs"
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises"
+import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import * as Cascade from "../Cascade.ts"
 import * as Collaboration from "../Collaboration.ts"
 import { CollabError } from "../CollabError.ts"
 import * as Expert from "../Expert.ts"
+import * as Fit from "../Fit.ts"
+import * as Head from "../heads/Head.ts"
 
 const format = "hila/collab 1"
 
@@ -47,17 +49,32 @@ export interface Contents {
   readonly cascade?: Cascade.Cascade
 }
 
-const attempt = <A>(subject: string, call: () => Promise<A>) =>
+const attempt = <A>(subject: string, blame: "input" | "system", call: () => Promise<A>) =>
   Effect.tryPromise({
     try: call,
     catch: (cause) =>
-      new CollabError({ subject, problem: cause instanceof Error ? cause.message : String(cause) }),
+      new CollabError({ subject, problem: cause instanceof Error ? cause.message : String(cause), blame }),
   })
 
 /** Names of experts become names of directories. */
 const isName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9 ._-]*$/.test(name)
 
-/** Writes a bundle to a directory that is new or empty. */
+/** Fails unless a bundle can be put there: nothing is, or an empty directory. */
+const requireFree = Effect.fnUntraced(function* (root: string) {
+  const problem = yield* Effect.promise(() =>
+    readdir(root).then(
+      (names) => (names.length === 0 ? undefined : "already exists; give a new or empty directory"),
+      (cause: NodeJS.ErrnoException) =>
+        cause.code === "ENOENT" ? undefined : `is no directory: ${cause.message}; give a new or empty one`,
+    ),
+  )
+  if (problem !== undefined) return yield* new CollabError({ subject: root, problem })
+})
+
+/**
+ * Writes a bundle to a directory that is new or empty: all of it, or nothing. Fails before anything is written where
+ * head, experts, classes and thresholds do not belong together.
+ */
 export const write = Effect.fnUntraced(function* (
   directory: string,
   { cascade, classes, head, models, specs, topK }: Contents,
@@ -69,38 +86,50 @@ export const write = Effect.fnUntraced(function* (
       problem: `expected one plain name for each of ${models.length} experts, got ${names.join(", ")}`,
     })
   }
-  const root = resolve(directory)
-  yield* attempt(root, () => mkdir(root, { recursive: true }))
-  if ((yield* attempt(root, () => readdir(root))).length > 0) {
-    return yield* new CollabError({ subject: root, problem: "already exists; give a new or empty directory" })
+  const chosen = {
+    ...(topK === undefined ? {} : { topK }),
+    ...(cascade === undefined ? {} : { cascade }),
   }
+  const { spec } = yield* Head.read(head)
+  const problem = Fit.problem(spec, { experts: specs, classes, ...chosen })
+  if (problem !== undefined) return yield* new CollabError({ subject: directory, problem })
+  const root = resolve(directory)
+  yield* requireFree(root)
+  // Beside its place first, so that what is stopped leaves nothing there.
+  const beside = `${root}.part-${process.pid}`
   const sources: ReadonlyArray<readonly [string, string]> = [
     ["head.safetensors", head.path],
     ...models.flatMap(({ files }, i) =>
       Object.entries(files).map(([name, path]) => [`experts/${names[i]}/${name}`, path] as const),
     ),
   ]
-  const digests: Array<readonly [string, string]> = []
-  for (const [name, from] of sources) {
-    const to = join(root, name)
-    yield* attempt(to, async () => {
-      await mkdir(dirname(to), { recursive: true })
-      await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+  const fill = Effect.gen(function* () {
+    const digests: Array<readonly [string, string]> = []
+    for (const [name, from] of sources) {
+      const to = join(beside, name)
+      yield* attempt(to, "system", async () => {
+        await mkdir(dirname(to), { recursive: true })
+        await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+      })
+      digests.push([name, yield* Digest.ofFile(to)])
+    }
+    const manifest: Manifest = {
+      format,
+      classes,
+      experts: specs,
+      ...chosen,
+      files: Object.fromEntries(digests),
+    }
+    const text = `${JSON.stringify(manifest, undefined, 2)}\n`
+    yield* attempt(root, "system", async () => {
+      await writeFile(join(beside, "bundle.json"), text)
+      await rmdir(root).catch(() => undefined)
+      await rename(beside, root)
     })
-    digests.push([name, yield* Digest.ofFile(to)])
-  }
-  const manifest: Manifest = {
-    format,
-    classes,
-    experts: specs,
-    ...(topK === undefined ? {} : { topK }),
-    ...(cascade === undefined ? {} : { cascade }),
-    files: Object.fromEntries(digests),
-  }
-  // Written last: a directory without it is no bundle.
-  const path = join(root, "bundle.json")
-  yield* attempt(path, () => writeFile(path, `${JSON.stringify(manifest, undefined, 2)}\n`))
-  return manifest
+    return manifest
+  })
+  const sweep = Effect.promise(() => rm(beside, { recursive: true, force: true }))
+  return yield* Effect.ensuring(fill, sweep)
 })
 
 /** Reads a bundle's manifest and checks its files. */
@@ -108,7 +137,7 @@ export const read = Effect.fnUntraced(function* (directory: string) {
   const root = resolve(directory)
   const path = join(root, "bundle.json")
   const text = yield* Effect.mapError(
-    attempt(path, () => readFile(path, "utf8")),
+    attempt(path, "input", () => readFile(path, "utf8")),
     () => new CollabError({ subject: root, problem: "is no bundle: it has no bundle.json" }),
   )
   const manifest = yield* Effect.mapError(

@@ -2,8 +2,8 @@
  * Serves a bundle over HTTP.
  *
  * A request is bounded in bytes and in texts, one batch of texts is answered at a time and other requests wait with
- * nothing but their texts, so memory is bounded whatever comes in. On interruption the server takes no more requests, finishes those it has
- * for a few seconds, and closes.
+ * nothing but their texts, so memory is bounded whatever comes in. On interruption the server takes no more requests,
+ * finishes those it has for a few seconds, and closes.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
@@ -15,6 +15,7 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { createServer } from "node:http"
+import { CollabError } from "../CollabError.ts"
 import * as Api from "./Api.ts"
 import * as Bundle from "./Bundle.ts"
 import * as Together from "./Together.ts"
@@ -26,34 +27,63 @@ export interface Options {
   readonly port?: number
 }
 
-const problem = (status: number, title: string, detail: string) =>
+const problem = (status: number, title: string, detail: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.jsonUnsafe(
     { type: "about:blank", title, status, detail },
-    { status, contentType: "application/problem+json" },
+    { status, headers, contentType: "application/problem+json" },
   )
 
-/** Reads no body that says it is too long, or does not say how long it is. */
+/** What there is to ask, by path. */
+const methods = new Map([
+  ["/", "GET"],
+  ["/answer", "POST"],
+  ["/openapi.json", "GET"],
+])
+const offered = [...methods].map(([path, method]) => `${method} ${path}`).join(", ")
+
+/** Why a request is not even looked at: nothing is there, or its body is too long or of unknown length. */
+const refusal = ({ headers, method, url }: HttpServerRequest.HttpServerRequest) => {
+  const path = url.replace(/[?#].*$/, "")
+  const asked = method === "HEAD" ? "GET" : method
+  const known = methods.get(path)
+  if (known === undefined) return problem(404, "Not Found", `nothing is at ${path}; there are ${offered}`)
+  if (asked !== known) {
+    return problem(405, "Method Not Allowed", `${path} is asked with ${known}, not ${method}`, {
+      allow: known,
+    })
+  }
+  if (asked !== "POST") return undefined
+  const length = Number(headers["content-length"] ?? Number.NaN)
+  if (Number.isNaN(length)) {
+    return problem(411, "Length Required", "the request has no content-length; send the body's size in bytes")
+  }
+  const limit = `a body of at most ${Api.maxBody} bytes is read, this one has ${length}; send fewer or shorter texts`
+  return length > Api.maxBody ? problem(413, "Content Too Large", limit) : undefined
+}
+
+/** Reads no body that says it is too long, or does not say how long it is, and gives every refusal a reason. */
 const bounded = HttpRouter.middleware(
   (answer) =>
-    Effect.gen(function* () {
-      const { headers, method } = yield* HttpServerRequest.HttpServerRequest
-      if (method !== "POST") return yield* answer
-      const length = Number(headers["content-length"] ?? Number.NaN)
-      if (Number.isNaN(length)) {
-        return problem(411, "Length Required", "the request has no content-length")
-      }
-      const limit = `a body of at most ${Api.maxBody} bytes is read, this one has ${length}; send fewer or shorter texts`
-      return length > Api.maxBody ? problem(413, "Content Too Large", limit) : yield* answer
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const refused = refusal(request)
+      return refused === undefined ? answer : Effect.succeed(refused)
     }),
   { global: true },
 )
+
+/** Why an address cannot be listened on. */
+const unheard = (cause: unknown): string => {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined
+  if (code === "EADDRINUSE") return "the port is in use; give another one, or 0 for any that is free"
+  return `cannot be listened on: ${cause instanceof Error ? cause.message : String(cause)}`
+}
 
 const modeOf = ({ cascade, topK }: Bundle.Manifest) => {
   if (cascade !== undefined) return "cascade" as const
   return topK === undefined ? ("all" as const) : ("top-k" as const)
 }
 
-/** Opens a bundle and listens until the scope closes; succeeds with the address. */
+/** Opens a bundle and listens until the scope closes; succeeds with the address. Fails where the port is taken. */
 export const serve = Effect.fnUntraced(function* (directory: string, options: Options = {}) {
   const { answer, manifest } = yield* Bundle.open(directory)
   const together = Together.make(answer, Api.maxTexts)
@@ -82,6 +112,8 @@ export const serve = Effect.fnUntraced(function* (directory: string, options: Op
   const server = HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provideMerge(listening),
   )
-  const context = yield* Layer.build(server)
+  const context = yield* Effect.catchTag(Layer.build(server), "ServeError", ({ cause }) =>
+    Effect.fail(new CollabError({ subject: `${host}:${port}`, problem: unheard(cause) })),
+  )
   return yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), context)
 })
