@@ -1,11 +1,11 @@
 /** Sweeps: a pipeline under every combination of some options, run as one graph, and its metrics side by side. */
-import { Events, Node, Pipeline, Plan, Run } from "@hila/core"
+import { type Event, Events, Node, Pipeline, Plan, Run } from "@hila/core"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { optionsOf } from "./Arguments.ts"
-import { UsageError } from "./CliError.ts"
+import { StageError, UsageError } from "./CliError.ts"
 import * as Display from "./Display.ts"
 import * as PipelineFile from "./PipelineFile.ts"
 import * as Stores from "./Stores.ts"
@@ -24,8 +24,20 @@ const axis = Effect.fnUntraced(function* (text: string) {
   const values = text.slice(at + 1).split(",")
   if (at < 1 || values.includes(""))
     return yield* new UsageError({ problem: `--over ${text}: expected name=a,b,c` })
+  const twice = values.find((value, index) => values.indexOf(value) < index)
+  if (twice !== undefined)
+    return yield* new UsageError({ problem: `--over ${text}: ${twice} is there twice, name each value once` })
   return [text.slice(0, at), values] as const
 })
+
+/** Options that two arguments would set. */
+const twice = (over: ReadonlyArray<readonly [string, unknown]>, fixed: Readonly<Record<string, string>>) => {
+  const names = over.map(([name]) => name)
+  const again = names.find((name, index) => names.indexOf(name) < index)
+  if (again !== undefined) return `--over ${again}: given twice, name all its values in one: ${again}=a,b`
+  const both = names.find((name) => Object.hasOwn(fixed, name))
+  return both === undefined ? undefined : `--over ${both}: --set gives it one value, keep one of them`
+}
 
 export const sweep = Effect.fnUntraced(function* (given: {
   readonly pipeline: string
@@ -38,6 +50,8 @@ export const sweep = Effect.fnUntraced(function* (given: {
 }) {
   const fixed = yield* optionsOf(given.set)
   const over = yield* Effect.forEach(given.over, axis)
+  const problem = twice(over, fixed)
+  if (problem !== undefined) return yield* new UsageError({ problem })
   const loaded = yield* PipelineFile.load(given.pipeline)
   const variants = yield* Effect.forEach(combinations(over), (set) =>
     Effect.map(Pipeline.build(loaded, { ...fixed, ...set }), (outputs) => ({ set, outputs })),
@@ -59,8 +73,15 @@ export const sweep = Effect.fnUntraced(function* (given: {
   const limit = Option.match(given.jobs, { onNone: () => ({}), onSome: (jobs) => ({ jobs }) })
   const found = yield* Effect.gen(function* () {
     const options = { pipeline: `${loaded.name} sweep`, set: fixed, refer: false, ...limit }
+    const failed = new Map<string, string>()
+    const emit = (event: Event) =>
+      Effect.sync(() => {
+        if (event._tag === "Failed") failed.set(event.message, event.node)
+        screen?.emit(event)
+      })
     yield* Run.outputs(graph, options).pipe(
-      Effect.provideService(Events, { emit: (event) => Effect.sync(() => screen?.emit(event)) }),
+      Effect.mapError((cause) => StageError.of(cause, failed)),
+      Effect.provideService(Events, { emit }),
     )
     // Everything is a hit now, whose record holds its metrics.
     const hits = new Map(

@@ -97,6 +97,27 @@ describe("what earlier runs left", () => {
     }),
   )
 
+  it.live("a sweep refuses what would be the same variant twice, and names the stage that fails", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
+        [["--over", "density=1,2,1"], /^hila: --over density=1,2,1: 1 is there twice, /],
+        [["--over", "density=1", "--over", "density=2"], /^hila: --over density: given twice, /],
+        [["--over", "density=1", "--set", "density=2"], /^hila: --over density: --set gives it one value, /],
+        [
+          ["--over", "densty=1"],
+          /unknown option "densty", did you mean "density"\? it takes density, pause\n$/,
+        ],
+        [["--over", "density=12,13"], /^hila: double two: thirteen is bad luck\n$/],
+      ]
+      for (const [args, line] of mistakes) {
+        const { code, err } = yield* bench.hila("sweep", "toy.ts", ...args)
+        assert.match(err, line)
+        assert.strictEqual(code, 2)
+      }
+    }),
+  )
+
   it.live("a served store gives its results to others, and an unreachable one is a warning", () =>
     Effect.gen(function* () {
       const bench = yield* workbench

@@ -31,34 +31,56 @@ export const of = Effect.fn("Lineage.of")(function* (
 ): Effect.fn.Return<Origin | undefined, StoreError, Store> {
   const store = yield* Store
   const actions = (yield* store.actions).toSorted((a, b) => (a.started < b.started ? 1 : -1))
-  const byDigest = new Map(actions.toReversed().map((action) => [action.digest, action]))
-  const directories = new Map<string, ReadonlyArray<Action>>()
+  const byDigest = Map.groupBy(actions, ({ digest }) => digest)
+  const directories = new Map<string, Array<Action>>()
   for (const action of actions) {
     if (action.kind !== "directory") continue
-    for (const digest of yield* store.manifest(action.digest))
-      directories.set(digest, [...(directories.get(digest) ?? []), action])
+    for (const digest of yield* store.manifest(action.digest)) {
+      const found = directories.get(digest)
+      if (found === undefined) directories.set(digest, [action])
+      else found.push(action)
+    }
   }
 
-  const trace = (digest: string): Effect.Effect<Origin> =>
-    Effect.gen(function* () {
-      const action = byDigest.get(digest) ?? directories.get(digest)?.[0]
-      if (action === undefined) return { digest, action, paths: yield* store.sourcePaths(digest), inputs: [] }
-      const inputs = Object.entries(action.ingredients.inputs).flatMap(([slot, given]) =>
-        [given].flat().map((each) => ({ slot, digest: each })),
-      )
-      return {
-        digest,
-        action,
-        paths: [],
-        inputs: yield* Effect.forEach(inputs, (input) =>
-          Effect.map(trace(input.digest), (origin) => ({ slot: input.slot, origin })),
-        ),
+  // Each record's content is traced once. Where a stage left its input as it was, that input has the digest of the
+  // output: what is on the way down already made none of its own inputs, and what skipped such a record holds only there.
+  const traced = new Map<string, Origin>()
+  const above = new Set<Action>()
+  const trace = Effect.fnUntraced(function* (
+    digest: string,
+    taker?: Action,
+  ): Effect.fn.Return<{ readonly origin: Origin; readonly skipped: ReadonlySet<Action> }> {
+    const makers = [...(byDigest.get(digest) ?? []), ...(directories.get(digest) ?? [])]
+    const possible = makers.filter((maker) => !above.has(maker))
+    // Rather what was there when the taker began than what made the same content again later.
+    const action =
+      possible.find((maker) => taker === undefined || maker.started < taker.started) ?? possible[0]
+    const name = `${digest} ${action?.key}`
+    const before = traced.get(name)
+    if (before !== undefined) return { origin: before, skipped: new Set() }
+    const skipped = new Set(makers.filter((maker) => above.has(maker)))
+    const inputs: Array<Origin["inputs"][number]> = []
+    if (action !== undefined) {
+      above.add(action)
+      for (const [slot, given] of Object.entries(action.ingredients.inputs)) {
+        for (const input of [given].flat()) {
+          const found = yield* trace(input, action)
+          inputs.push({ slot, origin: found.origin })
+          for (const each of found.skipped) skipped.add(each)
+        }
       }
-    })
+      above.delete(action)
+      skipped.delete(action)
+    }
+    const paths = action === undefined ? yield* store.sourcePaths(digest) : []
+    const origin: Origin = { digest, action, paths, inputs }
+    if (skipped.size === 0) traced.set(name, origin)
+    return { origin, skipped }
+  })
 
   const known = [...byDigest.keys(), ...directories.keys()]
   const found = known.includes(start) ? start : known.find((digest) => digest.startsWith(start))
-  if (found !== undefined) return yield* trace(found)
+  if (found !== undefined) return (yield* trace(found)).origin
   const paths = yield* store.sourcePaths(start)
   return paths.length === 0 ? undefined : { digest: start, action: undefined, paths, inputs: [] }
 })
@@ -85,8 +107,9 @@ export const render = (origin: Origin): string => {
   const seen = new Set<string>()
   const lines = (each: Origin, slot: string, depth: number): ReadonlyArray<string> => {
     const own = `${"  ".repeat(depth)}${slot === "" ? "" : `${slot}: `}${line(each)}`
-    if (seen.has(each.digest) && each.inputs.length > 0) return [`${own} (see above)`]
-    seen.add(each.digest)
+    const name = `${each.digest} ${each.action?.key}`
+    if (seen.has(name) && each.inputs.length > 0) return [`${own} (see above)`]
+    seen.add(name)
     return [own, ...each.inputs.flatMap((input) => lines(input.origin, input.slot, depth + 1))]
   }
   return lines(origin, "", 0).join("\n")

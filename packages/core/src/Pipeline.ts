@@ -112,7 +112,7 @@ const optionValues = Effect.fnUntraced(function* (
       const suggestion = nearest(name, known)
       return yield* new PipelineError({
         pipeline,
-        problem: `unknown option "${name}"${suggestion === undefined ? "" : `, did you mean "${suggestion}"?`} It takes: ${known.join(", ") || "none"}`,
+        problem: `unknown option "${name}"${suggestion === undefined ? "; " : `, did you mean "${suggestion}"? `}${known.length === 0 ? "it takes none" : `it takes ${known.join(", ")}`}`,
       })
     }
     values[name] = yield* Effect.mapError(

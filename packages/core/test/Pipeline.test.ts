@@ -35,7 +35,7 @@ describe("Pipeline", () => {
       const error = yield* Effect.flip(Pipeline.build(pipeline, { tittle: "a" }))
       assert.strictEqual(
         error.message,
-        'pipeline toy: unknown option "tittle", did you mean "title"? It takes: by, title',
+        'pipeline toy: unknown option "tittle", did you mean "title"? it takes by, title',
       )
     }),
   )

@@ -1,6 +1,6 @@
 import { Node, Plan, Reason, Run, Stage, Store } from "@hila/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Deferred, Effect, Schema } from "effect"
 import { rmSync } from "node:fs"
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
@@ -96,18 +96,19 @@ describe("Run", () => {
     Effect.gen(function* () {
       const most = Effect.fnUntraced(function* (jobs: number) {
         let [running, peak] = [0, 0]
+        const company = yield* Deferred.make<void>()
         const wait = Stage.make({
           name: "wait",
           version: 1,
           params: { id: Schema.Int },
           output: Total,
           run: () =>
-            Effect.promise(async () => {
+            Effect.gen(function* () {
               peak = Math.max(peak, ++running)
               // Waits for company, however slowly the machine starts it, and then for more than there may be.
-              for (let i = 0; peak < jobs && i < 500; i++)
-                await new Promise((resolve) => setTimeout(resolve, 10))
-              await new Promise((resolve) => setTimeout(resolve, 20))
+              if (running === jobs) yield* Deferred.succeed(company, undefined)
+              yield* Deferred.await(company)
+              yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
               running--
               return 1
             }),

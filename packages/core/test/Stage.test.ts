@@ -44,8 +44,9 @@ describe("Stage", () => {
     }).pipe(Effect.provide(Store.layerMemory)),
   )
 
-  const hungry = (use: { now: number; most: number }, company = 1) =>
-    Stage.make({
+  const hungry = (use: { now: number; most: number }, company = 1) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    return Stage.make({
       name: "hungry",
       version: 1,
       params: { id: Schema.Int },
@@ -55,13 +56,14 @@ describe("Stage", () => {
         Effect.promise(async () => {
           use.most = Math.max(use.most, ++use.now)
           // Waits for company, however slowly the machine starts it, and then for more than there may be.
-          for (let i = 0; use.most < company && i < 500; i++)
-            await new Promise((resolve) => setTimeout(resolve, 10))
-          await new Promise((resolve) => setTimeout(resolve, 10))
+          if (use.now === company) resolve()
+          await promise
+          await new Promise((go) => setTimeout(go, 10))
           use.now--
           return 1
         }),
     })
+  }
 
   it.effect("takes from the pools while it runs, so that no more run than fit", () =>
     Effect.gen(function* () {
