@@ -18,6 +18,11 @@ import { messageOf, pinned, repo, setting } from "./support/hub.ts"
 import { commit, mockHub } from "./support/mock-hub.ts"
 import { fixture, openModel } from "./support/models.ts"
 
+/** Waits for what another fiber does. */
+const until = Effect.fnUntraced(function* (holds: () => boolean) {
+  while (!holds()) yield* Effect.sleep(1)
+})
+
 describe("Hub.open", () => {
   it.effect("fetches what a checkpoint needs into the shared cache layout, and nothing else, once", () =>
     Effect.gen(function* () {
@@ -65,8 +70,8 @@ describe("Hub.open", () => {
 
   it.effect("goes on where a download stopped", () =>
     Effect.gen(function* () {
-      const { blob, hub, use } = yield* setting
-      hub.fault = { when: /model\.safetensors/, what: { stopAfter: 300_000 } }
+      const { arrived, blob, hub, use } = yield* setting
+      hub.fault = { when: /model\.safetensors/, what: { stopAfter: 300_000, once: arrived } }
       const stopped = yield* messageOf(use()(Hub.open(pinned)))
       assert.match(
         stopped,
@@ -87,8 +92,8 @@ describe("Hub.open", () => {
 
   it.effect("starts anew where the Hub knows no ranges", () =>
     Effect.gen(function* () {
-      const { blob, hub, use } = yield* setting
-      hub.fault = { when: /model\.safetensors/, what: { stopAfter: 1000 } }
+      const { arrived, blob, hub, use } = yield* setting
+      hub.fault = { when: /model\.safetensors/, what: { stopAfter: 1000, once: arrived } }
       yield* messageOf(use()(Hub.open(pinned)))
       hub.fault = { when: /model\.safetensors/, what: { ignoreRange: true } }
       yield* use()(Hub.open(pinned))
@@ -115,7 +120,8 @@ describe("Hub.open", () => {
       writeFileSync(lock, `${process.pid}@${hostname()}`)
       const asked = () => hub.log.some((line) => line.includes("model.safetensors"))
       const fetching = yield* Effect.forkChild(use()(Hub.open(pinned)))
-      yield* Effect.sleep(300)
+      // All but the last file are there, and that one is asked for with them unless it is waited for.
+      yield* until(() => readdirSync(dirname(lock)).length === 5)
       assert.isFalse(asked())
       // The other one dies; its process number is not in use.
       writeFileSync(lock, `4194999@${hostname()}`)
@@ -127,11 +133,12 @@ describe("Hub.open", () => {
 
   it.live("leaves nothing locked when it is interrupted, and goes on afterwards", () =>
     Effect.gen(function* () {
-      const { blob, hub, use } = yield* setting
-      hub.fault = { when: /model\.safetensors/, what: { stopAfter: 300_000 } }
+      const { arrived, blob, hub, use } = yield* setting
+      hub.fault = { when: /model\.safetensors/, what: { stopAfter: 300_000, once: () => false } }
       const fetching = yield* Effect.forkChild(use()(Hub.open(pinned)))
       const lock = `${blob("model.safetensors")}.lock`
-      while (!existsSync(lock) && fetching.pollUnsafe() === undefined) yield* Effect.sleep(1)
+      yield* until(arrived)
+      assert.isTrue(existsSync(lock))
       yield* Fiber.interrupt(fetching)
       assert.isFalse(existsSync(lock))
       hub.fault = undefined

@@ -1,7 +1,7 @@
 /** A mock Hub with one model beside an empty cache, and what its failures say. */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import { cpSync, writeFileSync } from "node:fs"
+import { cpSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Hub } from "../../src/index.ts"
 import { temporary } from "./fixtures.ts"
@@ -28,7 +28,11 @@ export const setting = Effect.gen(function* () {
       ...more,
     })
   const root = join(cache, "models--me--tiny")
-  return { hub, cache, root, use, files, blob: (name: string) => join(root, "blobs", hub.sha256(repo, name)) }
+  const blob = (name: string) => join(root, "blobs", hub.sha256(repo, name))
+  /** Whether some of the weights have come. */
+  const arrived = () =>
+    (statSync(`${blob("model.safetensors")}.incomplete`, { throwIfNoEntry: false })?.size ?? 0) > 0
+  return { hub, cache, root, use, files, blob, arrived }
 })
 
 export const messageOf = <A, R>(

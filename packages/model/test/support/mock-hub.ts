@@ -9,7 +9,8 @@ import { join, relative } from "node:path"
 export type Fault =
   | { readonly status: number }
   | { readonly text: string }
-  | { readonly stopAfter: number }
+  /** Bytes, and from when on the connection may end; at once by default. */
+  | { readonly stopAfter: number; readonly once?: () => boolean }
   | { readonly corrupt: true }
   | { readonly ignoreRange: true }
 
@@ -91,9 +92,13 @@ const sendFile = (
     ...(ranged ? { "content-range": `bytes ${start}-${end - 1}/${bytes.length}` } : {}),
   })
   if (fault !== undefined && "stopAfter" in fault) {
-    // A client that reads at its leisure still gets these bytes before it hears of the end.
-    const part = bytes.subarray(start, Math.min(end, start + fault.stopAfter))
-    response.write(part, () => setTimeout(() => request.socket.end(), 100))
+    const { once = () => true, stopAfter } = fault
+    const stop = () => {
+      if (response.destroyed) return
+      if (once()) request.socket.end()
+      else setTimeout(stop, 1)
+    }
+    response.write(bytes.subarray(start, Math.min(end, start + stopAfter)), stop)
   } else {
     response.end(bytes.subarray(start, end))
   }
