@@ -12,6 +12,7 @@ import { StageError, UsageError } from "./CliError.ts"
 import * as CollabCommands from "./CollabCommands.ts"
 import * as Display from "./Display.ts"
 import * as EvalCommands from "./EvalCommands.ts"
+import * as GoldenCommands from "./GoldenCommands.ts"
 import * as MaskCommands from "./MaskCommands.ts"
 import * as MergeCommands from "./MergeCommands.ts"
 import * as ModelCommands from "./ModelCommands.ts"
@@ -180,6 +181,7 @@ export const hila = Command.make("hila").pipe(
     MaskCommands.masks,
     EvalCommands.evaluate,
     EvalCommands.tasks,
+    GoldenCommands.golden,
     ScoreCommands.score,
     ScoreCommands.scores,
     StatisticsCommands.statistics,
