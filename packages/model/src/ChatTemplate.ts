@@ -6,9 +6,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { readFile } from "node:fs/promises"
 import type { Checkpoint } from "./Checkpoint.ts"
-import { failure } from "./internal/files.ts"
+import { readText } from "./internal/readText.ts"
 import { oneLine, optional } from "./ModelConfig.ts"
 import { ModelError } from "./ModelError.ts"
 
@@ -49,12 +48,6 @@ type TokenizerConfig = typeof TokenizerConfig.Type
 
 const refuse = (model: string, problem: string) => new ModelError({ model, problem, blame: "input" })
 
-const read = (path: string) =>
-  Effect.tryPromise({
-    try: () => readFile(path, "utf8"),
-    catch: (cause) => new ModelError({ model: path, ...failure(cause) }),
-  })
-
 const lineOf = (cause: unknown): string =>
   (cause instanceof Error ? cause.message : String(cause)).replaceAll(/\s+/g, " ")
 
@@ -64,7 +57,7 @@ const templateOf = Effect.fnUntraced(function* (
   { chat_template: template }: TokenizerConfig,
 ) {
   const path = files["chat_template.jinja"]
-  if (path !== undefined) return yield* read(path)
+  if (path !== undefined) return yield* readText(path)
   if (typeof template === "string") return template
   return template?.find(({ name }) => name === "default")?.template
 })
@@ -74,7 +67,7 @@ export const open = Effect.fnUntraced(function* (
   checkpoint: Pick<Checkpoint, "files">,
 ): Effect.fn.Return<ChatTemplate, ModelError> {
   const path = checkpoint.files["tokenizer_config.json"]
-  const json = path === undefined ? "{}" : yield* read(path)
+  const json = path === undefined ? "{}" : yield* readText(path)
   const config = yield* Effect.mapError(Schema.decodeUnknownEffect(TokenizerConfig)(json), ({ message }) =>
     refuse(path ?? "tokenizer_config.json", oneLine(message)),
   )

@@ -5,16 +5,15 @@
  * has a key-value cache and no gates, and refers to the weights by name and offset.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import { randomUUID } from "node:crypto"
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { writeFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import type { Checkpoint } from "./Checkpoint.ts"
 import * as Checkpoints from "./Checkpoint.ts"
 import { decoder } from "./graphs/Decoder.ts"
 import * as Weights from "./graphs/Weights.ts"
-import { failure, linkOrCopy, orMissing } from "./internal/files.ts"
-import { type ArchitectureError, CheckpointError, ModelError } from "./ModelError.ts"
+import { linkOrCopy } from "./internal/files.ts"
+import * as NewDirectory from "./internal/newDirectory.ts"
+import { type ArchitectureError, type CheckpointError, ModelError } from "./ModelError.ts"
 import { encode } from "./onnx/Encode.ts"
 import * as Graph from "./onnx/Graph.ts"
 
@@ -37,17 +36,12 @@ export interface Exported {
 
 const port = ({ name, shape, type }: Graph.Value): Port => ({ name, type, shape: [...shape] })
 
-const isFree = async (path: string): Promise<boolean> =>
-  (await orMissing(() => readdir(path), [])).length === 0
-
 /** Writes `model.onnx` and its weights to a directory that is new or empty; it appears complete or not at all. */
 export const onnx = Effect.fnUntraced(function* (
   checkpoint: Checkpoint,
   directory: string,
 ): Effect.fn.Return<Exported, ArchitectureError | CheckpointError | ModelError> {
   const path = resolve(directory)
-  const attempt = <A>(call: () => Promise<A>) =>
-    Effect.tryPromise({ try: call, catch: (cause) => new CheckpointError({ path, ...failure(cause) }) })
   const shape = yield* Checkpoints.validate(checkpoint)
   const graph = yield* Effect.mapError(
     Effect.fromResult(
@@ -58,26 +52,16 @@ export const onnx = Effect.fnUntraced(function* (
     ({ blame, message }) =>
       new ModelError({ model: dirname(checkpoint.files["config.json"] ?? path), problem: message, blame }),
   )
-  if (!(yield* attempt(() => isFree(path)))) {
-    const expected = "a new or empty directory"
-    return yield* new CheckpointError({ path, problem: "already exists", expected, blame: "input" })
-  }
   const encoded = encode(graph)
-  const temporary = `${path}.${randomUUID()}.tmp`
-  const fill = attempt(async () => {
-    await mkdir(temporary, { recursive: true })
-    await writeFile(join(temporary, "model.onnx"), encoded.bytes)
-    const weights: Array<{ readonly name: string; readonly linked: boolean }> = []
-    for (const { location, path: from } of encoded.weights) {
-      weights.push({ name: location, linked: await linkOrCopy(from, join(temporary, location)) })
-    }
-    await rename(temporary, path)
-    return weights
-  })
-  const weights = yield* Effect.onExit(fill, (exit) =>
-    Exit.isSuccess(exit)
-      ? Effect.void
-      : Effect.ignore(Effect.tryPromise(() => rm(temporary, { recursive: true, force: true }))),
+  const weights = yield* NewDirectory.make(path, (temporary) =>
+    NewDirectory.attempt(path, async () => {
+      await writeFile(join(temporary, "model.onnx"), encoded.bytes)
+      const written: Array<{ readonly name: string; readonly linked: boolean }> = []
+      for (const { location, path: from } of encoded.weights) {
+        written.push({ name: location, linked: await linkOrCopy(from, join(temporary, location)) })
+      }
+      return written
+    }),
   )
   return {
     graph: join(path, "model.onnx"),

@@ -6,8 +6,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { readFile } from "node:fs/promises"
 import type { Checkpoint } from "./Checkpoint.ts"
+import { readText } from "./internal/readText.ts"
 import { ModelError } from "./ModelError.ts"
 import * as ByteLevel from "./tokenizers/ByteLevel.ts"
 
@@ -17,12 +17,6 @@ export interface Tokenizer {
   /** The text of tokens; bytes that are no whole character become U+FFFD. `skipSpecial` leaves out special tokens. */
   readonly decode: (tokens: ReadonlyArray<number>, options?: { readonly skipSpecial?: boolean }) => string
 }
-
-const readText = (path: string) =>
-  Effect.tryPromise({
-    try: () => readFile(path, "utf8"),
-    catch: (cause) => new ModelError({ model: path, problem: String(cause), blame: "system" }),
-  })
 
 /** The JSON of a file, by its schema; `expected` says what it should have been. */
 const readJson = <S extends Schema.Constraint & { readonly DecodingServices: never }>(

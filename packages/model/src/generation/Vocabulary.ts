@@ -3,10 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { readFile } from "node:fs/promises"
 import { dirname } from "node:path"
 import type { Checkpoint } from "../Checkpoint.ts"
-import { failure } from "../internal/files.ts"
+import { readText } from "../internal/readText.ts"
 import { ModelError } from "../ModelError.ts"
 
 /** A token's id by its text, or, in unigram models, all tokens with their scores in the order of ids. */
@@ -21,10 +20,16 @@ const TokenizerFile = Schema.fromJsonString(
 )
 const VocabFile = Schema.fromJsonString(Ids)
 
+/** `Array.isArray` does not tell lists that are read only from records. */
+const isList = (vocab: typeof Vocab.Type): vocab is Exclude<typeof Vocab.Type, typeof Ids.Type> =>
+  Array.isArray(vocab)
+
 const byId = (vocab: typeof Vocab.Type): Map<number, string> =>
-  "map" in vocab && Array.isArray(vocab)
-    ? new Map(vocab.map(([token], id) => [id, token]))
-    : new Map(Object.entries(vocab).map(([token, id]) => [Number(id), token]))
+  new Map(
+    isList(vocab)
+      ? vocab.map(([token], id) => [id, token] as const)
+      : Object.entries(vocab).map(([token, id]) => [id, token] as const),
+  )
 
 /** A model's directory, which stands for it in errors. */
 export const nameOf = ({ files }: Pick<Checkpoint, "files">): string =>
@@ -36,10 +41,7 @@ const text = Effect.fnUntraced(function* ({ files }: Pick<Checkpoint, "files">) 
     const problem = "neither tokenizer.json nor vocab.json is there, so its vocabulary is unknown"
     return yield* new ModelError({ model: nameOf({ files }), problem, blame: "input" })
   }
-  return yield* Effect.tryPromise({
-    try: async () => ({ path, json: await readFile(path, "utf8") }),
-    catch: (cause) => new ModelError({ model: path, ...failure(cause) }),
-  })
+  return { path, json: yield* readText(path) }
 })
 
 const tokens = Effect.fnUntraced(function* ({
