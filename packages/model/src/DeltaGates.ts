@@ -1,6 +1,7 @@
 /**
  * Gates of a delta model: how far each unit's weights are on the way from base (0) to expert (1).
  */
+import * as GateSpans from "./GateSpans.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import type { Unit } from "./Unit.ts"
 
@@ -32,72 +33,37 @@ export const misfit = ({ kvHeads, mlp, queryHeads }: DeltaGates, shape: ModelSha
     : `gates: expected ${expected.join(", ")} numbers (query heads, key-value heads, MLPs), got ${sizes.join(", ")}`
 }
 
-/** The gates with one unit set to `value`; a key-value group is its query heads and its key-value head, a layer all of its own. */
+/** The gates with those of one unit (see `GateSpans`) at `value`. */
 export const set = (
   gates: DeltaGates,
   shape: ModelShape,
   unit: Pick<Unit, "kind" | "layer" | "index">,
   value: number,
 ): DeltaGates => {
-  const queryHeads = gates.queryHeads.slice()
-  const kvHeads = gates.kvHeads.slice()
-  const mlp = gates.mlp.slice()
-  const { index, layer } = unit
-  switch (unit.kind) {
-    case "kvGroup": {
-      const perGroup = shape.heads / shape.kvHeads
-      const first = layer * shape.heads + index * perGroup
-      queryHeads.fill(value, first, first + perGroup)
-      kvHeads[layer * shape.kvHeads + index] = value
-      break
-    }
-    case "queryHead":
-      queryHeads[layer * shape.heads + index] = value
-      break
-    case "kvHead":
-      kvHeads[layer * shape.kvHeads + index] = value
-      break
-    case "mlp":
-      mlp[layer] = value
-      break
-    case "layer":
-      queryHeads.fill(value, layer * shape.heads, (layer + 1) * shape.heads)
-      kvHeads.fill(value, layer * shape.kvHeads, (layer + 1) * shape.kvHeads)
-      mlp[layer] = value
-      break
+  const spans = GateSpans.of(shape, unit)
+  return {
+    queryHeads: gates.queryHeads.slice().fill(value, ...spans.queryHeads),
+    kvHeads: gates.kvHeads.slice().fill(value, ...spans.kvHeads),
+    mlp: gates.mlp.slice().fill(value, ...spans.mlp),
+    residual: gates.residual,
   }
-  return { ...gates, queryHeads, kvHeads, mlp }
 }
 
 /**
- * The derivative of a loss along a unit, its gates moving together, from the derivatives with respect to every gate;
- * a key-value group moves its query heads and its key-value head, a layer all of its own.
+ * The derivative of a loss along a unit, its gates moving together: the sum of the derivatives with respect to each of
+ * them (see `GateSpans`).
  */
 export const along = (
   gradient: Omit<DeltaGates, "residual">,
   shape: ModelShape,
-  { index, kind, layer }: Pick<Unit, "kind" | "layer" | "index">,
+  unit: Pick<Unit, "kind" | "layer" | "index">,
 ): number => {
-  switch (kind) {
-    case "kvGroup": {
-      const perGroup = shape.heads / shape.kvHeads
-      const first = layer * shape.heads + index * perGroup
-      const heads = gradient.queryHeads.subarray(first, first + perGroup)
-      return heads.reduce((sum, value) => sum + value, gradient.kvHeads[layer * shape.kvHeads + index] ?? NaN)
-    }
-    case "queryHead":
-      return gradient.queryHeads[layer * shape.heads + index] ?? NaN
-    case "kvHead":
-      return gradient.kvHeads[layer * shape.kvHeads + index] ?? NaN
-    case "mlp":
-      return gradient.mlp[layer] ?? NaN
-    case "layer": {
-      const add = (sum: number, value: number) => sum + value
-      const queries = gradient.queryHeads.subarray(layer * shape.heads, (layer + 1) * shape.heads)
-      const keys = gradient.kvHeads.subarray(layer * shape.kvHeads, (layer + 1) * shape.kvHeads)
-      return queries.reduce(add, keys.reduce(add, gradient.mlp[layer] ?? NaN))
-    }
-  }
+  const spans = GateSpans.of(shape, unit)
+  return [
+    ...gradient.mlp.subarray(...spans.mlp),
+    ...gradient.kvHeads.subarray(...spans.kvHeads),
+    ...gradient.queryHeads.subarray(...spans.queryHeads),
+  ].reduce((sum, value) => sum + value)
 }
 
 export { set as with }

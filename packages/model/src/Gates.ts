@@ -2,6 +2,7 @@
  * Ablation gates of a model: one number per query head and one per MLP, multiplied into what the unit adds to the
  * residual stream. 1 leaves the unit as it is, 0 removes it; the weights are not touched.
  */
+import * as GateSpans from "./GateSpans.ts"
 import type { ModelShape } from "./ModelShape.ts"
 import type { Unit } from "./Unit.ts"
 
@@ -26,8 +27,8 @@ export const misfit = ({ heads, mlp }: Gates, shape: ModelShape): string | undef
       `${heads.length} and ${mlp.length}`
 
 /**
- * The gates with one unit set to `value`. A key-value group stands for its query heads, a layer for its heads and MLP. A key-value head alone has no
- * output of its own, so its unit leaves the gates unchanged.
+ * The gates with those of one unit (see `GateSpans`) at `value`. A key-value head alone has no output of its own, so its
+ * unit leaves them unchanged.
  */
 export const set = (
   gates: Gates,
@@ -35,29 +36,11 @@ export const set = (
   unit: Pick<Unit, "kind" | "layer" | "index">,
   value: number,
 ): Gates => {
-  const heads = gates.heads.slice()
-  const mlp = gates.mlp.slice()
-  const row = unit.layer * shape.heads
-  switch (unit.kind) {
-    case "kvGroup": {
-      const perGroup = shape.heads / shape.kvHeads
-      heads.fill(value, row + unit.index * perGroup, row + (unit.index + 1) * perGroup)
-      break
-    }
-    case "queryHead":
-      heads[row + unit.index] = value
-      break
-    case "mlp":
-      mlp[unit.layer] = value
-      break
-    case "layer":
-      heads.fill(value, row, row + shape.heads)
-      mlp[unit.layer] = value
-      break
-    case "kvHead":
-      break
+  const { mlp, queryHeads } = GateSpans.of(shape, unit)
+  return {
+    heads: gates.heads.slice().fill(value, ...queryHeads),
+    mlp: gates.mlp.slice().fill(value, ...mlp),
   }
-  return { heads, mlp }
 }
 
 export { set as with }
