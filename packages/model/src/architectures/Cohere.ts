@@ -29,7 +29,7 @@ export const cohere = decoder(
       tied: true,
       pairs: "neighbours",
     })
-    const attention = config.attention_bias ?? false
+    const biases = LlamaLike.biasesOf(config)
     return {
       ...base,
       norm: "layer",
@@ -39,7 +39,7 @@ export const cohere = decoder(
       attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
       tensors: llamaTensors(base.tiedEmbeddings),
       layer: (l) => ({
-        ...llamaProjections(l, { attention, output: attention }),
+        ...llamaProjections(l, biases),
         norms: llamaNorms(l, { attentionInput: "input_layernorm" }),
       }),
     }

@@ -56,9 +56,8 @@ const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: 
   // hidden_activation was introduced to say so.
   const name =
     config.hidden_activation ?? (config.hidden_act === "gelu" ? "gelu_pytorch_tanh" : config.hidden_act)
-  const attention = config.attention_bias ?? false
   return {
-    biases: { attention, output: attention },
+    biases: LlamaLike.biasesOf(config),
     rope,
     base: {
       ...base,

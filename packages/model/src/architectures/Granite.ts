@@ -7,7 +7,7 @@ import { optional } from "../ModelConfig.ts"
 import { llamaLike, perLayer, PositiveNumber } from "./Config.ts"
 import * as LlamaLike from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"
-import { llamaNorms, llamaProjections, llamaTensors, preNorms } from "./Tensors.ts"
+import { llamaLayout } from "./Tensors.ts"
 
 const Config = Schema.Struct({
   ...llamaLike,
@@ -23,8 +23,6 @@ export const granite = decoder(
   Schema.decodeUnknownEffect(Config),
   Effect.fnUntraced(function* (config) {
     const { base, rope } = yield* LlamaLike.read(config)
-    const attention = config.attention_bias ?? false
-    const biases = { attention, output: attention, mlp: config.mlp_bias ?? false }
     return {
       ...base,
       norm: "rms",
@@ -33,8 +31,7 @@ export const granite = decoder(
       residualScale: config.residual_multiplier ?? 1,
       logitScale: 1 / (config.logits_scaling ?? 1),
       attention: perLayer(base.layers, () => ({ scale: config.attention_multiplier ?? 1, rope })),
-      tensors: llamaTensors(base.tiedEmbeddings),
-      layer: (l) => ({ ...llamaProjections(l, biases), norms: llamaNorms(l, preNorms) }),
+      ...llamaLayout(base.tiedEmbeddings, LlamaLike.biasesOf(config)),
     }
   }),
 )

@@ -7,7 +7,7 @@ import { optional } from "../ModelConfig.ts"
 import { llamaLike, perLayer } from "./Config.ts"
 import * as LlamaLike from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"
-import { llamaNorms, llamaProjections, llamaTensors, preNorms } from "./Tensors.ts"
+import { llamaLayout } from "./Tensors.ts"
 
 const Config = Schema.Struct({ ...llamaLike, mlp_bias: optional(Schema.Boolean) })
 
@@ -16,15 +16,12 @@ export const llama = decoder(
   Schema.decodeUnknownEffect(Config),
   Effect.fnUntraced(function* (config) {
     const { base, rope } = yield* LlamaLike.read(config)
-    const attention = config.attention_bias ?? false
-    const biases = { attention, output: attention, mlp: config.mlp_bias ?? false }
     return {
       ...base,
       norm: "rms",
       normEps: config.rms_norm_eps ?? 1e-6,
       attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
-      tensors: llamaTensors(base.tiedEmbeddings),
-      layer: (l) => ({ ...llamaProjections(l, biases), norms: llamaNorms(l, preNorms) }),
+      ...llamaLayout(base.tiedEmbeddings, LlamaLike.biasesOf(config)),
     }
   }),
 )

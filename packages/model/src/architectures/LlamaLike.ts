@@ -6,6 +6,7 @@ import type * as Schema from "effect/Schema"
 import type { Activation, Rope } from "../ModelShape.ts"
 import { activation, type common, type ropeKeys, type sizes } from "./Config.ts"
 import * as Ropes from "./Rope.ts"
+import type { Biases } from "./Tensors.ts"
 
 type Keys<F extends Schema.Struct.Fields> = Schema.Struct<F>["Type"]
 
@@ -90,6 +91,15 @@ export interface Base {
   readonly bosTokenId?: number
   readonly eosTokenIds: ReadonlyArray<number>
 }
+
+/** The biases that `attention_bias` and `mlp_bias` ask for; none unless said. */
+export const biasesOf = ({
+  attention_bias: attention,
+  mlp_bias: mlp,
+}: {
+  readonly attention_bias?: boolean | null
+  readonly mlp_bias?: boolean | null
+}): Biases => ({ attention: attention ?? false, output: attention ?? false, mlp: mlp ?? false })
 
 /** 1 / √headDim, what most attention scores are multiplied by. */
 export const usualScale = ({ headDim }: Pick<Base, "headDim">): number => headDim ** -0.5

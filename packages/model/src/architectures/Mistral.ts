@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { llamaLike, perLayer, windowKeys } from "./Config.ts"
 import * as LlamaLike from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"
-import { llamaNorms, llamaProjections, llamaTensors, preNorms } from "./Tensors.ts"
+import { llamaLayout } from "./Tensors.ts"
 
 const Config = Schema.Struct({ ...llamaLike, sliding_window: windowKeys.sliding_window })
 
@@ -23,8 +23,7 @@ export const mistral = decoder(
       norm: "rms",
       normEps: config.rms_norm_eps ?? 1e-6,
       attention: perLayer(base.layers, () => attention),
-      tensors: llamaTensors(base.tiedEmbeddings),
-      layer: (l) => ({ ...llamaProjections(l), norms: llamaNorms(l, preNorms) }),
+      ...llamaLayout(base.tiedEmbeddings),
     }
   }),
 )

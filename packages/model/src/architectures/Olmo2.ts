@@ -20,7 +20,7 @@ export const olmo2 = decoder(
   Schema.decodeUnknownEffect(Schema.Struct(llamaLike)),
   Effect.fnUntraced(function* (config) {
     const { base, rope } = yield* LlamaLike.read(config)
-    const attention = config.attention_bias ?? false
+    const biases = LlamaLike.biasesOf(config)
     return {
       ...base,
       norm: "rms",
@@ -29,7 +29,7 @@ export const olmo2 = decoder(
       attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
       tensors: llamaTensors(base.tiedEmbeddings),
       layer: (l) => ({
-        ...llamaProjections(l, { attention, output: attention }),
+        ...llamaProjections(l, biases),
         norms: llamaNorms(l, norms),
       }),
     }

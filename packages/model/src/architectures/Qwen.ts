@@ -49,12 +49,12 @@ export const qwen3 = decoder(
   "qwen3",
   Schema.decodeUnknownEffect(Config),
   Effect.fnUntraced(function* (config) {
-    const attention = config.attention_bias ?? false
+    const biases = LlamaLike.biasesOf(config)
     return {
       ...(yield* read(config, { kvHeads: 32, headDim: 128 })),
       queryKeyNorm: "head",
       layer: (l) => ({
-        ...llamaProjections(l, { attention, output: attention }),
+        ...llamaProjections(l, biases),
         norms: llamaNorms(l, { ...preNorms, ...headNorms }),
       }),
     }

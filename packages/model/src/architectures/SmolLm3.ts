@@ -7,7 +7,7 @@ import { optional } from "../ModelConfig.ts"
 import { llamaLike, perLayer, Positive, windowed, windowKeys } from "./Config.ts"
 import * as LlamaLike from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"
-import { llamaNorms, llamaProjections, llamaTensors, preNorms } from "./Tensors.ts"
+import { llamaLayout } from "./Tensors.ts"
 
 const Config = Schema.Struct({
   ...llamaLike,
@@ -38,8 +38,6 @@ export const smollm3 = decoder(
     }
     const window = config.use_sliding_window === true ? config.sliding_window : null
     const local = yield* windowed(base.layers, config.layer_types, (l) => rotates[l] === false)
-    const attention = config.attention_bias ?? false
-    const biases = { attention, output: attention, mlp: config.mlp_bias ?? false }
     return {
       ...base,
       norm: "rms",
@@ -49,8 +47,7 @@ export const smollm3 = decoder(
         ...(rotates[l] === true ? { rope } : {}),
         ...LlamaLike.reachOf(window, local[l]),
       })),
-      tensors: llamaTensors(base.tiedEmbeddings),
-      layer: (l) => ({ ...llamaProjections(l, biases), norms: llamaNorms(l, preNorms) }),
+      ...llamaLayout(base.tiedEmbeddings, LlamaLike.biasesOf(config)),
     }
   }),
 )

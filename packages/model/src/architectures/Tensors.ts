@@ -60,3 +60,9 @@ export const llamaNorms = (
   Object.fromEntries(
     Object.entries(names).map(([place, name]) => [place, norm(`model.layers.${l}.${name}`, biased)]),
   )
+
+/** All tensors of a Llama: linear layers with these biases, and a norm in front of attention and MLP. */
+export const llamaLayout = (tied: boolean, biases?: Biases) => ({
+  tensors: llamaTensors(tied),
+  layer: (l: number): LayerTensors => ({ ...llamaProjections(l, biases), norms: llamaNorms(l, preNorms) }),
+})
