@@ -7,7 +7,7 @@ import type { BlockModel } from "../src/blocks/BlockModel.ts"
 import { runtimeBytes } from "../src/blocks/Budget.ts"
 import * as Decoder from "../src/graphs/Decoder.ts"
 import * as Weights from "../src/graphs/Weights.ts"
-import { fromPool } from "../src/LanguageModel.ts"
+import { fromPool } from "../src/OpenModels.ts"
 import type { ModelShape } from "../src/ModelShape.ts"
 import { encode } from "../src/onnx/Encode.ts"
 import * as Graph from "../src/onnx/Graph.ts"
@@ -137,13 +137,12 @@ layer(LanguageModel.layerWith({ threads: 2 }))("BlockModel", (it) => {
     }),
   )
 
-  it.effect("refuses tokens, gates and layers the model does not have", () =>
+  it.effect("refuses tokens and gates the model does not have", () =>
     Effect.gen(function* () {
       const blocks = yield* openBlocks(fixture("base"), tight)
       const message = <A>(effect: Effect.Effect<A, { readonly message: string }>) =>
         Effect.map(Effect.flip(effect), (error) => error.message)
       assert.match(yield* message(blocks.losses([example([1, 5000], 1)])), /expected tokens in 0…/)
-      assert.match(yield* message(blocks.hidden([[1, 2]], 9)), /expected a layer of 0…4, got 9$/)
       const gates = { heads: new Float32Array(3), mlp: new Float32Array(1) }
       assert.match(yield* message(blocks.gradients(examples, { gates })), /gates: expected 4 × 8 heads/)
     }),
@@ -153,18 +152,17 @@ layer(LanguageModel.layerWith({ threads: 2 }))("BlockModel", (it) => {
 describe("BlockModel", () => {
   it.effect("fails what a dead worker was doing, and loads everything again in a new one", () =>
     Effect.gen(function* () {
-      const entry = new URL("support/mortal-worker.ts", import.meta.url)
+      const entry = new URL("support/mortal-block-worker.ts", import.meta.url)
       const pool = yield* WorkerPool.make({ threads: 1 }, entry)
       const checkpoint = yield* Checkpoint.open(fixture("base"))
       const blocks = yield* fromPool(pool).openBlocks(checkpoint, { memory: 2 ** 30 })
-      // Two runs each: the embedding and a layer.
-      const first = yield* blocks.hidden([[1, 2, 3]], 1)
-      const { message } = yield* Effect.flip(blocks.hidden([[1, 2, 3]], 1))
+      const first = yield* blocks.losses(examples)
+      const { message } = yield* Effect.flip(blocks.losses(examples))
       assert.match(
         message,
         /the worker thread stopped with exit code 7; run it again, the pool starts a new one$/,
       )
-      assert.deepStrictEqual(yield* blocks.hidden([[1, 2, 3]], 1), first)
+      assert.deepStrictEqual(yield* blocks.losses(examples), first)
     }),
   )
 

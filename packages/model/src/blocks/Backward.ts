@@ -18,8 +18,7 @@ import * as Forward from "./Forward.ts"
 import * as Head from "./Head.ts"
 import * as Pieces from "./Pieces.ts"
 import * as Predictions from "./Predictions.ts"
-import type { Residual } from "./Residual.ts"
-import * as Residuals from "./Residual.ts"
+import * as Residual from "./Residual.ts"
 
 /** A loss and its derivative with respect to every gate. */
 export interface GateGradient {
@@ -39,7 +38,7 @@ export interface Graphs {
 export const graphs = Effect.fnUntraced(function* ({
   name,
   shape,
-}: Parts<Gates.Gates>): Effect.fn.Return<Graphs, ModelError> {
+}: Parts): Effect.fn.Return<Graphs, ModelError> {
   const layers = yield* Effect.forEach(Array.from({ length: shape.layers }), (_, l) =>
     Pieces.built(name, BlockGraphs.layerGradient(shape, l)),
   )
@@ -48,12 +47,12 @@ export const graphs = Effect.fnUntraced(function* ({
 
 /** The losses of examples and their gradients at `gates`; the examples are checked. */
 export const gradients = Effect.fnUntraced(function* (
-  parts: Parts<Gates.Gates>,
+  parts: Parts,
   backward: Graphs,
   examples: ReadonlyArray<Example>,
   gates: Gates.Gates,
 ): Effect.fn.Return<ReadonlyArray<GateGradient>, ModelError> {
-  const { gating, name, pieces, runner, shape } = parts
+  const { name, pieces, runner, shape } = parts
   const { heads, hiddenSize, layers } = shape
   const forward = Forward.make(parts)
   const head = Head.make(shape, pieces, runner)
@@ -61,14 +60,12 @@ export const gradients = Effect.fnUntraced(function* (
   const results: Array<GateGradient> = []
 
   const group = Effect.fnUntraced(function* (batches: ReadonlyArray<ReadonlyArray<number>>) {
-    const streams: Array<Residual> = [yield* forward.embed(rows, batches, gates)]
-    for (let l = 0; l < layers; l++) {
-      streams.push(...(yield* forward.advance([{ residual: streams[l]!, gates }], l + 1)))
-    }
-    const last = streams.at(-1)!.batches
+    // The streams before each layer and behind the last.
+    const streams = [yield* forward.embed(rows, batches)]
+    for (let l = 0; l < layers; l++) streams.push(yield* forward.layer(l, streams[l]!, gates))
+    const last = streams[layers]!
     const questions = Predictions.of(last, examples, hiddenSize)
-    const [answers] = yield* head.logLikelihoods([{ asked: questions, gates: gating.ofRest(gates) }])
-    const { logLikelihood, logSumExp } = answers!
+    const { logLikelihood, logSumExp } = yield* head.logLikelihoods(questions)
     const losses = Predictions.losses(questions, logLikelihood, examples)
     yield* Losses.checkFinite(name, losses)
     const ofTargets = yield* head.gradient(questions, logSumExp, backward.head)
@@ -77,15 +74,15 @@ export const gradients = Effect.fnUntraced(function* (
     for (const [l, { piece }] of [...pieces.layers.entries()].toReversed()) {
       yield* runner.use(piece, (run) =>
         Effect.forEach(
-          streams[l]!.batches,
+          streams[l]!,
           Effect.fnUntraced(function* (batch, i) {
-            const feeds = Residuals.feeds(shape, batch)
+            const feeds = Residual.feeds(shape, batch)
             const adjoint = Batches.float32(adjoints[i]!, feeds["hidden"]!.dims)
             // Nothing asks for the derivative with respect to the embedded tokens.
             const wanted = l === 0 ? ["d.heads", "d.mlp"] : ["d.heads", "d.mlp", "d.hidden"]
             const outputs = yield* run(
               backward.layers[l]!.encoded,
-              { ...feeds, ...gating.ofLayer(gates, l), adjoint },
+              { ...feeds, ...Forward.gateFeeds(shape, gates, l), adjoint },
               wanted,
             )
             adjoints[i] = Losses.float32(outputs["d.hidden"])
@@ -102,6 +99,6 @@ export const gradients = Effect.fnUntraced(function* (
 
   const alone = rows.map((_, row) => [row])
   const kept = { states: layers + 3, limit: pieces.budget.streams }
-  yield* Effect.forEach(Residuals.groups(rows, alone, kept, shape), group, { discard: true })
+  yield* Effect.forEach(Residual.groups(rows, alone, kept, shape), group, { discard: true })
   return results
 })

@@ -9,14 +9,13 @@ import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../Checkpoint.ts"
 import type { Example } from "../Example.ts"
 import * as Gates from "../Gates.ts"
-import type { ModelError } from "../ModelError.ts"
+import { ModelError } from "../ModelError.ts"
 import type { ModelShape } from "../ModelShape.ts"
-import * as Batches from "../runtime/Batches.ts"
+import * as Losses from "../runtime/Losses.ts"
 import * as Backward from "./Backward.ts"
 import type { Budget } from "./Budget.ts"
-import type { Gating, Parts } from "./Forward.ts"
+import type { Parts } from "./Forward.ts"
 import * as Passes from "./Passes.ts"
-import type { Residual } from "./Residual.ts"
 
 /** Gates are 1 where none are given. */
 interface Options {
@@ -28,12 +27,6 @@ export interface BlockModel {
   readonly shape: ModelShape
   /** How the memory is spent. */
   readonly budget: Budget
-  /** The residual stream of rows of tokens before layer `upTo`, 0…layers. */
-  readonly hidden: (
-    rows: ReadonlyArray<ReadonlyArray<number>>,
-    upTo: number,
-    options?: Options,
-  ) => Effect.Effect<Residual, ModelError>
   /** Mean negative log-likelihood of each example's response, in nats per token. */
   readonly losses: (
     examples: ReadonlyArray<Example>,
@@ -46,33 +39,26 @@ export interface BlockModel {
   ) => Effect.Effect<ReadonlyArray<Backward.GateGradient>, ModelError>
 }
 
-const gating = (shape: ModelShape): Gating<Gates.Gates> => ({
-  misfit: (gates) => Gates.misfit(gates, shape),
-  ofLayer: ({ heads, mlp }, l) => ({
-    "gates.heads": Batches.float32(heads.slice(l * shape.heads, (l + 1) * shape.heads), [1, shape.heads]),
-    "gates.mlp": Batches.float32(mlp.slice(l, l + 1), [1]),
-  }),
-  ofRest: () => ({}),
-})
-
-/** The model of a checkpoint over its pieces. */
-export const make = Effect.fnUntraced(function* (
-  checkpoint: Checkpoint,
-  pieces: Omit<Parts<Gates.Gates>, "gating" | "checkpoint">,
-): Effect.fn.Return<BlockModel> {
-  const { shape } = pieces
-  const parts = { ...pieces, checkpoint, gating: gating(shape) }
-  const { check, hidden, losses } = Passes.make(parts)
+/** The model over its pieces. */
+export const make = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return<BlockModel> {
+  const { checkpoint, name, pieces, shape } = parts
   const backward = yield* Effect.cached(Backward.graphs(parts))
   const noGates = Gates.filled(shape, 1)
+  const check = Effect.fnUntraced(function* (examples: ReadonlyArray<Example>, gates: Gates.Gates) {
+    yield* Losses.checkExamples(name, shape, examples)
+    const problem = Gates.misfit(gates, shape)
+    if (problem !== undefined) return yield* new ModelError({ model: name, problem, blame: "input" })
+  })
   return {
     checkpoint,
     shape,
-    budget: pieces.pieces.budget,
-    hidden: (rows, upTo, { gates = noGates } = {}) => hidden(rows, upTo, gates),
-    losses: (examples, { gates = noGates } = {}) => losses(examples, gates),
+    budget: pieces.budget,
+    losses: Effect.fnUntraced(function* (examples, { gates = noGates } = {}) {
+      yield* check(examples, gates)
+      return yield* Passes.losses(parts, examples, gates)
+    }),
     gradients: Effect.fnUntraced(function* (examples, { gates = noGates } = {}) {
-      yield* check(examples, [gates])
+      yield* check(examples, gates)
       return yield* Backward.gradients(parts, yield* backward, examples, gates)
     }),
   }

@@ -12,7 +12,6 @@ import type { ModelShape } from "../ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
 import type { BlockRunner } from "../runtime/BlockRunner.ts"
 import * as Losses from "../runtime/Losses.ts"
-import type { Tensors } from "../runtime/Protocol.ts"
 import type { Pieces, Slice } from "./Pieces.ts"
 
 /** Positions whose next token is asked for. */
@@ -31,13 +30,8 @@ export interface Answers {
 }
 
 export interface Head {
-  /**
-   * Answers for each; a slice is loaded once for all. `gates` are the inputs of the head's graph that say where its
-   * weights lie between two models, if it has any.
-   */
-  readonly logLikelihoods: (
-    all: ReadonlyArray<{ readonly asked: Asked; readonly gates: Tensors }>,
-  ) => Effect.Effect<ReadonlyArray<Answers>, ModelError>
+  /** Log-likelihoods of the targets; every slice is loaded once. */
+  readonly logLikelihoods: (asked: Asked) => Effect.Effect<Answers, ModelError>
   /**
    * The derivative of each −log p(target) with respect to its hidden state, [targets.length, hiddenSize], by the
    * head's backward graph.
@@ -81,23 +75,15 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
     token !== undefined && token >= start && token < start + size
 
   return {
-    logLikelihoods: Effect.fnUntraced(function* (all) {
-      const sums = all.map(({ asked: { targets } }) => ({
-        logSumExp: new Float64Array(targets.length).fill(-Infinity),
-        logits: new Float64Array(targets.length).fill(Number.NaN),
-      }))
+    logLikelihoods: Effect.fnUntraced(function* (asked) {
+      const logSumExp = new Float64Array(asked.targets.length).fill(-Infinity)
+      const logits = new Float64Array(asked.targets.length).fill(Number.NaN)
       for (const slice of slices) {
-        const jobs = all.flatMap(({ asked, gates }, i) =>
-          chunks(asked).map((rows) => ({ asked, gates, rows, sum: sums[i]! })),
-        )
         yield* runner.use(slice.piece, (run) =>
           Effect.forEach(
-            jobs,
-            Effect.fnUntraced(function* ({ asked, gates, rows, sum: { logits, logSumExp } }) {
-              const outputs = yield* run(head.encoded, { ...feeds(asked, slice, rows), ...gates }, [
-                "target",
-                "logSumExp",
-              ])
+            chunks(asked),
+            Effect.fnUntraced(function* (rows) {
+              const outputs = yield* run(head.encoded, feeds(asked, slice, rows), ["target", "logSumExp"])
               const [target, part] = [Losses.float32(outputs["target"]), Losses.float32(outputs["logSumExp"])]
               for (let row = rows.start; row < rows.end; row++) {
                 const i = row - rows.start
@@ -109,10 +95,7 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
           ),
         )
       }
-      return sums.map(({ logSumExp, logits }) => ({
-        logSumExp,
-        logLikelihood: logits.map((logit, row) => logit - (logSumExp[row] ?? NaN)),
-      }))
+      return { logSumExp, logLikelihood: logits.map((logit, row) => logit - (logSumExp[row] ?? NaN)) }
     }),
     gradient: Effect.fnUntraced(function* (asked, logSumExp, backward) {
       const total = new Float64Array(asked.hidden.length)

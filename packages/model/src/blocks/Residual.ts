@@ -1,7 +1,7 @@
 /**
  * The residual stream of some rows at one place of a model: what goes into a layer, or comes out of the last.
  *
- * Plain data in the memory of the caller, so that a pass can be kept and started from again.
+ * Plain data in the memory of the caller, batch by batch.
  */
 import type { ModelShape } from "../ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
@@ -15,12 +15,6 @@ export interface Batch {
   readonly tokens: ReadonlyArray<ReadonlyArray<number>>
   /** [rows, longest row, hiddenSize] */
   readonly hidden: Float32Array
-}
-
-export interface Residual {
-  /** The layer the stream goes into; the number of layers for the stream behind the last. */
-  readonly layer: number
-  readonly batches: ReadonlyArray<Batch>
 }
 
 /** Tokens per row once padded. */
