@@ -40,14 +40,16 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   operation: Schema.String,
   path: Schema.String,
   problem: Schema.String,
+  blame: Schema.Literals(["input", "system"]).pipe(
+    Schema.withConstructorDefault(Effect.succeed("system" as const)),
+  ),
 }) {
-  readonly blame = "system"
   override get message() {
     return `store: cannot ${this.operation} ${this.path}: ${this.problem}`
   }
 }
 
-/** A stage was called with parameters its schema refuses. */
+/** A stage was called with parameters its schema refuses, or with inputs that are no nodes. */
 export class ParamsError extends Schema.TaggedError<ParamsError>()("ParamsError", {
   stage: Schema.String,
   problem: Schema.String,

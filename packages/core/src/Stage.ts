@@ -19,6 +19,7 @@ import type { ArtifactError, StoreError } from "./CoreError.ts"
 import { storeTry } from "./internal/files.ts"
 import { callerOf } from "./internal/callSite.ts"
 import { promise, type AnyArtifact, type AnyBody, type AnyFields } from "./internal/erased.ts"
+import { checkInputs } from "./internal/inputs.ts"
 import { paramsOf } from "./internal/params.ts"
 import type * as Node from "./Node.ts"
 
@@ -92,8 +93,8 @@ export interface Stage<
 /**
  * A stage from its name, version, slots, parameter fields, output artifact and body.
  *
- * `version` is part of the key: raise it when the meaning of the output changes. Parameters that their schema refuses
- * fail the building of the pipeline with a `ParamsError`.
+ * `version` is part of the key: raise it when the meaning of the output changes. Parameters that their schema refuses,
+ * and inputs that are no nodes, fail the building of the pipeline with a `ParamsError`.
  *
  * `environment` names services whose results depend on what provides them; their identities enter the key. `resources`
  * takes from the pools of `Resources` while the body runs. `retry` repeats a body that fails, by a schedule. Neither
@@ -130,14 +131,20 @@ export const make = <
   const { name } = options
   const module = callerOf(make)
   const params = paramsOf(name, options.params ?? {})
-  const call = (inputs: Node.AnyStageNode["inputs"], given: object = {}, label?: string): Node.AnyStageNode =>
-    Object.freeze({
+  const call = (
+    inputs: Node.AnyStageNode["inputs"],
+    given: object = {},
+    label?: string,
+  ): Node.AnyStageNode => {
+    checkInputs(name, options.inputs ?? {}, inputs)
+    return Object.freeze({
       kind: "stage",
       stage: promise<Definition>(call),
       inputs,
       ...params(given),
       label: label ?? commonLabel(Object.values(inputs).flat()),
     })
+  }
   Object.defineProperty(call, "name", { value: name })
   return promise(
     Object.assign(call, {

@@ -2,7 +2,23 @@
 import * as Effect from "effect/Effect"
 import { StoreError } from "../CoreError.ts"
 import { Disk } from "../Disk.ts"
-import { describe } from "./systemError.ts"
+import { codeOf, describe } from "./systemError.ts"
+
+/** What the system says of a place that nobody may write to, and what is first tried there. */
+const refusals = new Set(["EACCES", "ENOTDIR", "EPERM", "EROFS"])
+const attempts = new Set(["create", "lock", "write"])
+
+const failure = (operation: string, path: string, cause: unknown): StoreError => {
+  const problem = describe(cause)
+  return attempts.has(operation) && refusals.has(codeOf(cause) ?? "")
+    ? new StoreError({
+        operation,
+        path,
+        problem: `${problem}; name another directory with --store`,
+        blame: "input",
+      })
+    : new StoreError({ operation, path, problem })
+}
 
 /** Makes calls on the disk for a path of the store's. */
 export const storeTry = <A>(
@@ -13,7 +29,7 @@ export const storeTry = <A>(
   Effect.flatMap(Disk, (disk) =>
     Effect.tryPromise({
       try: () => call(disk),
-      catch: (cause) => new StoreError({ operation, path, problem: describe(cause) }),
+      catch: (cause) => failure(operation, path, cause),
     }),
   )
 
@@ -26,7 +42,7 @@ export const storeSync = <A>(
   Effect.flatMap(Disk, (disk) =>
     Effect.try({
       try: () => call(disk),
-      catch: (cause) => new StoreError({ operation, path, problem: describe(cause) }),
+      catch: (cause) => failure(operation, path, cause),
     }),
   )
 
