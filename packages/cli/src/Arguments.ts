@@ -1,5 +1,5 @@
 /** The arguments and flags that commands share, and what they open. */
-import { Node, Pipeline, Plan, type Store } from "@hila/core"
+import { Explain, Node, Pipeline, Plan, type Store } from "@hila/core"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -94,6 +94,10 @@ export const planOf = Effect.fnUntraced(function* (given: {
   const layer: Layer.Layer<unknown, unknown> = isNeeded ? loaded.layer : nothing
   return yield* Effect.provide(Plan.make(nodes, { strict: given.strict }), layer)
 })
+
+/** The mistake of naming a stage that a plan does not have. */
+export const noStage = (plan: Plan.Plan, name: string) =>
+  new UsageError({ problem: Explain.unknown(plan, name) })
 
 /** No service, where the type asks for any: no stage of the graph declares one. */
 const nothing: Layer.Layer<unknown> = Layer.succeedContext(Context.empty() as Context.Context<unknown>)

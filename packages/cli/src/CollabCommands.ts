@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { debug } from "./Arguments.ts"
+import { debug, json } from "./Arguments.ts"
 
 const runs = Effect.promise(() => import("./CollabRuns.ts"))
 
@@ -18,7 +18,10 @@ const pack = Command.make(
     contents: Argument.String("contents.json").pipe(
       Argument.withDescription("What belongs to the bundle; paths in it are relative to it"),
     ),
-    directory: Argument.String("directory").pipe(Argument.withDescription("New or empty")),
+    directory: Argument.String("directory").pipe(
+      Argument.withDescription("A new or empty directory for the bundle"),
+    ),
+    json,
     debug,
   },
   (given) => Effect.flatMap(runs, ({ pack: run }) => run(given)),
@@ -76,10 +79,20 @@ const serveCollab = Command.make(
 export const collab = Command.make("collab").pipe(
   Command.withDescription("Small models that answer together"),
   Command.withSubcommands([pack]),
+  Command.withExamples([
+    {
+      command: "hila run pipelines/collab.ts bundle",
+      description: "Trains experts, gate and head, and packs them",
+    },
+    { command: "hila checkout collab/bundle news-bundle", description: "Writes the bundle to a directory" },
+  ]),
 )
 
 /** `hila serve`. */
 export const serve = Command.make("serve").pipe(
   Command.withDescription("Answers over HTTP"),
   Command.withSubcommands([serveCollab]),
+  Command.withExamples([
+    { command: "hila serve collab news-bundle", description: "Small models that answer together" },
+  ]),
 )

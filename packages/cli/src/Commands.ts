@@ -1,5 +1,5 @@
 /** The command tree: its arguments, flags and help. */
-import { type Event, Events, Explain, Graph, Node, Plan, Run } from "@hila/core"
+import { type Event, Events, Explain, Graph, Plan, Run } from "@hila/core"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -7,8 +7,21 @@ import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { chosen, debug, jobs, json, open, pipeline, planOf, remote, set, store, strict } from "./Arguments.ts"
-import { StageError, UsageError } from "./CliError.ts"
+import {
+  chosen,
+  debug,
+  jobs,
+  json,
+  noStage,
+  open,
+  pipeline,
+  planOf,
+  remote,
+  set,
+  store,
+  strict,
+} from "./Arguments.ts"
+import { StageError } from "./CliError.ts"
 import * as CollabCommands from "./CollabCommands.ts"
 import * as Display from "./Display.ts"
 import * as EvalCommands from "./EvalCommands.ts"
@@ -115,10 +128,7 @@ const explain = Command.make(
     const made = yield* Effect.provide(planOf(given), Stores.layer(given))
     const name = given.node.join(" ")
     const steps = name === "" ? made : Explain.find(made, name)
-    if (name !== "" && steps.length === 0) {
-      const titles = [...new Set(made.map((step) => Node.title(step.node)))].join(", ")
-      return yield* new UsageError({ problem: `there is no stage "${name}"; the pipeline has ${titles}` })
-    }
+    if (steps.length === 0 && name !== "") return yield* noStage(made, name)
     yield* Console.log(given.json ? JSON.stringify(Plan.toJson(steps)) : steps.map(Explain.render).join("\n"))
   }),
 ).pipe(

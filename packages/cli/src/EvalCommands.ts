@@ -49,13 +49,23 @@ const compare = Command.make(
   Command.withDescription(
     "Compares two models document by document: paired bootstrap, McNemar's test, Holm's adjustment, detectable difference",
   ),
+  Command.withExamples([
+    {
+      command: "hila eval compare RESULTS_A RESULTS_B",
+      description: "Files whose paths `hila eval` printed last",
+    },
+  ]),
 )
 
 /** `hila eval`. */
 export const evaluate = Command.make(
   "eval",
   {
-    model: Argument.String("model").pipe(Argument.withDescription("A checkpoint's directory")),
+    model: Argument.String("model").pipe(
+      Argument.withDescription(
+        "A checkpoint's directory, or a model of the Hub: org/name or org/name@revision",
+      ),
+    ),
     tasks: Flag.String("tasks").pipe(
       Flag.withMetavar("a,b"),
       Flag.withDescription("Tasks, groups and tags by name, or paths of task files"),
@@ -134,7 +144,10 @@ export const evaluate = Command.make(
 
 const list = Command.make("list", { include, json, debug }, (given) =>
   Effect.flatMap(runs, ({ listTasks }) => listTasks(given)),
-).pipe(Command.withDescription("Names every task and group, with what it asks"))
+).pipe(
+  Command.withDescription("Names every task and group, with what it asks"),
+  Command.withExamples([{ command: "hila tasks list", description: "A name, a kind and a note each" }]),
+)
 
 const show = Command.make(
   "show",
@@ -147,10 +160,23 @@ const show = Command.make(
   },
   (given) =>
     Effect.flatMap(runs, ({ showTask }) => showTask({ ...given, data: Option.getOrUndefined(given.data) })),
-).pipe(Command.withDescription("Shows a task's settings, and its first request where there are data"))
+).pipe(
+  Command.withDescription("Shows a task's settings, and its first request where there are data"),
+  Command.withExamples([
+    { command: "hila tasks show arc_easy", description: "Its settings" },
+    {
+      command: "hila tasks show arc_easy --data ~/data",
+      description: "Also the first request, from a local copy of the data",
+    },
+  ]),
+)
 
 /** `hila tasks`. */
 export const tasks = Command.make("tasks").pipe(
   Command.withDescription("Lists and shows evaluation tasks"),
   Command.withSubcommands([list, show]),
+  Command.withExamples([
+    { command: "hila tasks list", description: "Every task" },
+    { command: "hila tasks show micro_math", description: "One of them" },
+  ]),
 )

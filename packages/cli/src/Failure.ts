@@ -19,6 +19,16 @@ export const blameOf = (error: unknown): "input" | "system" | undefined => {
 /** A message without line breaks. */
 export const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, " ")
 
+/** What is wrong with an invocation, as the parser says it, in one sentence. */
+export const ofInvocation = (text: string): string =>
+  oneLine(text)
+    .replace("Expected: Schema validation failed: ", "")
+    .replace("a string representing a finite number", "a number")
+    .replace(
+      / Did you mean this\? (.+)$/,
+      (_, names: string) => `; did you mean ${names.split(/\s+/).join(" or ")}?`,
+    )
+
 /** What to print for a cause and how to exit. */
 export const of = (cause: Cause.Cause<unknown>): Failure => {
   if (Cause.hasInterruptsOnly(cause)) {

@@ -34,7 +34,10 @@ const show = Command.make(
     "Says what a mask keeps of each unit: scalars, density, and what they are scaled by",
   ),
   Command.withExamples([
-    { command: "hila masks show code.mask.safetensors", description: "Densities by unit" },
+    {
+      command: "hila masks show code.mask.safetensors",
+      description: "Densities by unit, of a mask that `prune` of @hila/merge wrote",
+    },
   ]),
 )
 
@@ -42,4 +45,7 @@ const show = Command.make(
 export const masks = Command.make("masks").pipe(
   Command.withDescription("Looks at masks of task vectors"),
   Command.withSubcommands([show]),
+  Command.withExamples([
+    { command: "hila masks show code.mask.safetensors", description: "Densities by unit" },
+  ]),
 )

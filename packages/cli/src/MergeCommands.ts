@@ -19,6 +19,7 @@ const recipe = Argument.String("recipe.yml").pipe(
 )
 const checkpoint = (name: string, description: string) =>
   Argument.String(name).pipe(Argument.withDescription(description))
+const aModel = "A checkpoint's directory, or a model of the Hub: org/name or org/name@revision"
 
 const threads = Flag.Int("threads").pipe(
   Flag.withMetavar("n"),
@@ -61,7 +62,7 @@ export const merge = Command.make(
     "Merges models by a recipe: checks everything first, streams, checks what it wrote",
   ),
   Command.withExamples([
-    { command: "hila merge recipe.yml merged", description: "Merge into the directory merged" },
+    { command: "hila merge fixtures/recipe.yml merged", description: "Merge into the directory merged" },
     { command: "hila merge --schema > recipe.schema.json", description: "For completion in an editor" },
   ]),
 )
@@ -73,14 +74,16 @@ export const planMerge = Command.make("plan-merge", { recipe, threads, json, deb
   Command.withDescription(
     "Says what a merge would do, need and depart from; reads no weight and writes nothing",
   ),
-  Command.withExamples([{ command: "hila plan-merge recipe.yml", description: "The pre-flight table" }]),
+  Command.withExamples([
+    { command: "hila plan-merge fixtures/recipe.yml", description: "The pre-flight table" },
+  ]),
 )
 
 /** `hila inspect`. */
 export const inspect = Command.make(
   "inspect",
   {
-    model: checkpoint("model", "A checkpoint's directory"),
+    model: checkpoint("model", aModel),
     strict: Flag.Boolean("strict").pipe(
       Flag.withDescription("Looks at every weight, and fails if anything is odd"),
       Flag.withDefault(false),
@@ -93,26 +96,41 @@ export const inspect = Command.make(
   Command.withDescription(
     "Says what a checkpoint is: tensors, dtypes, parameters by part, vocabulary, oddities",
   ),
+  Command.withExamples([
+    { command: "hila inspect fixtures/micro/math", description: "Reads headers only" },
+    {
+      command: "hila inspect merged --strict",
+      description: "Exit code 2 if a weight is NaN or anything else is odd",
+    },
+  ]),
 )
 
 /** `hila compare`. */
 export const compare = Command.make(
   "compare",
   {
-    first: checkpoint("a", "A checkpoint's directory"),
+    first: checkpoint("a", aModel),
     second: checkpoint("b", "Another with the same tensors"),
     json,
     debug,
   },
   (given) => Effect.flatMap(runs, ({ compare }) => compare(given)),
-).pipe(Command.withDescription("Says how far two checkpoints are apart: per tensor, by layer and by unit"))
+).pipe(
+  Command.withDescription("Says how far two checkpoints are apart: per tensor, by layer and by unit"),
+  Command.withExamples([
+    {
+      command: "hila compare fixtures/micro/math fixtures/micro/base",
+      description: "What fine-tuning changed",
+    },
+  ]),
+)
 
 /** `hila extract-lora`. */
 export const extractLora = Command.make(
   "extract-lora",
   {
-    base: checkpoint("base", "The base model's directory"),
-    model: checkpoint("model", "The fine-tuned model's directory"),
+    base: checkpoint("base", "The base model: a directory, or org/name of the Hub"),
+    model: checkpoint("model", "A model fine-tuned from it"),
     directory: Argument.String("output").pipe(Argument.withDescription("A new directory for the adapter")),
     rank: Flag.Int("rank").pipe(
       Flag.withMetavar("n"),
@@ -127,13 +145,19 @@ export const extractLora = Command.make(
   Command.withDescription(
     "Writes the difference of a model to its base as a LoRA adapter, and says what it loses",
   ),
+  Command.withExamples([
+    {
+      command: "hila extract-lora fixtures/micro/base fixtures/micro/math math-lora --rank 8",
+      description: "An adapter in the directory math-lora",
+    },
+  ]),
 )
 
 /** `hila push`. */
 export const push = Command.make(
   "push",
   {
-    directory: checkpoint("dir", "A checkpoint's directory; all of its files are sent"),
+    directory: checkpoint("directory", "A checkpoint's directory; all of its files are sent"),
     repo: Argument.String("org/name").pipe(
       Argument.withDescription("A repository of the Hub, made if it does not exist"),
     ),

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { OddError, UsageError } from "./CliError.ts"
 import * as Downloads from "./Downloads.ts"
+import * as Progress from "./Progress.ts"
 
 const units: Readonly<Record<string, number>> = { "": 1, K: 1e3, M: 1e6, G: 1e9 }
 
@@ -43,6 +44,7 @@ export const merge = Effect.fnUntraced(function* (given: {
   const shardBytes = Option.isNone(given.shard) ? undefined : yield* bytesOf(given.shard.value)
   const started = Date.now()
   const directory = given.directory.value
+  const progress = Progress.of()
   const merged = yield* Recipe.mergeRecipe(given.recipe.value, directory, {
     threads: Option.getOrUndefined(given.threads),
     shardBytes,
@@ -50,7 +52,11 @@ export const merge = Effect.fnUntraced(function* (given: {
     onReport: (report) => {
       if (!given.json) process.stdout.write(`${Recipe.Report.render(report)}\n`)
     },
-  })
+    onProgress: (phase, share) => {
+      const what = phase === "hashing" ? "hashing the inputs" : "writing the result"
+      if (!given.json) progress.say(`${what}: ${Progress.percent(share)}`)
+    },
+  }).pipe(Effect.ensuring(Effect.sync(progress.clear)))
   const seconds = (Date.now() - started) / 1000
   yield* print(
     given.json,

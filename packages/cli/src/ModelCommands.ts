@@ -78,15 +78,19 @@ export const generate = Command.make(
 ).pipe(
   Command.withDescription("Writes text with a model, as it comes"),
   Command.withExamples([
-    { command: 'hila generate models/math --prompt "Q: 87+45"', description: "The most likely continuation" },
+    {
+      command: 'hila generate fixtures/micro/math --prompt "Q: 87+45" --max-tokens 16',
+      description: "The most likely continuation",
+    },
     {
       command: 'hila generate org/name@v1 --chat --prompt "Hello" --temperature 0.7 --top-p 0.9 --seed 3',
       description: "A model of the Hub answers, drawn with a seed",
     },
     {
       command:
-        'hila generate models/large --small models/base --expert models/math --prompt "Q: 87+45" --json',
-      description: "Dynamic logits fusion; the weight of the expert at each step is in the JSON",
+        'hila generate fixtures/micro/code --small fixtures/micro/base --expert fixtures/micro/math --prompt "Q: 87+45" --max-tokens 16 --json',
+      description:
+        "Dynamic logits fusion: the first model with what the expert learned; the JSON has the expert's weight at each step",
     },
   ]),
 )
@@ -105,7 +109,7 @@ const onnx = Command.make(
 ).pipe(
   Command.withDescription("Writes a model for any ONNX Runtime: its graph beside links to its own weights"),
   Command.withExamples([
-    { command: "hila export onnx models/math math-onnx", description: "math-onnx/model.onnx" },
+    { command: "hila export onnx fixtures/micro/math math-onnx", description: "Writes math-onnx/model.onnx" },
   ]),
 )
 
@@ -113,4 +117,7 @@ const onnx = Command.make(
 export const exportTo = Command.make("export").pipe(
   Command.withDescription("Writes models for other programs"),
   Command.withSubcommands([onnx]),
+  Command.withExamples([
+    { command: "hila export onnx fixtures/micro/math math-onnx", description: "For any ONNX Runtime" },
+  ]),
 )

@@ -6,8 +6,8 @@
 import { Pipeline } from "@hila/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { stat } from "node:fs/promises"
-import { relative, resolve } from "node:path"
+import { readdir, stat } from "node:fs/promises"
+import { dirname, extname, relative, resolve } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { PipelineFileError } from "./CliError.ts"
 import { blameOf, oneLine } from "./Failure.ts"
@@ -16,8 +16,11 @@ import { blameOf, oneLine } from "./Failure.ts"
 export const load = Effect.fnUntraced(function* (path: string) {
   const url = pathToFileURL(resolve(path)).href
   const found = yield* Effect.promise(() => stat(resolve(path)).catch(() => undefined))
-  if (found === undefined) return yield* mistake(path, "there is no such file")
+  if (found === undefined)
+    return yield* mistake(path, `there is no such file${yield* Effect.promise(() => others(path))}`)
   if (!found.isFile()) return yield* mistake(path, "is not a file: name the pipeline's .ts file")
+  if (![".ts", ".mts", ".js", ".mjs"].includes(extname(path)))
+    return yield* mistake(path, "is not a TypeScript module: name the pipeline's .ts file")
   const module: { readonly default?: unknown } = yield* Effect.tryPromise({
     try: () => import(url),
     catch: (cause) =>
@@ -40,6 +43,16 @@ export const load = Effect.fnUntraced(function* (path: string) {
   }
   return module.default
 })
+
+/** What there is instead of a file: its neighbours, or where paths start. */
+const others = async (path: string): Promise<string> => {
+  const names = await readdir(dirname(resolve(path))).catch((): ReadonlyArray<string> => [])
+  const files = names.filter((name) => name.endsWith(".ts") && !name.endsWith(".config.ts")).toSorted()
+  const some = files.length > 12 ? [...files.slice(0, 12), "…"] : files
+  return files.length === 0
+    ? `; paths start from ${process.cwd()}`
+    : `; ${dirname(path)} has ${some.join(", ")}`
+}
 
 const mistake = (place: string, problem: string) => new PipelineFileError({ place, problem })
 

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { debug, store } from "./Arguments.ts"
+import { debug, json, store } from "./Arguments.ts"
 
 const work = Effect.promise(() => import("./ReportRuns.ts"))
 
@@ -29,6 +29,7 @@ export const report = Command.make(
       Flag.optional,
     ),
     store,
+    json,
     debug,
   },
   (given) => Effect.flatMap(work, (found) => found.report(given)),

@@ -34,12 +34,22 @@ const text = ({ outputs, run, steps }: Data.Data): string =>
     ),
   ].join("\n")
 
+/** The same for programs. */
+const json = ({ inputs, outputs, run, steps }: Data.Data): string =>
+  JSON.stringify({
+    run,
+    inputs,
+    outputs: outputs.map(({ name, text: shown }) => ({ name, text: shown })),
+    stages: steps.map(({ action, hit, title }) => ({ stage: title, hit, ...action })),
+  })
+
 export const report = Effect.fnUntraced(function* (given: {
   readonly run: string
   readonly html: boolean
   readonly output: Option.Option<string>
   readonly pipeline: Option.Option<string>
   readonly store: string
+  readonly json: boolean
 }) {
   const data = yield* Effect.gen(function* () {
     const run = yield* findRun(given.run)
@@ -50,7 +60,7 @@ export const report = Effect.fnUntraced(function* (given: {
     }
     return yield* Data.collect(run, yield* PipelineFile.load(file))
   }).pipe(Effect.provide(Stores.layer(given)))
-  if (!given.html) return yield* Console.log(text(data))
+  if (!given.html) return yield* Console.log(given.json ? json(data) : text(data))
   const path = Option.getOrElse(given.output, () => `${data.run.pipeline}-report.html`)
   const page = Page.html(data, versions)
   yield* Effect.tryPromise({
@@ -60,5 +70,5 @@ export const report = Effect.fnUntraced(function* (given: {
         problem: `--output ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
       }),
   })
-  return yield* Console.log(path)
+  return yield* Console.log(given.json ? JSON.stringify({ output: path }) : path)
 })

@@ -16,7 +16,7 @@ const golden = Flag.String("golden").pipe(
 )
 
 const scheme = Flag.Literals("scheme", ["kvGroup", "queryHead", "layer"]).pipe(
-  Flag.withDescription("How the model is divided into units"),
+  Flag.withDescription("How the model is divided into units; kvGroup by default"),
   Flag.withDefault("kvGroup"),
 )
 
@@ -32,8 +32,8 @@ const output = (name: string, description: string) =>
 export const score = Command.make(
   "score",
   {
-    base: file("base", "Directory of the base checkpoint"),
-    expert: file("expert", "Directory of a checkpoint fine-tuned from it"),
+    base: file("base", "The base model: a directory, or org/name of the Hub"),
+    expert: file("expert", "A model fine-tuned from it"),
     golden,
     method: Flag.Literals("method", [
       "revert",
@@ -48,15 +48,23 @@ export const score = Command.make(
       "magnitude",
       "random",
       "layer",
-    ]).pipe(Flag.withDescription("How importance is measured"), Flag.withDefault("revert")),
+    ]).pipe(
+      Flag.withDescription("How importance is measured; revert by default"),
+      Flag.withDefault("revert"),
+    ),
     scheme,
-    seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of the method random"), Flag.withDefault(0)),
+    seed: Flag.Int("seed").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("Seed of the method random; 0 by default"),
+      Flag.withDefault(0),
+    ),
     quadrature: Flag.Int("quadrature").pipe(
-      Flag.withDescription("Points of the method pathIntegrated"),
+      Flag.withMetavar("n"),
+      Flag.withDescription("Points of the method pathIntegrated; 8 by default"),
       Flag.withSchema(Schema.Int.check(Schema.isGreaterThan(0))),
       Flag.withDefault(8),
     ),
-    out: output("out", "Writes the scores with every value as JSON"),
+    output: output("output", "Writes the scores with every value as JSON"),
     svg: output("svg", "Writes the heat map as SVG"),
     store,
     json,
@@ -67,11 +75,13 @@ export const score = Command.make(
   Command.withDescription("Scores what every head and MLP of an expert's change is worth to its own answers"),
   Command.withExamples([
     {
-      command: "hila score models/base models/med --golden med.jsonl --out med.scores.json",
+      command:
+        "hila score fixtures/micro/base fixtures/micro/math --golden fixtures/math-answers.jsonl --output revert.json",
       description: "One loss per unit and example; killed and started again, it goes on where it was",
     },
     {
-      command: "hila score base expert --golden g.jsonl --method ablate --scheme queryHead --svg heads.svg",
+      command:
+        "hila score fixtures/micro/base fixtures/micro/math --golden fixtures/math-answers.jsonl --method ablate --output ablate.json --svg heads.svg",
       description: "Which heads the expert needs, as a picture",
     },
   ]),
@@ -80,13 +90,21 @@ export const score = Command.make(
 const show = Command.make(
   "show",
   {
-    scores: file("scores.json", "A file that `hila score --out` wrote"),
+    scores: file("scores.json", "A file that `hila score --output` wrote"),
     svg: output("svg", "Writes the heat map as SVG"),
     json,
     debug,
   },
   (given) => Effect.flatMap(runs, ({ show: run }) => run(given)),
-).pipe(Command.withDescription("Prints scores as a table and a heat map"))
+).pipe(
+  Command.withDescription("Prints scores as a table and a heat map"),
+  Command.withExamples([
+    {
+      command: "hila scores show revert.json --svg heads.svg",
+      description: "What `hila score --output revert.json` wrote, also as a picture",
+    },
+  ]),
+)
 
 const compare = Command.make(
   "compare",
@@ -105,20 +123,27 @@ const compare = Command.make(
   (given) => Effect.flatMap(runs, ({ compare: run }) => run(given)),
 ).pipe(
   Command.withDescription("Compares the ranks of two files of scores: Spearman, Kendall, overlap of the top"),
+  Command.withExamples([
+    {
+      command: "hila scores compare revert.json ablate.json --top 5",
+      description: "Do two methods agree on the five most important units?",
+    },
+  ]),
 )
 
 const conflict = Command.make(
   "conflict",
   {
-    base: file("base", "Directory of the base checkpoint"),
-    expert: file("expert", "Directory of a checkpoint fine-tuned from it"),
-    merged: file("merged", "Directory of a model that the expert is merged into"),
+    base: file("base", "The base model: a directory, or org/name of the Hub"),
+    expert: file("expert", "A model fine-tuned from it"),
+    merged: file("merged", "A model that the expert is merged into"),
     golden,
     coefficient: Flag.Finite("coefficient").pipe(
+      Flag.withMetavar("x"),
       Flag.withDescription("What the merge multiplied the expert's change by"),
     ),
     scheme,
-    out: output("out", "Writes the conflicts with every value as JSON"),
+    output: output("output", "Writes the conflicts with every value as JSON"),
     store,
     json,
     debug,
@@ -130,7 +155,8 @@ const conflict = Command.make(
   ),
   Command.withExamples([
     {
-      command: "hila scores conflict base math merged --golden math.jsonl --coefficient 0.4",
+      command:
+        "hila scores conflict fixtures/micro/base fixtures/micro/math merged --golden fixtures/math-answers.jsonl --coefficient 0.8",
       description: "Where the other experts take from what the expert's units did",
     },
   ]),
@@ -141,7 +167,7 @@ export const scores = Command.make("scores").pipe(
   Command.withDescription("Shows and compares scores, and measures conflicts"),
   Command.withSubcommands([show, compare, conflict]),
   Command.withExamples([
-    { command: "hila scores show med.scores.json", description: "Table and heat map" },
+    { command: "hila scores show revert.json", description: "Table and heat map" },
     { command: "hila scores compare revert.json ablate.json", description: "Do two methods agree?" },
   ]),
 )

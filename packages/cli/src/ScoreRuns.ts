@@ -81,7 +81,7 @@ export const score = Effect.fnUntraced(function* (given: {
   readonly scheme: Unit.UnitScheme
   readonly seed: number
   readonly quadrature: number
-  readonly out: Option.Option<string>
+  readonly output: Option.Option<string>
   readonly svg: Option.Option<string>
   readonly store: string
   readonly json: boolean
@@ -112,7 +112,7 @@ export const score = Effect.fnUntraced(function* (given: {
     scores,
   }
   const text = `${JSON.stringify(yield* Schema.encodeEffect(File)(file))}\n`
-  if (Option.isSome(given.out)) yield* write(given.out.value, text)
+  if (Option.isSome(given.output)) yield* write(given.output.value, text)
   if (Option.isSome(given.svg)) yield* write(given.svg.value, HeatMap.svg(scores))
   yield* Console.log(given.json ? text.trimEnd() : picture(scores))
 })
@@ -125,7 +125,7 @@ export const conflict = Effect.fnUntraced(function* (given: {
   readonly golden: string
   readonly coefficient: number
   readonly scheme: Unit.UnitScheme
-  readonly out: Option.Option<string>
+  readonly output: Option.Option<string>
   readonly store: string
   readonly json: boolean
 }) {
@@ -141,7 +141,7 @@ export const conflict = Effect.fnUntraced(function* (given: {
   )
   yield* Effect.sync(screen.close)
   const text = `${JSON.stringify(conflicts)}\n`
-  if (Option.isSome(given.out)) yield* write(given.out.value, text)
+  if (Option.isSome(given.output)) yield* write(given.output.value, text)
   yield* Console.log(given.json ? text.trimEnd() : Conflict.artifact.show(conflicts))
 })
 

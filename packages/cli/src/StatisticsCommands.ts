@@ -17,7 +17,9 @@ export const statistics = Command.make(
   "statistics",
   {
     model: Argument.String("model").pipe(
-      Argument.withDescription("Directory of a checkpoint, or its name on the Hub"),
+      Argument.withDescription(
+        "A checkpoint's directory, or a model of the Hub: org/name or org/name@revision",
+      ),
     ),
     examples: Flag.String("examples").pipe(
       Flag.withMetavar("file.jsonl"),
@@ -40,7 +42,9 @@ export const statistics = Command.make(
     ),
     memory: Flag.Int("memory").pipe(
       Flag.withMetavar("MiB"),
-      Flag.withDescription("What the sums of one pass over the examples may take; less means more passes"),
+      Flag.withDescription(
+        "What the sums of one pass over the examples may take; 1024 by default, less means more passes",
+      ),
       Flag.withSchema(Schema.Int.check(Schema.isGreaterThan(0))),
       Flag.withDefault(1024),
     ),
@@ -55,12 +59,13 @@ export const statistics = Command.make(
   ),
   Command.withExamples([
     {
-      command: "hila statistics models/med --examples med.jsonl --kind gram --output med.gram.safetensors",
+      command:
+        "hila statistics fixtures/micro/math --examples fixtures/math-answers.jsonl --kind gram --output math.gram.safetensors",
       description: "What RegMean needs of one model; forward passes only",
     },
     {
       command:
-        "hila statistics models/med --examples med.jsonl --kind kronecker --blocked --output med.kronecker.safetensors",
+        "hila statistics fixtures/micro/math --examples fixtures/math-answers.jsonl --kind kronecker --blocked --output math.kronecker.safetensors",
       description: "Both factors of every linear layer, small ones; killed and started again, it goes on",
     },
   ]),

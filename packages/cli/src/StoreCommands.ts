@@ -21,7 +21,10 @@ const run = (name: string) =>
 /** `hila runs`. */
 export const runs = Command.make("runs", { store, json, debug }, (given) =>
   Effect.flatMap(work, ({ runs }) => runs(given)),
-).pipe(Command.withDescription("Lists earlier runs: when, with which options, what they computed"))
+).pipe(
+  Command.withDescription("Lists earlier runs: when, with which options, what they computed"),
+  Command.withExamples([{ command: "hila runs", description: "The latest is the last line" }]),
+)
 
 /** `hila diff`. */
 export const diff = Command.make(
@@ -49,13 +52,17 @@ export const why = Command.make(
       Argument.withDescription("A file, wherever it lies, or the first digits of a digest"),
     ),
     store,
+    json,
     debug,
   },
   (given) => Effect.flatMap(work, ({ why }) => why(given)),
 ).pipe(
   Command.withDescription("Traces a produced file back through every stage to its sources"),
   Command.withExamples([
-    { command: "hila why merged/model.safetensors", description: "What made this file" },
+    {
+      command: "hila why hila-merged/model.safetensors",
+      description: "What made this file, after `hila checkout hila/merged hila-merged`",
+    },
   ]),
 )
 
@@ -68,12 +75,18 @@ export const checkout = Command.make(
     ),
     to: Argument.String("path").pipe(Argument.withDescription("A new file or directory")),
     store,
+    json,
     debug,
   },
   (given) => Effect.flatMap(work, ({ checkout }) => checkout(given)),
 ).pipe(
   Command.withDescription("Copies an output out of the store, as files that may be changed"),
-  Command.withExamples([{ command: "hila checkout merged ./merged", description: "The merged checkpoint" }]),
+  Command.withExamples([
+    {
+      command: "hila checkout hila/merged hila-merged",
+      description: "The merged checkpoint of `hila run pipelines/hila.ts`",
+    },
+  ]),
 )
 
 /** `hila accept`. */
@@ -87,6 +100,7 @@ export const accept = Command.make(
     ),
     set,
     store,
+    json,
     debug,
   },
   (given) => Effect.flatMap(work, ({ accept }) => accept(given)),
@@ -94,6 +108,10 @@ export const accept = Command.make(
   Command.withDescription(
     "Says that a change in a stage's code does not change its result: hit* becomes hit",
   ),
+  Command.withExamples([
+    { command: "hila accept pipelines/hila.ts golden", description: "All stages named golden" },
+    { command: "hila accept pipelines/hila.ts", description: "Every stage that the plan calls hit*" },
+  ]),
 )
 
 /** `hila gc`. */
@@ -123,12 +141,19 @@ export const gc = Command.make(
   (given) => Effect.flatMap(work, ({ gc }) => gc(given)),
 ).pipe(
   Command.withDescription("Lists what no output and no recent run needs, what it takes and what it cost"),
+  Command.withExamples([
+    { command: "hila gc", description: "Only says what could go" },
+    { command: "hila gc --runs 3 --yes", description: "Removes what the last three runs did not use" },
+  ]),
 )
 
 /** `hila verify`. */
 export const verify = Command.make("verify", { store, json, debug }, (given) =>
   Effect.flatMap(work, ({ verify }) => verify(given)),
-).pipe(Command.withDescription("Hashes the whole store again, and sets aside what is damaged"))
+).pipe(
+  Command.withDescription("Hashes the whole store again, and sets aside what is damaged"),
+  Command.withExamples([{ command: "hila verify", description: "Exit code 1 if anything is damaged" }]),
+)
 
 /** `hila sweep`. */
 export const sweep = Command.make(
@@ -192,6 +217,7 @@ const serve = Command.make(
 const group = Command.make("store").pipe(
   Command.withDescription("Shares a store"),
   Command.withSubcommands([serve]),
+  Command.withExamples([{ command: "hila store serve", description: "The one in .hila, at port 8788" }]),
 )
 /** `hila store`. */
 export { group as store }

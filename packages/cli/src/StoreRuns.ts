@@ -17,8 +17,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { stat } from "node:fs/promises"
 import { resolve } from "node:path"
-import { planOf } from "./Arguments.ts"
+import { noStage, planOf } from "./Arguments.ts"
 import { DamageError, UsageError } from "./CliError.ts"
+import * as Progress from "./Progress.ts"
 import * as Stores from "./Stores.ts"
 import { bytes, duration, figure, table } from "./Tables.ts"
 
@@ -103,8 +104,25 @@ export const diff = Effect.fnUntraced(
   (effect, given) => on(given)(effect),
 )
 
+/** An origin as a list, what was asked for first: what several stages share is there once. */
+const flat = (origin: Lineage.Origin) => {
+  const found = new Map<string, object>()
+  const add = ({ action, digest, inputs, paths }: Lineage.Origin): void => {
+    const id = `${digest} ${action?.key ?? ""}`
+    if (found.has(id)) return
+    found.set(id, {
+      digest,
+      ...(action === undefined ? { paths } : { action }),
+      inputs: inputs.map((input) => ({ slot: input.slot, digest: input.origin.digest })),
+    })
+    for (const input of inputs) add(input.origin)
+  }
+  add(origin)
+  return [...found.values()]
+}
+
 export const why = Effect.fnUntraced(
-  function* (given: Given & { readonly what: string }) {
+  function* (given: Printed & { readonly what: string }) {
     const path = resolve(given.what)
     const info = yield* Effect.promise(() => stat(path).catch(() => undefined))
     if (info?.isDirectory() === true)
@@ -117,13 +135,13 @@ export const why = Effect.fnUntraced(
       const problem = `${given.what} (${Digest.short(digest)}) was not produced by any run in ${given.store}`
       return yield* new UsageError({ problem })
     }
-    return yield* Console.log(Lineage.render(origin))
+    return yield* Console.log(given.json ? JSON.stringify(flat(origin)) : Lineage.render(origin))
   },
   (effect, given) => on(given)(effect),
 )
 
 export const checkout = Effect.fnUntraced(
-  function* (given: Given & { readonly output: string; readonly to: string }) {
+  function* (given: Printed & { readonly output: string; readonly to: string }) {
     const store = yield* Store
     const refs = yield* store.refs
     const name = (ref: { readonly pipeline: string; readonly output: string }) =>
@@ -145,14 +163,19 @@ export const checkout = Effect.fnUntraced(
         problem: `${name(ref)} is no longer in the store: run the pipeline again`,
       })
     yield* Checkout.copy(content.value, resolve(given.to))
-    return yield* Console.log(`${given.to}: ${name(ref)}, ${bytes(content.value.size)}`)
+    const { digest, size } = content.value
+    return yield* Console.log(
+      given.json
+        ? JSON.stringify({ output: name(ref), path: given.to, digest, size })
+        : `${given.to}: ${name(ref)}, ${bytes(size)}`,
+    )
   },
   (effect, given) => on(given)(effect),
 )
 
 export const accept = Effect.fnUntraced(
   function* (
-    given: Given & {
+    given: Printed & {
       readonly pipeline: string
       readonly set: ReadonlyArray<string>
       readonly stage: ReadonlyArray<string>
@@ -161,21 +184,19 @@ export const accept = Effect.fnUntraced(
     const made = yield* planOf({ ...given, strict: false })
     const name = given.stage.join(" ")
     const steps = name === "" ? made : Explain.find(made, name)
-    if (steps.length === 0) {
-      const titles = [...new Set(made.map((step) => Node.title(step.node)))].join(", ")
-      return yield* new UsageError({ problem: `there is no stage "${name}"; the pipeline has ${titles}` })
-    }
-    let accepted = 0
+    if (steps.length === 0) return yield* noStage(made, name)
+    const accepted: Array<{ readonly stage: string; readonly files: ReadonlyArray<string> }> = []
     for (const step of steps) {
       if (step._tag !== "Hit" || step.differs === undefined) continue
       yield* SourceCode.accept(step.node, step.action)
-      accepted++
-      yield* Console.log(`  ${Node.title(step.node)}  ${step.differs.join(", ")}`)
+      accepted.push({ stage: Node.title(step.node), files: step.differs })
     }
+    if (given.json) return yield* Console.log(JSON.stringify(accepted))
+    for (const { files, stage } of accepted) yield* Console.log(`  ${stage}  ${files.join(", ")}`)
     return yield* Console.log(
-      accepted === 0
+      accepted.length === 0
         ? "no stage is hit*: nothing to accept"
-        : `${accepted} accepted as made by the code of now`,
+        : `${accepted.length} accepted as made by the code of now`,
     )
   },
   (effect, given) => on(given)(effect),
@@ -208,7 +229,11 @@ export const gc = Effect.fnUntraced(
 
 export const verify = Effect.fnUntraced(
   function* (given: Printed) {
-    const report = yield* Verify.all()
+    const progress = Progress.of()
+    const report = yield* Verify.all((done, total) =>
+      Effect.sync(() => (given.json ? undefined : progress.say(`hashed ${done} of ${total} blobs`))),
+    )
+    yield* Effect.sync(progress.clear)
     if (given.json) yield* Console.log(JSON.stringify(report))
     else {
       for (const { actions, blob } of report.damaged) {

@@ -3,7 +3,9 @@ import { Remote, Store } from "@hila/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { statSync } from "node:fs"
 import { resolve } from "node:path"
+import { UsageError } from "./CliError.ts"
 
 /** What a server of a store asks for, on either side: a flag would show it to everybody on the machine. */
 export const token = (): { readonly token?: string } => {
@@ -15,7 +17,13 @@ const warn = (message: string) => Effect.sync(() => void process.stderr.write(`h
 
 /** The store of `--store`, and behind it the one of `--remote`. */
 export const layer = (given: { readonly store: string; readonly remote?: Option.Option<string> }) => {
-  const local = Store.layer(resolve(given.store))
+  const local = Layer.unwrap(
+    Effect.suspend(() =>
+      statSync(given.store, { throwIfNoEntry: false })?.isFile() === true
+        ? Effect.fail(new UsageError({ problem: `--store ${given.store}: is a file: name a directory` }))
+        : Effect.succeed(Store.layer(resolve(given.store))),
+    ),
+  )
   const url = given.remote ?? Option.none()
   return Option.isNone(url)
     ? local

@@ -22,7 +22,7 @@ const presenter: CliOutput.Presenter = {
   present: (event) =>
     event._tag === "InvalidInvocation"
       ? Effect.sync(() => {
-          const problem = event.errors.map(({ message }) => Failure.oneLine(message)).join("; ")
+          const problem = event.errors.map(({ message }) => Failure.ofInvocation(message)).join("; ")
           process.stderr.write(`hila: ${problem} (see ${event.commandPath.join(" ")} --help)\n`)
         })
       : CliOutput.defaultPresenter.present(event),

@@ -30,9 +30,15 @@ const mistakes: ReadonlyArray<
     ["toy.ts", "--set", "density"],
     /--set density: expected name=value/,
   ],
-  ["an unknown flag", undefined, ["toy.ts", "--sett", "density=1"], /--sett.*Did you mean this\? --set/],
+  ["an unknown flag", undefined, ["toy.ts", "--sett", "density=1"], /--sett.*; did you mean --set\?/],
   ["a missing argument", undefined, [], /Missing required argument: pipeline\.ts/],
-  ["a file that does not exist", undefined, ["gone.ts"], /gone\.ts: there is no such file/],
+  ["a file that does not exist", undefined, ["gone.ts"], /gone\.ts: there is no such file; \. has toy\.ts/],
+  [
+    "a file in no directory",
+    undefined,
+    ["no/gone.ts"],
+    /no\/gone\.ts: there is no such file; paths start from \//,
+  ],
   ["a directory for a file", undefined, ["."], /is not a file/],
   [
     "a syntax error",
@@ -114,14 +120,18 @@ describe("a mistake is one line, exit 2, and nothing left behind", () => {
   it.live("a number of jobs that is none", () =>
     Effect.gen(function* () {
       const bench = yield* workbench
-      oneLine(yield* bench.hila("run", "toy.ts", "--jobs", "0"), 2, /--jobs: "0"/)
+      oneLine(
+        yield* bench.hila("run", "toy.ts", "--jobs", "0"),
+        2,
+        /--jobs: "0"\. Expected a value greater than 0 \(/,
+      )
     }),
   )
 
   it.live("an unknown subcommand", () =>
     Effect.gen(function* () {
       const bench = yield* workbench
-      oneLine(yield* bench.hila("rn", "toy.ts"), 2, /"rn".*run/)
+      oneLine(yield* bench.hila("rn", "toy.ts"), 2, /"rn".*; did you mean run\?/)
     }),
   )
 })

@@ -2,6 +2,7 @@
  * Explanations: a plan step in full, every reason on its own line, for `hila explain`.
  */
 import * as Digest from "./Digest.ts"
+import { nearest } from "./internal/suggestion.ts"
 import * as Node from "./Node.ts"
 import type * as Plan from "./Plan.ts"
 import * as Reason from "./Reason.ts"
@@ -9,6 +10,14 @@ import * as Reason from "./Reason.ts"
 /** The steps of a plan whose title or stage name is `name`. */
 export const find = (plan: Plan.Plan, name: string): Plan.Plan =>
   plan.filter(({ node }) => Node.title(node) === name || node.stage.name === name)
+
+/** What to say where no step has that title or name: the nearest one, else the names there are. */
+export const unknown = (plan: Plan.Plan, name: string): string => {
+  const names = [...new Set(plan.map(({ node }) => node.stage.name))]
+  const meant = nearest(name, [...names, ...plan.map(({ node }) => Node.title(node))])
+  const hint = meant === undefined ? `; the pipeline has ${names.join(", ")}` : `, did you mean "${meant}"?`
+  return `there is no stage "${name}"${hint}`
+}
 
 /** Why a step is what it is. */
 export const render = (step: Plan.Step): string => {

@@ -6,7 +6,7 @@
  * often as it needs; the system's cache holds a tensor between passes. Memory is set by the slots, not by the model:
  * `memoryBound` says how much.
  */
-import { Checkpoint, type CheckpointError, type SafetensorsError } from "@hila/model"
+import { Checkpoint, type CheckpointError, Dtype, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { availableParallelism } from "node:os"
@@ -27,6 +27,8 @@ export interface Options {
   readonly chunk?: number | undefined
   /** Bytes of weights per output file; one file by default. */
   readonly shardBytes?: number | undefined
+  /** Told, after each chunk, the share of the result's bytes that is written, 0 to 1. */
+  readonly progress?: ((share: number) => void) | undefined
 }
 
 /** A merge: what to write and where it comes from. */
@@ -123,7 +125,7 @@ export const write = Effect.fn("merge")(function* <E = never, R = never>(
   R
 > {
   const { tensors } = merge
-  const fill = (write: Output.Write) => Effect.scoped(stream(merge, write))
+  const fill = (write: Output.Write) => Effect.scoped(stream(merge, counted(merge, write)))
   yield* Output.write<MergeError | EngineError | CheckpointError | E, R>(directory, {
     tensors: tensors.map(({ dtype, name, shape }) => ({ name, dtype, shape })),
     files: merge.files,
@@ -133,6 +135,15 @@ export const write = Effect.fn("merge")(function* <E = never, R = never>(
   })
   return yield* Checkpoint.open(directory)
 })
+
+/** Writing that tells how much of the result is there. */
+const counted = <E, R>({ progress, tensors }: Merge<E, R>, write: Output.Write): Output.Write => {
+  if (progress === undefined) return write
+  const total = sumOf(tensors.map(({ dtype, shape }) => Layout.elementsOf(shape) * Dtype.bytes(dtype)))
+  let done = 0
+  return (tensor, start, bytes) =>
+    Effect.map(write(tensor, start, bytes), () => progress((done += bytes.length) / total))
+}
 
 const stream = Effect.fnUntraced(function* <E, R>(merge: Merge<E, R>, write: Output.Write) {
   const { chunk, tensors } = merge

@@ -28,13 +28,15 @@ import * as TensorName from "./TensorName.ts"
 import { version } from "./version.ts"
 
 /** How a recipe is carried out; the weights do not depend on it. */
-export interface Options extends Engine.Options {
+export interface Options extends Omit<Engine.Options, "progress"> {
   /** Whether the card names the inputs by the sha256 of their files, which costs one more reading; true by default. */
   readonly digests?: boolean | undefined
   /** Bytes that are free where a directory will be; asked of the file system by default. */
   readonly freeBytes?: ((directory: string) => Promise<number>) | undefined
   /** Called with the pre-flight report before a weight is read. */
   readonly onReport?: ((report: Report.Report) => void) | undefined
+  /** Told how far reading the inputs for their sha256 is, model by model, and then writing the result: shares, 0 to 1. */
+  readonly onProgress?: ((phase: "hashing" | "writing", share: number) => void) | undefined
 }
 
 /** Everything a merge by recipe can fail with. */
@@ -109,13 +111,14 @@ const writeResult = Effect.fnUntraced(function* (
     seed: recipe.seed ?? 0,
     profile: recipe.profile ?? "tool",
     versions: { hila: version, node: process.versions.node },
-    inputs: yield* inputsOf(prepared, options.digests ?? true),
+    inputs: yield* inputsOf(prepared, options),
     trainedOn: yield* TrainedOn.of([...prepared.models.values()].map(({ original }) => original)),
     report,
   })
   const written = { ...texts, "README.md": card }
   return yield* Engine.write<RecipeMergeError, never>(directory, {
     ...options,
+    progress: (share) => options.onProgress?.("writing", share),
     method: recipe.merge_method,
     tensors: prepared.tensors.map(planOf),
     files: Object.fromEntries(
@@ -190,10 +193,14 @@ const configOf = ({ alignment, like, located, sliced, tensors }: Prepared.Prepar
   })
 }
 
-const inputsOf = Effect.fnUntraced(function* ({ models, sliced }: Prepared.Prepared, digests: boolean) {
+const inputsOf = Effect.fnUntraced(function* (
+  { models, sliced }: Prepared.Prepared,
+  { digests = true, onProgress }: Options,
+) {
   const base = sliced.base === undefined ? undefined : Reference.text(sliced.base)
-  return yield* Effect.forEach(models, ([model, { adapter, original }]) =>
+  return yield* Effect.forEach([...models], ([model, { adapter, original }], index) =>
     Effect.gen(function* () {
+      if (digests) onProgress?.("hashing", index / models.size)
       const role = model === base ? "base" : "model"
       if (!digests) return { role, model, digests: {} }
       const found = yield* Digest.ofWeights(original)
@@ -218,6 +225,17 @@ const attempt = <A>(path: string, call: () => Promise<A>) =>
 const put = (directory: string, name: string, text: string) =>
   attempt(directory, () => writeFile(join(directory, name), text))
 
+const fullOf = ([name]: ReadonlyArray<string>): string | undefined =>
+  name === undefined ? undefined : `is not empty (it has ${name}): name a new directory, or empty this one`
+
+/** Why nothing can be written where a directory cannot be listed; a directory that is not there is made. */
+const closedBy = ({ code, message }: NodeJS.ErrnoException): string | undefined => {
+  if (code === "ENOENT") return undefined
+  return code === "ENOTDIR"
+    ? "is a file, or below one: name a new directory"
+    : `cannot be written: ${message}`
+}
+
 /** The output directory must be free, and its disk must hold the result. */
 const checkPlace = Effect.fnUntraced(function* (
   directory: string,
@@ -225,15 +243,8 @@ const checkPlace = Effect.fnUntraced(function* (
   { freeBytes = free }: Options,
 ) {
   const path = resolve(directory)
-  const names = yield* Effect.promise(() =>
-    readdir(path).catch((cause: NodeJS.ErrnoException) =>
-      cause.code === "ENOENT" ? [] : [cause.code ?? ""],
-    ),
-  )
-  if (names.length > 0) {
-    const problem = `is not empty (it has ${names[0]}): name a new directory, or empty this one`
-    return yield* new CheckpointError({ path, problem, blame: "input" })
-  }
+  const problem = yield* Effect.promise(() => readdir(path).then(fullOf, closedBy))
+  if (problem !== undefined) return yield* new CheckpointError({ path, problem, blame: "input" })
   const left = yield* attempt(path, () => freeBytes(path))
   if (left < needed) {
     const problem = `the disk of ${path} is too small: the result needs ${Report.bytesText(needed)}, free are ${Report.bytesText(left)}`
