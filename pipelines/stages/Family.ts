@@ -4,16 +4,16 @@
  * A family is a directory with a model in each subdirectory, one of them `base`. With `prompts/<domain>.jsonl` beside the
  * models it is a family of texts: specialists continue prompts, `eval/<domain>.json` has held-out material, and
  * `eval/general.json` neutral text. Without, it is the micro family, whose questions are made by rule. Models of the Hub
- * and any other place come by name.
+ * and any other place come by name, as do prompts of the Hub's data sets.
  */
-import { type Node, Pipeline, PipelineError, Source, Stage } from "@hila/core"
+import { type Node, Pipeline, PipelineError, Stage } from "@hila/core"
 import { HeldOut, MicroRules, Stages as Evaluation } from "@hila/eval"
-import { Checkpoint, Hub, LanguageModel, type Question } from "@hila/model"
+import { Checkpoint, Hub, HubFile, LanguageModel, type Question } from "@hila/model"
 import { Prompts, Stages as Scoring } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { existsSync, readdirSync } from "node:fs"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Golden, Model } from "./Tuned.ts"
 
@@ -61,7 +61,16 @@ export const options = {
     {},
     'with base: specialists by domain, experts={"med":"…"}',
   ),
-  prompts: Pipeline.option(Schema.String, "", "with base: directory with <domain>.jsonl"),
+  prompts: Pipeline.option(
+    Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.String)]),
+    "",
+    'with base: directory with <domain>.jsonl, or files by domain, prompts={"med":"hf://datasets/org/name@revision/path"}',
+  ),
+  column: Pipeline.option(
+    Schema.String,
+    "prompt",
+    'where prompts are in those files: a column, or a text with columns in it, "Q: {{question}}"',
+  ),
   golden: Pipeline.option(Count, 64, "golden prompts per domain to score on, and to tune on"),
   budget: Pipeline.option(Count, 40, "trials of each method"),
   seed: Pipeline.option(Schema.Int, 0, "seed of prompts and answers"),
@@ -91,7 +100,7 @@ const places = ({ base, experts, family, prompts }: Options) => {
     const named = Object.entries(experts)
     if (named.length === 0 || prompts === "") {
       return refuse(
-        'with base, give experts (experts={"med":"…"}) and prompts (a directory with <domain>.jsonl)',
+        'with base, give experts (experts={"med":"…"}) and prompts (a directory with <domain>.jsonl, or files by domain)',
       )
     }
     return { base, experts: named, prompts, evaluation: "" }
@@ -106,6 +115,19 @@ const places = ({ base, experts, family, prompts }: Options) => {
     prompts: existsSync(own) ? own : "",
     evaluation: join(directory, "eval"),
   }
+}
+
+/** The file with a domain's prompts: given by itself, or in a directory, here or on the Hub. */
+const fileOf = (prompts: Options["prompts"], domain: string): string => {
+  if (typeof prompts !== "string") {
+    const has = Object.keys(prompts).join(", ") || "none"
+    return (
+      prompts[domain] ??
+      refuse(`there are prompts of ${has}, and an expert of ${domain}; give prompts of each`)
+    )
+  }
+  const name = `${domain}.jsonl`
+  return HubFile.isName(prompts) ? `${prompts.replace(/\/+$/, "")}/${name}` : join(prompts, name)
 }
 
 const model = (place: string): Model => (existsSync(place) ? Checkpoint.source(place) : Hub.source(place))
@@ -168,14 +190,15 @@ const byRule = (options: Options, models: Pick<Family, "base" | "experts" | "dom
 
 /** A family of texts: prompts to continue; answers seldom end, and are drawn, since the likeliest text repeats itself. */
 const byPrompts = (
-  { golden: count, seed }: Options,
+  { column, golden: count, seed }: Options,
   models: Pick<Family, "base" | "experts" | "domains">,
-  prompts: string,
+  prompts: Options["prompts"],
   evaluation: string,
 ): Family => {
   const asked = models.domains.map((domain) => {
-    const name = `${domain}.jsonl`
-    return Scoring.prompts({ file: Source.file(join(prompts, name), Prompts.file) }, { name, domain }, domain)
+    const place = fileOf(prompts, domain)
+    const read = { name: basename(place), domain, ...(column === "prompt" ? {} : { prompt: column }) }
+    return Scoring.prompts({ file: Prompts.source(place) }, read, domain)
   })
   const material = (domain: string) => join(evaluation, `${domain}.json`)
   return {
