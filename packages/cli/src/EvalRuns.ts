@@ -3,6 +3,7 @@ import { Catalog, Compare, Evaluation, Report, Suite, Task } from "@hila/eval"
 import { Hub, LanguageModel } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import { statSync } from "node:fs"
 import { UsageError } from "./CliError.ts"
 import * as Downloads from "./Downloads.ts"
 
@@ -46,8 +47,9 @@ const display = (json: boolean) => {
       }
       if (event._tag === "Planned") {
         const sum = (of: "documents" | "requests") => event.tasks.reduce((total, task) => total + task[of], 0)
+        const counted = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`
         stdout.write(
-          `${event.tasks.length} ${event.tasks.length === 1 ? "task" : "tasks"}, ${sum("documents")} documents, ${sum("requests")} requests\n`,
+          `${counted(event.tasks.length, "task")}, ${counted(sum("documents"), "document")}, ${counted(sum("requests"), "request")}\n`,
         )
       }
       if (event._tag === "Progress") {
@@ -71,6 +73,12 @@ const names = (list: string): ReadonlyArray<string> =>
     .map((name) => name.trim())
     .filter((name) => name !== "")
 
+/** A misspelt data directory would send every task to the Hub. */
+const requireDirectory = Effect.fnUntraced(function* (directory: string | undefined) {
+  if (directory === undefined || statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return
+  return yield* new UsageError({ problem: `--data ${directory}: there is no such directory` })
+})
+
 /** `hila eval`. */
 export const evaluate = Effect.fnUntraced(
   function* (flags: EvaluateFlags) {
@@ -80,6 +88,9 @@ export const evaluate = Effect.fnUntraced(
       return yield* new UsageError({
         problem: "--multiturn: examples are turns of a conversation: add --chat",
       })
+    yield* requireDirectory(flags.data)
+    if (flags.seed !== undefined && flags.sample === undefined)
+      return yield* new UsageError({ problem: "--seed: draws documents for --sample; add --sample n" })
     const selection = yield* Catalog.select(names(flags.tasks), flags.include)
     const checkpoint = yield* Downloads.shown(Hub.model(flags.model))
     const model = yield* (yield* LanguageModel).open(checkpoint)
@@ -140,9 +151,10 @@ export const listTasks = Effect.fnUntraced(function* (flags: {
   readonly include: ReadonlyArray<string>
   readonly json: boolean
 }) {
-  const entries = [...(yield* Catalog.all(flags.include)).values()].toSorted((a, b) =>
-    a.name.localeCompare(b.name),
-  )
+  const everything = yield* Catalog.everything(flags.include)
+  const entries = [...everything.entries.values()].toSorted((a, b) => a.name.localeCompare(b.name))
+  // Broken files of one's own are said beside the tasks, and do not hide them.
+  for (const { message } of everything.problems) yield* Console.error(`hila: ${message}`)
   if (flags.json) {
     const lines = entries.map((entry) => ({
       name: entry.name,
@@ -167,6 +179,7 @@ export const showTask = Effect.fnUntraced(function* (flags: {
   readonly data: string | undefined
   readonly json: boolean
 }) {
+  yield* requireDirectory(flags.data)
   const { groups, tasks } = yield* Catalog.select([flags.task], flags.include)
   const entries: ReadonlyArray<Catalog.Entry> = groups.length > 0 ? groups : tasks
   const first = tasks[0]

@@ -90,9 +90,14 @@ export const run = Effect.fn("Suite.run")(function* (
     ...(options.numFewshot === undefined ? {} : { numFewshot: options.numFewshot }),
     allowCode: options.allowCode === true,
   }
+  if (options.maxLength !== undefined && (!Number.isInteger(options.maxLength) || options.maxLength < 2)) {
+    const problem = `expected a number of tokens of at least 2, got ${options.maxLength}`
+    return yield* new EvalError({ subject: "max length", problem })
+  }
   const known = yield* TrainedOn.read(model.checkpoint.files)
   const texts = yield* Effect.forEach(against, (file) => Texts.read(file))
   const tasks = yield* Effect.forEach(selection.tasks, ({ config, file }) => Task.make(file, config, reading))
+  yield* Results.checkGroups(selection.groups, tasks)
   const prompting = {
     ...(options.chat === true ? { chat: yield* ChatTemplate.open(model.checkpoint) } : {}),
     ...(options.system === undefined ? {} : { system: options.system }),

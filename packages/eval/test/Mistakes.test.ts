@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Evaluation from "../src/Evaluation.ts"
+import * as Results from "../src/results/Results.ts"
 import * as Catalog from "../src/tasks/Catalog.ts"
+import * as Task from "../src/tasks/Task.ts"
 import { bench, jsonl, taskOf, taskText } from "./support.ts"
 
 const rows = jsonl([
@@ -89,6 +91,31 @@ const cases: ReadonlyArray<readonly [what: string, lines: string, message: strin
     "small.yaml: num_fewshot: 3 shots need 3 documents, there are 2",
   ],
   [
+    "a metric's argument that is none",
+    `${good}\nmetric_list:\n  - metric: exact_match\n    ignore_cases: true`,
+    "small.yaml: metric_list.exact_match: ignore_cases: unknown; exact_match takes regexes_to_ignore, ignore_case, ignore_punctuation, ignore_numbers",
+  ],
+  [
+    "an argument for a metric that takes none",
+    `${good}\nmetric_list:\n  - metric: acc\n    ignore_case: true`,
+    "small.yaml: metric_list.acc: ignore_case: unknown; acc takes no arguments",
+  ],
+  [
+    "a metric's argument of the wrong kind",
+    `${good}\nmetric_list:\n  - metric: exact_match\n    ignore_case: 'yes'`,
+    'small.yaml: metric_list.exact_match: ignore_case: expected true or false, got "yes"',
+  ],
+  [
+    "a filter's argument that is none",
+    `${good}\nfilter_list:\n  - name: last\n    filter: [{ function: regex, regex_pattern: "a", group_selct: -1 }]`,
+    "small.yaml: filter_list.last: group_selct: unknown; regex takes regex_pattern, group_select, fallback",
+  ],
+  [
+    "an include that is not there",
+    `${good}\ninclude: other.yaml`,
+    "small.yaml: include: there is no other.yaml that can be read",
+  ],
+  [
     "choices that are none",
     good.replace("{{options}}", "{{question}}"),
     'small.yaml: doc_to_choice: expected a list of choices, got "1+1"',
@@ -123,11 +150,114 @@ describe("a task file with a mistake", () => {
   )
 })
 
+describe("task files of one's own", () => {
+  const place = Effect.gen(function* () {
+    const files = yield* bench
+    files.write("rows.jsonl", rows)
+    return { ...files, small: files.write("small.yaml", taskText(good)) }
+  })
+  const group = (lines: string) => `group: all\ntask: [small]\n${lines}`
+
+  it.effect("of one name are not mixed up", () =>
+    Effect.gen(function* () {
+      const { small, write } = yield* place
+      const twin = write("twin.yaml", taskText(good))
+      const error = yield* Effect.flip(Catalog.select([small, twin]))
+      assert.strictEqual(
+        error.message,
+        `${twin}: task: small is also the name of what ${small} holds; give one of them another name`,
+      )
+      assert.strictEqual((yield* Catalog.select([small, small])).tasks.length, 1)
+      const lost = yield* Effect.flip(Catalog.select(["lost.yaml"]))
+      assert.strictEqual(lost.message, "lost.yaml: cannot be read: is the path right?")
+    }),
+  )
+
+  it.effect("hide no other when one of them is broken, unless it may be the one that is asked for", () =>
+    Effect.gen(function* () {
+      const { directory, write } = yield* place
+      write("named-otherwise.yaml", taskText(good).replace("small", "other"))
+      write("broken.yaml", "task: broken\nnum_fewshots: 1\n")
+      const { tasks } = yield* Catalog.select(["other"], [directory])
+      assert.deepStrictEqual(
+        tasks.map(({ name }) => name),
+        ["other"],
+      )
+      const error = yield* Effect.flip(Catalog.select(["lost"], [directory]))
+      assert.match(error.message, /broken\.yaml: num_fewshots: unknown key/)
+    }),
+  )
+
+  it.effect("are found beside the file of their group", () =>
+    Effect.gen(function* () {
+      const { write } = yield* place
+      const { groups, tasks } = yield* Catalog.select([write("group.yaml", group(""))])
+      assert.deepStrictEqual([tasks[0]?.name, groups[0]?.name], ["small", "all"])
+    }),
+  )
+
+  it.effect("sum up what their tasks have, as a mean", () =>
+    Effect.gen(function* () {
+      const { write } = yield* place
+      const check = (lines: string) =>
+        Effect.gen(function* () {
+          const { groups, tasks } = yield* Catalog.select([write("group.yaml", group(lines))])
+          const made = yield* Effect.forEach(tasks, ({ config, file }) => Task.make(file, config))
+          return yield* Results.checkGroups(groups, made)
+        })
+      yield* check("aggregate_metric_list: [{ metric: acc, weight_by_size: yes }]")
+      const metric = yield* Effect.flip(check("aggregate_metric_list: [{ metric: accuracy }]"))
+      assert.match(
+        metric.message,
+        /group\.yaml: aggregate_metric_list: no task of the group has accuracy; they have acc, acc_norm$/,
+      )
+      const median = yield* Effect.flip(
+        check("aggregate_metric_list: [{ metric: acc, aggregation: median }]"),
+      )
+      assert.match(median.message, /aggregate_metric_list\.0\.aggregation: Expected "mean", got "median"/)
+    }),
+  )
+
+  it.effect("have yes and no as the harness's reader has them", () =>
+    Effect.gen(function* () {
+      const { write } = yield* place
+      const file = write(
+        "yes.yaml",
+        taskText('doc_to_choice: [no, "no", off, nope]\nshould_decontaminate: yes'),
+      )
+      const [entry] = (yield* Catalog.select([file])).tasks
+      assert.deepStrictEqual(entry?.config.doc_to_choice, [false, "no", false, "nope"])
+      assert.strictEqual(entry?.config.should_decontaminate, true)
+    }),
+  )
+})
+
+describe("documents that are asked", () => {
+  const numbers: ReadonlyArray<readonly [Evaluation.Options, string]> = [
+    [{ limit: 1.5 }, "limit: expected a number of documents of at least 1 or a share below 1, got 1.5"],
+    [{ limit: 0 }, "limit: expected a number of documents of at least 1 or a share below 1, got 0"],
+    [{ sample: 0 }, "sample: expected a number of documents of at least 1, got 0"],
+    [{ sample: 0.5 }, "sample: expected a number of documents of at least 1, got 0.5"],
+  ]
+  it.effect.each(numbers)("are not counted so: %o", ([options, message]) =>
+    Effect.gen(function* () {
+      const { write } = yield* bench
+      write("rows.jsonl", rows)
+      const task = yield* taskOf(write("small.yaml", taskText(good)))
+      const error = yield* Effect.flip(Evaluation.prepare(task, options))
+      assert.strictEqual(error.message, message)
+    }),
+  )
+})
+
 describe("a task that is asked for by name", () => {
   it.effect.each([
     ["hellaswg", "tasks: there is no task hellaswg; did you mean hellaswag?"],
     ["ii-finance", /^tasks: II-Finance, which HILA's authors used, has no public source/],
-    ["everything", "tasks: there is no task everything; see `hila tasks list`"],
+    [
+      "everything",
+      "tasks: there is no task everything; see `hila tasks list`, or name a directory of your own with --include",
+    ],
   ] as const)("is not there: %s", ([name, message]) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Catalog.select([name]))

@@ -94,10 +94,14 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
   it.effect("reads all tasks and their data before it asks anything", () =>
     Effect.gen(function* () {
       const { first, output, write } = yield* inputs
-      const broken = write("broken.yaml", taskText(lines.replace("{{question}}", "{{quest}}")))
+      const broken = write(
+        "broken.yaml",
+        taskText(lines.replace("{{question}}", "{{quest}}")).replace("small", "broken"),
+      )
       const { asked, result } = yield* run([first, broken], output)
       assert.strictEqual(asked, 0)
-      assert.strictEqual(result._tag, "Failure")
+      const message = result._tag === "Failure" ? String((result.failure as Error).message) : ""
+      assert.match(message, /broken\.yaml: doc_to_text: the template uses "quest"/)
     }),
   )
 
@@ -157,6 +161,62 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
       writeFileSync(path.replace(/results_.*/, "samples_small_other.jsonl"), changed)
       const error = yield* Effect.flip(Compare.files(path, other))
       assert.match(error.message, /small: document 0 is another one/)
+    }),
+  )
+
+  it.effect("compares what two runs share, and says what they do not", () =>
+    Effect.gen(function* () {
+      const { first, output, second, write } = yield* inputs
+      const pathOf = (names: ReadonlyArray<string>, options: Partial<Suite.SuiteOptions>) =>
+        Effect.map(run(names, `${output}-${names.length}`, options), ({ result }) => {
+          if (result._tag === "Failure") throw new Error("failed")
+          return result.success.path
+        })
+      const a = yield* pathOf([first, second], { limit: 12 })
+      const changed = taskText(lines).replace("Q:", "Q2:").replace("metric: f1", "metric: mcc")
+      const b = yield* pathOf([write("changed.yaml", changed)], { limit: 8 })
+      const { notes, rows } = yield* Compare.files(a, b)
+      assert.deepStrictEqual(
+        rows.map(({ metric, n, task }) => [task, metric, n]),
+        [["small", "acc", 8]],
+      )
+      assert.deepStrictEqual(notes, [
+        "only A has other",
+        "small: only one run has f1,none; mcc,none",
+        "small: 4 documents of A are left out, the other run has not asked them",
+        "small: 8 documents were asked with other prompts (shots, template or task file differ)",
+      ])
+      assert.include(Compare.render({ first: "a", second: "b", notes, rows }), "only A has other")
+      const missing = yield* Effect.flip(Compare.files(a, `${output}/results_no.json`))
+      assert.match(missing.message, /results_no\.json: there is no such file$/)
+    }),
+  )
+
+  it.effect("keeps files in its directory whatever a task is called, and says where it cannot write", () =>
+    Effect.gen(function* () {
+      const { output, write } = yield* inputs
+      const odd = write("odd.yaml", taskText(lines).replace("small", "../odd one"))
+      const { result } = yield* run([odd], output, { limit: 2 })
+      assert.strictEqual(result._tag, "Success")
+      assert.deepStrictEqual(
+        readdirSync(`${output}/math`)
+          .map((name) => name.replace(/_2.*/, ""))
+          .toSorted(),
+        ["journal.jsonl", "results", "samples_odd__one"],
+      )
+      if (result._tag === "Success")
+        assert.lengthOf((yield* Compare.files(result.success.path, result.success.path)).rows, 2)
+      const blocked = yield* run([odd], write("file", ""), { limit: 2 })
+      assert.strictEqual(blocked.asked, 0)
+      assert.match(
+        blocked.result._tag === "Failure" ? String((blocked.result.failure as Error).message) : "",
+        /journal\.jsonl: cannot be written: .*; choose another place for results$/,
+      )
+      const short = yield* run([odd], output, { limit: 2, maxLength: 1 })
+      assert.match(
+        short.result._tag === "Failure" ? String((short.result.failure as Error).message) : "",
+        /^max length: expected a number of tokens of at least 2, got 1$/,
+      )
     }),
   )
 })

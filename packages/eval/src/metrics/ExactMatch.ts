@@ -17,6 +17,10 @@ export const make = (given: Readonly<Record<string, unknown>>): Result.Result<Co
   if (unknown !== undefined) {
     return Result.fail(`${unknown}: unknown; exact_match takes regexes_to_ignore, ${flags.join(", ")}`)
   }
+  const odd = flags.find((flag) => given[flag] !== undefined && typeof given[flag] !== "boolean")
+  if (odd !== undefined) {
+    return Result.fail(`${odd}: expected true or false, got ${JSON.stringify(given[odd])}`)
+  }
   return Result.gen(function* () {
     const expressions: Array<RegExp> = []
     for (const pattern of ignored) expressions.push(yield* PythonText.regex(String(pattern)))

@@ -58,6 +58,13 @@ const map: Make = ({ default_value: fallback = null, mapping_dict: table }) =>
       )
     : Result.fail("map needs a mapping_dict")
 
+/** What a step is told; what is not named here would be ignored in silence. */
+const takes: Readonly<Record<string, ReadonlyArray<string>>> = {
+  regex: ["regex_pattern", "group_select", "fallback"],
+  map: ["mapping_dict", "default_value"],
+  take_first_k: ["k"],
+}
+
 const steps: Readonly<Record<string, Make>> = {
   regex,
   map,
@@ -78,10 +85,14 @@ export const make = Effect.fnUntraced(function* (
   const key = `filter_list.${entry.name}`
   const chain = yield* Effect.forEach(entry.filter, ({ function: name, ...given }) => {
     const known = Object.hasOwn(steps, name) ? steps[name] : undefined
+    const taken = takes[name] ?? []
+    const unknown = Object.keys(given).find((argument) => !taken.includes(argument))
     const step =
       known === undefined
         ? Result.fail(`there is no filter ${name}; there are ${Object.keys(steps).join(", ")}`)
-        : known(given)
+        : unknown === undefined
+          ? known(given)
+          : Result.fail(`${unknown}: unknown; ${name} takes ${taken.join(", ") || "no arguments"}`)
     return Effect.mapError(Effect.fromResult(step), (problem) => new TaskError({ file, key, problem }))
   })
   return { name: entry.name, apply: (responses) => chain.reduce((texts, step) => step(texts), responses) }

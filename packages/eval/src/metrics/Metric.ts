@@ -50,6 +50,8 @@ interface Definition {
   readonly aggregation: string
   readonly higherIsBetter: boolean
   readonly measure: (given: Readonly<Record<string, unknown>>) => Result.Result<Measure, string>
+  /** Whether `measure` reads what it is given; else there may be nothing. */
+  readonly takesArguments?: true
 }
 
 /** Index of the largest value, the first of equals. */
@@ -115,6 +117,8 @@ const worse = (
   aggregation: string,
 ): Definition => ({ outputs, aggregation, higherIsBetter: false, measure })
 
+const taking = (definition: Definition): Definition => ({ ...definition, takesArguments: true })
+
 const definitions: Readonly<Record<string, Definition>> = {
   acc: better(["multiple_choice", "loglikelihood"], () => Result.succeed(acc)),
   acc_norm: better(choice, normalised(PythonText.length)),
@@ -143,8 +147,8 @@ const definitions: Readonly<Record<string, Definition>> = {
     ofChoices(({ golds, logLikelihoods }) => [golds[0] ?? 0, softmax(logLikelihoods)]),
     "brier_score",
   ),
-  exact_match: better(["generate_until", "multiple_choice"], compared(ExactMatch.make)),
-  numeric_match: better(["generate_until"], compared(NumericMatch.make)),
+  exact_match: taking(better(["generate_until", "multiple_choice"], compared(ExactMatch.make))),
+  numeric_match: taking(better(["generate_until"], compared(NumericMatch.make))),
   perplexity: worse(
     ["loglikelihood"],
     () =>
@@ -162,11 +166,13 @@ const definitions: Readonly<Record<string, Definition>> = {
 
 /** pass@k of the samples of a document. */
 const passAt = (k: number): Definition =>
-  better(["generate_until"], (given) =>
-    Result.map(
-      Programs.make(given),
-      (): Measure => (answered) =>
-        answered._tag === "Programs" ? FunctionalCorrectness.passAtK(answered.passed, k) : Number.NaN,
+  taking(
+    better(["generate_until"], (given) =>
+      Result.map(
+        Programs.make(given),
+        (): Measure => (answered) =>
+          answered._tag === "Programs" ? FunctionalCorrectness.passAtK(answered.passed, k) : Number.NaN,
+      ),
     ),
   )
 
@@ -215,6 +221,11 @@ export const make = Effect.fnUntraced(function* (
     return yield* fail(
       `there is no aggregation ${aggregationName}; there are ${Object.keys(Aggregation.table).join(", ")}`,
     )
+  }
+  const [extra] = Object.keys(given)
+  // The others look at their own arguments.
+  if (extra !== undefined && !ownResults && definition?.takesArguments !== true) {
+    return yield* fail(`${extra}: unknown; ${name} takes no arguments`, `metric_list.${name}`)
   }
   const measure = ownResults
     ? Result.succeed<Measure>(() => Number.NaN)

@@ -19,6 +19,8 @@ export const number = (text: string): number | undefined => {
 
 /** The comparison within `tolerance`, relative to the reference; 0.01 unless the metric says otherwise. */
 export const make = (given: Readonly<Record<string, unknown>>): Result.Result<Compare, string> => {
+  const unknown = Object.keys(given).find((key) => key !== "tolerance")
+  if (unknown !== undefined) return Result.fail(`${unknown}: unknown; numeric_match takes tolerance`)
   const tolerance = given["tolerance"] ?? 0.01
   if (typeof tolerance !== "number" || tolerance < 0)
     return Result.fail("tolerance: expected a number of at least 0")

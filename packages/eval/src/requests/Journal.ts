@@ -42,12 +42,22 @@ const entry = (line: string): readonly [string, Answer] | undefined => {
   }
 }
 
+/** Whose mistake it is that a file cannot be written, and what to do. */
+const unwritable = (cause: unknown) => {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : ""
+  const blame: "input" | "system" = ["EACCES", "EEXIST", "ENOTDIR", "EROFS"].includes(code)
+    ? "input"
+    : "system"
+  const advice = blame === "input" ? "; choose another place for results" : ""
+  return { problem: `cannot be written: ${cause instanceof Error ? cause.message : String(cause)}${advice}`, blame }
+}
+
 /** The journal in a file, with the answers it already has. */
 export const open = Effect.fn("Journal.open")(function* (path: string) {
   const attempt = <A>(call: () => Promise<A>) =>
     Effect.tryPromise({
       try: call,
-      catch: (cause) => new ResultsError({ path, problem: String(cause), blame: "system" }),
+      catch: (cause) => new ResultsError({ path, ...unwritable(cause) }),
     })
   const text = yield* attempt(async () => {
     await mkdir(dirname(path), { recursive: true })

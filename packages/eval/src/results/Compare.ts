@@ -71,6 +71,35 @@ const compareMetric = (
   }
 }
 
+const onlyIn = (run: string, tasks: object, others: object): ReadonlyArray<string> => {
+  const names = Object.keys(tasks).filter((task) => !Object.hasOwn(others, task))
+  return names.length === 0 ? [] : [`only ${run} has ${names.join(", ")}`]
+}
+
+/** What two runs of a task do not share: documents that one of them lacks, and documents that were asked otherwise. */
+const notesOf = (
+  task: string,
+  first: ReadonlyArray<Files.ReadSample>,
+  second: ReadonlyArray<Files.ReadSample>,
+): ReadonlyArray<string> => {
+  const [a, b] = [first, second].map((samples) => new Map(samples.map((one) => [one.doc_id, one])))
+  const lacking = (run: string, own = a, other = b) => {
+    const count = [...(own?.keys() ?? [])].filter((id) => other?.has(id) !== true).length
+    return count === 0 ? [] : [`${task}: ${count} documents of ${run} are left out, the other run has not asked them`]
+  }
+  const unlike = [...(a ?? [])].filter(([id, { prompt_hash: hash }]) => {
+    const other = b?.get(id)?.["prompt_hash"]
+    return hash !== undefined && other !== undefined && other !== hash
+  }).length
+  return [
+    ...lacking("A"),
+    ...lacking("B", b, a),
+    ...(unlike === 0
+      ? []
+      : [`${task}: ${unlike} documents were asked with other prompts (shots, template or task file differ)`]),
+  ]
+}
+
 /** Compares the runs of two results files on the tasks they share. */
 export const files = Effect.fn("Compare.files")(function* (firstPath: string, secondPath: string) {
   const [first, second] = yield* Effect.all([Files.readResults(firstPath), Files.readResults(secondPath)])
@@ -82,15 +111,23 @@ export const files = Effect.fn("Compare.files")(function* (firstPath: string, se
     )
   }
   const rows: Array<Row> = []
+  const notes: Array<string> = [
+    ...onlyIn("A", first.configs, second.configs),
+    ...onlyIn("B", second.configs, first.configs),
+  ]
   for (const task of shared) {
     const [a, b] = yield* Effect.all([
       Files.readSamples(firstPath, task),
       Files.readSamples(secondPath, task),
     ])
-    const keys = Object.keys(first.results[task] ?? {}).filter(
-      (key) => key.includes(",") && !key.includes("_stderr,"),
-    )
-    for (const key of keys) {
+    const keysOf = (run: Files.Read) =>
+      Object.keys(run.results[task] ?? {}).filter((key) => key.includes(",") && !key.includes("_stderr,"))
+    const [keys, others] = [keysOf(first), keysOf(second)]
+    const both = keys.filter((key) => others.includes(key))
+    const alone = [...keys, ...others].filter((key) => !both.includes(key))
+    if (alone.length > 0) notes.push(`${task}: only one run has ${alone.join("; ")}`)
+    notes.push(...notesOf(task, a, b))
+    for (const key of both) {
       const [metric = "", filter = ""] = key.split(",")
       const [left, right] = [valuesOf(a, metric, filter), valuesOf(b, metric, filter)]
       const ids = [...left.keys()].filter((id) => right.has(id))
@@ -117,6 +154,7 @@ export const files = Effect.fn("Compare.files")(function* (firstPath: string, se
   return {
     first: first.model_name ?? firstPath,
     second: second.model_name ?? secondPath,
+    notes,
     rows: rows.map((row): Row => ({ ...row, adjusted: adjusted.get(row) ?? row.pValue })),
   }
 })
@@ -125,6 +163,8 @@ export const files = Effect.fn("Compare.files")(function* (firstPath: string, se
 export interface Comparison {
   readonly first: string
   readonly second: string
+  /** What the runs do not share, and was therefore not compared or not asked alike. */
+  readonly notes: ReadonlyArray<string>
   readonly rows: ReadonlyArray<Row>
 }
 
@@ -133,7 +173,7 @@ const signed = (value: number): string => (value > 0 ? `+${decimals(value)}` : d
 const probability = (value: number): string => (value < 0.0001 ? "<0.0001" : value.toFixed(4))
 
 /** The comparison as a table; a star marks differences that hold at 5 % after Holm's adjustment. */
-export const render = ({ first, rows, second }: Comparison, format: Report.Format = "table"): string => {
+export const render = ({ first, notes, rows, second }: Comparison, format: Report.Format = "table"): string => {
   const titles = ["task", "metric", "filter", "n", "A", "B", "A−B", "95 %", "p", "p (Holm)", "", "detectable"]
   const body = rows.map((row) => [
     row.task,
@@ -150,5 +190,6 @@ export const render = ({ first, rows, second }: Comparison, format: Report.Forma
     decimals(row.minimumDetectable),
   ])
   const table = Report.lines(titles, body, format)
-  return format === "csv" ? table : `A: ${first}\nB: ${second}\n\n${table}`
+  const said = notes.length === 0 ? "" : `\n\n${notes.join("\n")}`
+  return format === "csv" ? table : `A: ${first}\nB: ${second}\n\n${table}${said}`
 }

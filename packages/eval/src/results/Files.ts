@@ -24,7 +24,7 @@ const write = (path: string, text: string) =>
     await rename(`${path}.part`, path)
   })
 
-/** A model's name as that of a directory. */
+/** A model's name as that of a directory, a task's as part of a file's. */
 export const sanitized = (model: string): string =>
   model.replaceAll(/^[./]+|\/+$/g, "").replaceAll(/["<>:/|\\?*[\]\s]+/g, "__") || "model"
 
@@ -36,7 +36,7 @@ export const resultsPath = (directory: string, stamped: string): string =>
   join(directory, `results_${stamped}.json`)
 
 const samplesPath = (directory: string, task: string, stamped: string): string =>
-  join(directory, `samples_${task}_${stamped}.jsonl`)
+  join(directory, `samples_${sanitized(task)}_${stamped}.jsonl`)
 
 /** Writes a task's samples. */
 export const writeSamples = (
@@ -91,7 +91,11 @@ const decode = <A>(path: string, schema: Schema.ConstraintCodec<A, string>, text
 
 /** Reads a results file. */
 export const readResults = Effect.fn("Files.readResults")(function* (path: string) {
-  const text = yield* attempt(path, "input", () => readFile(path, "utf8"))
+  const text = yield* attempt(path, "input", () =>
+    readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) =>
+      Promise.reject(cause.code === "ENOENT" ? new Error("there is no such file") : cause),
+    ),
+  )
   return yield* decode(path, ResultsFile, text, "results file")
 })
 
@@ -106,7 +110,15 @@ export const readSamples = Effect.fn("Files.readSamples")(function* (results: st
     })
   }
   const path = samplesPath(dirname(results), task, stamped)
-  const text = yield* attempt(path, "input", () => readFile(path, "utf8"))
+  const text = yield* attempt(path, "input", () =>
+    readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) =>
+      Promise.reject(
+        cause.code === "ENOENT"
+          ? new Error("is missing; a comparison needs the samples beside the results")
+          : cause,
+      ),
+    ),
+  )
   return yield* Effect.forEach(
     text.split("\n").filter((line) => line !== ""),
     (line) => decode(path, SampleLine, line, "samples file"),

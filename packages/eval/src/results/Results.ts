@@ -3,13 +3,16 @@
  * settings. Made from finished tasks; a run that is not over gives the results of those that are.
  */
 import { Digest } from "@hila/core"
+import * as Effect from "effect/Effect"
 import * as Contamination from "../contamination/Contamination.ts"
 import * as Overlap from "../contamination/Overlap.ts"
+import { TaskError } from "../EvalError.ts"
 import type { Options, Sample, Score, TaskResult } from "../Evaluation.ts"
 import * as StandardError from "../metrics/StandardError.ts"
 import type { Prompting } from "../requests/Prompting.ts"
 import type { Request } from "../requests/Request.ts"
 import type { GroupEntry } from "../tasks/Catalog.ts"
+import type { Task } from "../tasks/Task.ts"
 import * as Template from "../tasks/Template.ts"
 
 /** Scores of one task or group: `name`, `alias`, `sample_len`, and `metric,filter` with `metric_stderr,filter`. */
@@ -74,7 +77,7 @@ const entryOf = (scores: ReadonlyArray<Score>): Entry =>
 const membersOf = (
   group: GroupEntry,
   groups: ReadonlyMap<string, GroupEntry>,
-  tasks: ReadonlyMap<string, TaskResult>,
+  tasks: ReadonlyMap<string, Pick<TaskResult, "task">>,
 ): ReadonlyArray<string> =>
   group.config.task.flatMap((name) => {
     const below = groups.get(name)
@@ -82,6 +85,26 @@ const membersOf = (
     const tagged = [...tasks.values()].filter(({ task }) => [task.config.tag ?? []].flat().includes(name))
     return tasks.has(name) ? [name] : tagged.map(({ task }) => task.name)
   })
+
+/** Fails where a group sums up a metric that none of its tasks has: its column would be missing without a word. */
+export const checkGroups = Effect.fnUntraced(function* (
+  groups: ReadonlyArray<GroupEntry>,
+  tasks: ReadonlyArray<Task>,
+) {
+  const byName = new Map(groups.map((group) => [group.name, group]))
+  const tasksByName = new Map(tasks.map((task) => [task.name, { task }]))
+  for (const group of groups) {
+    const members = membersOf(group, byName, tasksByName)
+    const metrics = new Set(
+      members.flatMap((name) => tasksByName.get(name)?.task.metrics ?? []).map(({ name }) => name),
+    )
+    const missing = (group.config.aggregate_metric_list ?? []).find(({ metric }) => !metrics.has(metric))
+    if (missing !== undefined) {
+      const problem = `no task of the group has ${missing.metric}; they have ${[...metrics].join(", ")}`
+      return yield* new TaskError({ file: group.file, key: "aggregate_metric_list", problem })
+    }
+  }
+})
 
 /** A group's own scores: the mean of its tasks' under the same metric and filter. */
 const groupEntry = (group: GroupEntry, members: ReadonlyArray<TaskResult>): Entry => {

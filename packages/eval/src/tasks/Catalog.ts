@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
 import { readdir } from "node:fs/promises"
-import { basename, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { TaskError } from "../EvalError.ts"
 import { nearest } from "../internal/suggestion.ts"
@@ -73,34 +73,59 @@ const filesBelow = Effect.fnUntraced(function* (directories: ReadonlyArray<strin
   return lists.flat()
 })
 
-/** All entries of Hila's own tasks and of further directories; a later directory's task takes an earlier one's name. */
-export const all = Effect.fn("Catalog.all")(function* (directories: ReadonlyArray<string> = []) {
+/** What lies in directories: entries by name, and what is wrong with files that hold none. */
+export interface Everything {
+  readonly entries: ReadonlyMap<string, Entry>
+  readonly problems: ReadonlyArray<TaskError>
+}
+
+/**
+ * All entries of Hila's own tasks and of further directories; a later directory's task takes an earlier one's name. A
+ * file that cannot be used is a problem beside the others.
+ */
+export const everything = Effect.fn("Catalog.everything")(function* (
+  directories: ReadonlyArray<string> = [],
+): Effect.fn.Return<Everything, TaskError> {
   const files = yield* filesBelow([builtIn, ...directories])
-  return new Map(
-    (yield* Effect.forEach(files, (file) => load(file), { concurrency: 8 })).map((entry) => [
-      entry.name,
-      entry,
-    ]),
-  )
+  const [entries, problems] = yield* Effect.partition(files, (file) => load(file), { concurrency: 8 })
+  return { entries: new Map(entries.map((entry) => [entry.name, entry])), problems }
 })
 
-/** Finds entries by name. A file called like the task is read first; only where there is none, all files are. */
+/** All of Hila's own tasks and groups. */
+export const all = Effect.fn("Catalog.all")(function* () {
+  const { entries, problems } = yield* everything()
+  return problems[0] === undefined ? entries : yield* problems[0]
+})
+
+/**
+ * Finds entries by name. A file called like the task is read first; only where there is none, all files are, and broken
+ * ones among them matter only where the name is not found.
+ */
 const finder = Effect.fnUntraced(function* (directories: ReadonlyArray<string>, own: ReadonlyArray<Entry>) {
   const known = new Map(own.map((entry) => [entry.name, entry]))
   const files = yield* Effect.cached(filesBelow([builtIn, ...directories]))
-  const everything = yield* Effect.cached(all(directories))
+  const whole = yield* Effect.cached(everything(directories))
   return Effect.fnUntraced(function* (name: string) {
     const found = known.get(name)
-    if (found !== undefined) return { found, known }
+    if (found !== undefined) return { found, known, problems: [] }
     const file = (yield* files).findLast((path) => basename(path).replace(/\.ya?ml$/, "") === name)
     const entry = file === undefined ? undefined : yield* load(file)
     if (entry?.name === name) {
       known.set(name, entry)
-      return { found: entry, known }
+      return { found: entry, known, problems: [] }
     }
-    for (const [other, loaded] of yield* everything) if (!known.has(other)) known.set(other, loaded)
-    return { found: known.get(name), known }
+    const { entries, problems } = yield* whole
+    for (const [other, loaded] of entries) if (!known.has(other)) known.set(other, loaded)
+    return { found: known.get(name), known, problems }
   })
+})
+
+/** The entry of a file called like a member, beside the group's own file. */
+const beside = Effect.fnUntraced(function* (name: string, asker: string) {
+  const paths = ["yaml", "yml"].map((extension) => join(dirname(asker), `${name}.${extension}`))
+  const path = paths.find((candidate) => existsSync(candidate))
+  const entry = path === undefined ? undefined : yield* load(path)
+  return entry?.name === name ? entry : undefined
 })
 
 const tagsOf = ({ config }: TaskEntry): ReadonlyArray<string> => {
@@ -116,8 +141,17 @@ export const select = Effect.fn("Catalog.select")(function* (
   names: ReadonlyArray<string>,
   directories: ReadonlyArray<string> = [],
 ): Effect.fn.Return<Selection, TaskError> {
-  const paths = names.filter((name) => /\.ya?ml$/.test(name) && existsSync(name))
+  const paths = names.filter((name) => /\.ya?ml$/.test(name))
   const loaded = yield* Effect.forEach(paths, (path) => load(path))
+  const again = loaded.findIndex(({ name }, i) => loaded.findIndex((other) => other.name === name) !== i)
+  if (again >= 0) {
+    const { file, name } = loaded[again]!
+    const other = loaded.find((entry) => entry.name === name)?.file
+    if (other !== file) {
+      const problem = `${name} is also the name of what ${other} holds; give one of them another name`
+      return yield* new TaskError({ file, key: "task", problem })
+    }
+  }
   const find = yield* finder(directories, loaded)
   const byPath = new Map(paths.map((path, i) => [path, loaded[i]?.name ?? path]))
   const tasks = new Map<string, TaskEntry>()
@@ -127,7 +161,10 @@ export const select = Effect.fn("Catalog.select")(function* (
     asker: string,
     above: ReadonlyArray<string>,
   ): Effect.fn.Return<void, TaskError> {
-    const { found: entry, known } = yield* find(name)
+    // What lies beside a group's file that was given by its path is meant before others of that name.
+    const near = paths.includes(asker) ? yield* beside(name, asker) : undefined
+    const { found: entry, known, problems } =
+      near === undefined ? yield* find(name) : { found: near, known: new Map<string, Entry>(), problems: [] }
     if (entry?._tag === "Task") return void tasks.set(name, entry)
     if (entry !== undefined) {
       if (above.includes(name)) {
@@ -150,12 +187,15 @@ export const select = Effect.fn("Catalog.select")(function* (
     if (same.length === 1 && same[0] !== undefined && same[0] !== name) {
       return yield* add(same[0], asker, above)
     }
-    const near = nearest(name, [...known.keys()])
+    // A file that is broken may be the one that is meant.
+    const [broken] = problems
+    if (broken !== undefined) return yield* broken
+    const similar = nearest(name, [...known.keys()])
     return yield* new TaskError({
       file: asker,
       problem:
         unavailable[name.toLowerCase().replaceAll("_", "-")] ??
-        `there is no task ${name}${near === undefined ? "; see `hila tasks list`" : `; did you mean ${near}?`}`,
+        `there is no task ${name}${similar === undefined ? "; see `hila tasks list`, or name a directory of your own with --include" : `; did you mean ${similar}?`}`,
     })
   })
   for (const name of names) yield* add(byPath.get(name) ?? name, "tasks", [])

@@ -21,6 +21,14 @@ export const choose = Effect.fnUntraced(function* (
       problem: "limit takes the head of a set and sample a random part; give one of them",
     })
   }
+  for (const [subject, value] of [["limit", limit] as const, ["sample", sample] as const]) {
+    if (value === undefined || (value > 0 && (Number.isInteger(value) || (subject === "limit" && value < 1)))) {
+      continue
+    }
+    const share = subject === "limit" ? " or a share below 1" : ""
+    const problem = `expected a number of documents of at least 1${share}, got ${value}`
+    return yield* new EvalError({ subject, problem })
+  }
   if (limit !== undefined) return all.slice(0, limit < 1 ? Math.ceil(limit * rows.length) : Math.ceil(limit))
   if (sample === undefined || sample >= rows.length) return all
   // Strata are the gold answers of a task with choices; other tasks have one stratum.

@@ -104,7 +104,7 @@ export type TaskConfig = typeof TaskConfig.Type
 
 const AggregateMetric = Schema.Struct({
   metric: Schema.String,
-  aggregation: optional(Schema.String),
+  aggregation: optional(Schema.Literal("mean")),
   weight_by_size: optional(Schema.Boolean),
   filter_list: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
 })

@@ -15,18 +15,32 @@ const functionTag = {
   resolve: (text: string) => new FunctionName({ function: text.trim() }),
 }
 
+/** `yes` and `no` are booleans in the YAML that the reference harness reads, as they were before YAML 1.2. */
+const booleans = [
+  { test: /^(?:yes|Yes|YES|on|On|ON)$/, value: true },
+  { test: /^(?:no|No|NO|off|Off|OFF)$/, value: false },
+].map(({ test, value }) => ({
+  tag: "tag:yaml.org,2002:bool",
+  default: true as const,
+  test,
+  resolve: () => value,
+}))
+
 /** Where the file lies that goes by a path; a store keeps files under other names. */
 export type Place = (path: string) => string
 
 /** The content of a YAML file, without its includes. */
-const readYaml = Effect.fnUntraced(function* (file: string, place: Place) {
+const readYaml = Effect.fnUntraced(function* (file: string, place: Place, including: string | undefined) {
   const text = yield* Effect.tryPromise({
     try: () => readFile(place(file), "utf8"),
-    catch: () => new TaskError({ file, problem: "cannot be read: is the path right?" }),
+    catch: () =>
+      including === undefined
+        ? new TaskError({ file, problem: "cannot be read: is the path right?" })
+        : new TaskError({ file: including, key: "include", problem: `there is no ${file} that can be read` }),
   })
   const { LineCounter, parseDocument } = yield* Effect.promise(() => import("yaml"))
   const lineCounter = new LineCounter()
-  const document = parseDocument(text, { customTags: [functionTag], lineCounter })
+  const document = parseDocument(text, { customTags: [functionTag, ...booleans], lineCounter })
   const problem = document.errors[0] ?? document.warnings[0]
   if (problem !== undefined) {
     const { line } = lineCounter.linePos(problem.pos[0])
@@ -52,7 +66,7 @@ export const read = Effect.fnUntraced(function* (
       problem: `goes in a circle: ${including.join(" → ")}`,
     })
   }
-  const content = yield* readYaml(file, place)
+  const content = yield* readYaml(file, place, including.at(-1))
   if (typeof content !== "object" || content === null || Array.isArray(content)) {
     return yield* new TaskError({
       file,
