@@ -16,6 +16,7 @@ import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"
 import { gradients } from "../onnx/Reverse.ts"
 import * as Block from "./Block.ts"
+import * as Contexts from "./Context.ts"
 import * as Decoder from "./Decoder.ts"
 import * as FedWeights from "./FedWeights.ts"
 import type { Weights } from "./Weights.ts"
@@ -40,17 +41,12 @@ const build = (
   return Result.map(graph, (built) => ({ encoded: encode(built), inputs }))
 }
 
-const places = (builder: Builder): Block.Places => ({
-  positions: builder.input("positions", "i32", ["batch", "sequence"]),
-  keyPositions: builder.input("keyPositions", "i32", ["batch", "sequence"]),
-})
-
 /** From `tokens` and `positions` to `hidden` [batch, sequence, hiddenSize], the residual stream before layer 0. */
 export const embedding = (shape: ModelShape): Result.Result<BlockGraph, GraphError> =>
   build("embedding", (builder, fed) => {
     const tokens = builder.input("tokens", "i32", ["batch", "sequence"])
-    const at = places(builder)
-    const context = Block.context(builder, shape, fed(), at)
+    const at = Contexts.places(builder)
+    const context = Contexts.make(builder, shape, fed(), at)
     return { hidden: Decoder.embed(context, tokens, at.positions) }
   })
 
@@ -63,15 +59,15 @@ const alone = (shape: ModelShape, l: number): ModelShape => ({
 })
 
 /** The gates of one layer's outputs: `gates.heads` [1, heads] and `gates.mlp` [1]. */
-const outputGates = (builder: Builder, { heads }: ModelShape): Block.OutputGates => ({
+const outputGates = (builder: Builder, { heads }: ModelShape): Contexts.OutputGates => ({
   heads: builder.input("gates.heads", "f32", [1, heads]),
   mlp: builder.input("gates.mlp", "f32", [1]),
 })
 
 /** `hidden`, what goes into a layer, and what comes out of it. */
-const layerOf = (builder: Builder, shape: ModelShape, l: number, fed: Fed, gates?: Block.OutputGates) => {
+const layerOf = (builder: Builder, shape: ModelShape, l: number, fed: Fed, gates?: Contexts.OutputGates) => {
   const hidden = builder.input("hidden", "f32", ["batch", "sequence", shape.hiddenSize])
-  const context = Block.context(builder, alone(shape, l), fed(), places(builder), gates)
+  const context = Contexts.make(builder, alone(shape, l), fed(), Contexts.places(builder), gates)
   return { hidden, output: Block.layer(context, 0, hidden).hidden }
 }
 
@@ -100,7 +96,7 @@ const logitsOf = (builder: Builder, shape: ModelShape, fed: Fed) => {
   const hidden = builder.input("hidden", "f32", ["rows", shape.hiddenSize])
   // Norm and head do not depend on positions.
   const nowhere = builder.indices([0])
-  const context = Block.context(builder, shape, weights, { positions: nowhere, keyPositions: nowhere })
+  const context = Contexts.make(builder, shape, weights, { positions: nowhere, keyPositions: nowhere })
   const weight = weights.tensor(shape.tensors.head, [shape.vocabSize, shape.hiddenSize], {
     _tag: "Residual",
   })

@@ -10,25 +10,27 @@ import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 import { softcap } from "./Attention.ts"
 import * as Block from "./Block.ts"
+import * as Contexts from "./Context.ts"
+import * as Linear from "./Linear.ts"
 import type { Owner, Weights } from "./Weights.ts"
 
 export interface DecoderOptions {
-  readonly gates?: Block.OutputGates
+  readonly gates?: Contexts.OutputGates
   /** Whether the graph reads and returns a key-value cache. */
   readonly cache: boolean
-  readonly onUse?: NonNullable<Block.Context["onUse"]>
+  readonly onUse?: NonNullable<Contexts.Context["onUse"]>
 }
 
 const residual: Owner = { _tag: "Residual" }
 
-type Context = Block.Context<ModelShape>
+type Context = Contexts.Context<ModelShape>
 
 /** The hidden state before the first layer, [batch, sequence, hiddenSize], of `tokens` at `positions`. */
 export const embed = (context: Context, tokens: Value<"i32">, positions: Value<"i32">): Value<"f32"> => {
   const { builder, shape } = context
   const rows = (tensor: string, size: ReadonlyArray<number>, indices: Value<"i32">) => {
     const by = (weights: Weights) => weights.rows(tensor, size, indices)
-    return Block.used(context, { tensor, owner: residual, output: by(context.weights), by })
+    return Contexts.used(context, { tensor, owner: residual, output: by(context.weights), by })
   }
   return builder.scoped("embedding", () => {
     const { embeddingScale, hiddenSize, maxPositions, tensors, vocabSize } = shape
@@ -42,14 +44,14 @@ export const embed = (context: Context, tokens: Value<"i32">, positions: Value<"
 
 /** The last hidden state, after the final norm, of the last layer's output; any leading axes. */
 export const finalNorm = (context: Context, x: Value<"f32">): Value<"f32"> =>
-  Block.norm(context, x, context.shape.tensors.finalNorm)
+  Linear.norm(context, x, context.shape.tensors.finalNorm)
 
 /** Logits [rows, vocabulary] of last hidden states [rows, hiddenSize]. */
 export const readout = (context: Context, x: Value<"f32">): Value<"f32"> => {
   const { hiddenSize, tensors, vocabSize } = context.shape
   const of = (weights: Weights) => weights.tensor(tensors.head, [vocabSize, hiddenSize], residual)
   const by = (weights: Weights, input = x) => Op.linear(input, of(weights))
-  const output = Block.used(context, {
+  const output = Contexts.used(context, {
     tensor: tensors.head,
     owner: residual,
     input: x,
@@ -111,7 +113,7 @@ export const decoder = (
   const keyPositions = builder.input("keyPositions", "i32", ["batch", cache ? "past+sequence" : "sequence"])
 
   const context: Context = {
-    ...Block.context(builder, shape, weights, { positions, keyPositions }, gates),
+    ...Contexts.make(builder, shape, weights, { positions, keyPositions }, gates),
     ...(onUse === undefined ? {} : { onUse }),
   }
   const presents: Record<string, Value> = {}

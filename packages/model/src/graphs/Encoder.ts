@@ -9,13 +9,15 @@ import * as Op from "../onnx/Op.ts"
 import { unseen } from "../runtime/Batches.ts"
 import { activate } from "./Activation.ts"
 import * as Block from "./Block.ts"
+import * as Contexts from "./Context.ts"
+import * as Linear from "./Linear.ts"
 import type { Tensors } from "./Weights.ts"
 import * as Weights from "./Weights.ts"
 
 type Value = Graph.Value<"f32">
 
 const embed = (
-  context: Block.Context<EncoderShape>,
+  context: Contexts.Context<EncoderShape>,
   tokens: Graph.Value<"i32">,
   places: Graph.Value<"i32">,
 ): Value => {
@@ -32,13 +34,13 @@ const embed = (
       segments === undefined
         ? placed
         : Op.add(placed, weights.rows(segments.weight, [segments.kinds, hiddenSize], builder.indices(0)))
-    return Block.norm(context, whole, tensors.embeddingNorm)
+    return Linear.norm(context, whole, tensors.embeddingNorm)
   })
 }
 
 /** One state per sequence, [batch, hiddenSize]: that of its first token, or the mean of all that are no padding. */
 const pool = (
-  { builder, shape }: Block.Context<EncoderShape>,
+  { builder, shape }: Contexts.Context<EncoderShape>,
   hidden: Value,
   keyPositions: Graph.Value<"i32">,
 ): Value => {
@@ -77,7 +79,7 @@ export const forward = (builder: Graph.Builder, shape: EncoderShape, weights: We
   const positions = builder.input("positions", "i32", sequences)
   const places = builder.input("places", "i32", sequences)
   const keyPositions = builder.input("keyPositions", "i32", sequences)
-  const context = Block.context(builder, shape, weights, { positions, keyPositions })
+  const context = Contexts.make(builder, shape, weights, { positions, keyPositions })
   let stream = embed(context, tokens, places)
   const streams = [stream]
   for (let l = 0; l < shape.layers; l++) {
@@ -85,11 +87,11 @@ export const forward = (builder: Graph.Builder, shape: EncoderShape, weights: We
     streams.push(stream)
   }
   return builder.scoped("head", () => {
-    const hidden = Block.norm(context, stream, shape.tensors.finalNorm)
+    const hidden = Linear.norm(context, stream, shape.tensors.finalNorm)
     const { activation, dense, labels, norm, output } = shape.classifier
     const pooled = pool(context, hidden, keyPositions)
-    const inner = activate(Block.project(context, pooled, dense, shape.hiddenSize), activation)
-    const logits = Block.project(context, Block.norm(context, inner, norm), output, labels.length)
+    const inner = activate(Linear.project(context, pooled, dense, shape.hiddenSize), activation)
+    const logits = Linear.project(context, Linear.norm(context, inner, norm), output, labels.length)
     return { streams, hidden, logits, keyPositions }
   })
 }

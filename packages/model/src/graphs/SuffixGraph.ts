@@ -14,6 +14,7 @@ import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"
 import * as Block from "./Block.ts"
+import * as Contexts from "./Context.ts"
 import * as Decoder from "./Decoder.ts"
 import type { Use } from "./Use.ts"
 import type { Tensors } from "./Weights.ts"
@@ -37,11 +38,6 @@ export interface Moving {
 /** What takes the place of outputs that are taken away. */
 export type Replacement = "zero" | "mean"
 
-const places = (builder: Builder): Block.Places => ({
-  positions: builder.input("positions", "i32", ["batch", "sequence"]),
-  keyPositions: builder.input("keyPositions", "i32", ["batch", "sequence"]),
-})
-
 /**
  * From `tokens`, `positions` and `keyPositions` i32 [batch, sequence] to `stream.<l>` f32 [batch, sequence, hiddenSize],
  * the residual stream before each layer l that is asked for.
@@ -53,8 +49,8 @@ export const streams = (
 ): Result.Result<Graph.Graph, GraphError> =>
   Graph.build(`${shape.modelType}-streams`, (builder) => {
     const tokens = builder.input("tokens", "i32", ["batch", "sequence"])
-    const at = places(builder)
-    const context = Block.context(builder, shape, Weights.stored(builder, tensors), at)
+    const at = Contexts.places(builder)
+    const context = Contexts.make(builder, shape, Weights.stored(builder, tensors), at)
     const outputs: Record<string, Value> = {}
     let stream = Decoder.embed(context, tokens, at.positions)
     for (let l = 0; l <= Math.max(...wanted); l++) {
@@ -74,7 +70,7 @@ const suffix = (
   weights: Weights.Weights,
   onUse: (layer: number) => OnUse,
 ) => {
-  const context = Block.context(builder, shape, weights, places(builder))
+  const context = Contexts.make(builder, shape, weights, Contexts.places(builder))
   let stream: Real = builder.input("hidden", "f32", ["batch", "sequence", shape.hiddenSize])
   for (let layer = start; layer < shape.layers; layer++) {
     const own = layer < end ? { ...context, onUse: onUse(layer) } : context

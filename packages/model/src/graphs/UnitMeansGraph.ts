@@ -10,6 +10,7 @@ import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"
 import * as Block from "./Block.ts"
+import * as Contexts from "./Context.ts"
 import * as Decoder from "./Decoder.ts"
 import type { Use } from "./Use.ts"
 import type { Tensors } from "./Weights.ts"
@@ -24,12 +25,11 @@ type Real = Graph.Value<"f32">
 export const unitMeans = (shape: ModelShape, tensors: Tensors): Result.Result<Graph.Graph, GraphError> =>
   Graph.build(`${shape.modelType}-unit-means`, (builder) => {
     const tokens = builder.input("tokens", "i32", ["batch", "sequence"])
-    const positions = builder.input("positions", "i32", ["batch", "sequence"])
-    const keyPositions = builder.input("keyPositions", "i32", ["batch", "sequence"])
+    const at = Contexts.places(builder)
     const sums = { heads: Array<Real>(), mlp: Array<Real>() }
     const weights = Weights.stored(builder, tensors)
-    const context = Block.context(builder, shape, weights, { positions, keyPositions })
-    let stream = Decoder.embed(context, tokens, positions)
+    const context = Contexts.make(builder, shape, weights, at)
+    let stream = Decoder.embed(context, tokens, at.positions)
     for (let l = 0; l < shape.layers; l++) {
       const { down, output: projection } = shape.layer(l)
       const onUse = ({ input, output, tensor }: Use): Real => {
