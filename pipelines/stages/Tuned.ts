@@ -104,7 +104,8 @@ export const tuned = (
     label,
   )
   const chosen = choice({ tuning }, { variants }, label)
-  return { tuning, choice: chosen, model: merged({ base, directions, tables, choice: chosen }, {}, label) }
+  const model = merged({ base, directions, tables, choice: chosen }, {}, label)
+  return { tuning, choice: chosen, model, directions, tables }
 }
 
 /** A method that was tuned. */

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { adam } from "../stages/AdaMerging.ts"
 import * as Coefficients from "../stages/Coefficients.ts"
-import { type Claim, settle } from "../stages/HiMerging.ts"
+import { rule } from "../stages/Conflicts.ts"
 import { write } from "../stages/Merged.ts"
 import * as SensWeights from "../stages/SensWeights.ts"
 import { temporaryStore } from "./command.ts"
@@ -82,18 +82,22 @@ describe("Sens-Merging's coefficients", () => {
   })
 })
 
-describe("Hi-Merging's verdicts", () => {
-  const claim = (worth: number, conflict: number, significant = true): Claim => ({
-    unit: "",
-    worth,
-    conflict,
-    significant,
+describe("The rule of conflicts", () => {
+  const claims = (...of: ReadonlyArray<readonly [worth: number, conflict: number, standardError?: number]>) =>
+    of.map(([worth, conflict, standardError = 0]) => ({ worth, conflict, standardError }))
+
+  it("keeps what is in no conflict, prunes once more what is alone in one, and drops the lesser of two", () => {
+    assert.isUndefined(rule(claims([1, -1], [2, 0]), [0, 1], 0))
+    assert.deepStrictEqual(rule(claims([1, 2], [2, -1]), [0, 1], 0), { verdict: "halve", expert: 0 })
+    assert.deepStrictEqual(rule(claims([2, 2], [1, 1]), [0, 1], 0), { verdict: "drop", expert: 1 })
   })
 
-  it("keep what is in no conflict, halve what is alone in one, and keep the worthiest of several", () => {
-    assert.deepStrictEqual(settle([claim(1, -1), claim(2, 0), claim(1, 3, false)]), ["keep", "keep", "keep"])
-    assert.deepStrictEqual(settle([claim(1, 2), claim(2, -1)]), ["halve", "keep"])
-    assert.deepStrictEqual(settle([claim(1, 2), claim(2, 1), claim(9, -1)]), ["drop", "keep", "keep"])
+  it("drops of three in conflict the least, has nothing to say on one, and can ask for significance", () => {
+    const three = claims([2, 1], [1, 3], [3, 1])
+    assert.deepStrictEqual(rule(three, [0, 1, 2], 0), { verdict: "drop", expert: 1 })
+    assert.deepStrictEqual(rule(three, [0, 2], 0), { verdict: "drop", expert: 0 })
+    assert.isUndefined(rule(three, [2], 0))
+    assert.deepStrictEqual(rule(claims([1, 2, 1.5], [2, 2, 1]), [0, 1], 2), { verdict: "halve", expert: 1 })
   })
 })
 

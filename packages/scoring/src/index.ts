@@ -1,5 +1,6 @@
 export * as Balance from "./Balance.ts"
 export * as Conflict from "./Conflict.ts"
+export * as ConflictInMerge from "./ConflictInMerge.ts"
 export * as Collection from "./statistics/Collection.ts"
 export * as Golden from "./Golden.ts"
 export * as GoldenFile from "./GoldenFile.ts"
