@@ -1,18 +1,29 @@
 /**
  * What HILA's parts do: where importance comes from, how fine the units are, pruning and weighting alone and together,
- * whose golden data, and how much of it. Every row is tuned with the same number of trials.
+ * conflicts settled unit by unit, whose golden data, and how much of it. Every row is tuned with the same number of trials.
  */
 import { Pipeline } from "@hila/core"
-import { LanguageModel } from "@hila/model"
+import { LanguageModel, type UnitTable } from "@hila/model"
+import type { Importance } from "@hila/scoring"
 import { lines, taskArithmetic } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
+import { settled } from "./stages/Conflicts.ts"
 import * as Family from "./stages/Family.ts"
-import { hila, importanceOf, type Settings } from "./stages/Hila.ts"
+import { hila, importanceOf, prunedAgain, type Scored, type Settings } from "./stages/Hila.ts"
+import { rightAnswers } from "./stages/Labels.ts"
 import { otherDomains, permuted, randomTokens } from "./stages/Nulls.ts"
+import { shrunkOf } from "./stages/Shrunk.ts"
 
-const densities = [0.3, 0.5, 0.7]
+const densities = [0.3, 0.5]
 const temperatures = [0.5, 1, 2, 4, 8]
-const weighting: Settings = { densities: [1], temperatures }
+/** Densities that follow importance, no unit dropped. */
+const follow = { gamma: 1, dropFraction: 0, floor: 0.1 }
+const pruning = { densities, follow, temperatures: [1, 4] }
+const prunings = {
+  "": follow,
+  ", all units alike": { ...follow, gamma: 0 },
+  ", a tenth of the units dropped": { ...follow, dropFraction: 0.1 },
+}
 
 export default Pipeline.make({
   name: "ablations",
@@ -21,41 +32,44 @@ export default Pipeline.make({
     const family = Family.of(options)
     const bench = benchOf(family, options)
     const golden = family.golden("score")
-    const revert = importanceOf(bench, golden, "revert")
-    const sources = ["pathIntegrated", "fisher", "magnitude", "random"] as const
+    // Shrunk by its error: any density can be reached, however few units are significant.
+    const importance = (
+      method: Importance.Method,
+      answers = golden,
+      scheme: UnitTable.UnitTable["scheme"] = "kvGroup",
+    ) => shrunkOf(importanceOf(bench, answers, method, scheme))
+    const weighting = (row: string, scored: ReadonlyArray<Scored>, settings: Partial<Settings> = {}) =>
+      hila(bench, `weighting${row}`, scored, { densities: [1], temperatures, ...settings })
+    const revert = importance("revert")
+    const both = hila(bench, "both", revert, pruning)
+    const again = prunedAgain(bench, revert, pruning)
+    const sources = ["pathIntegrated", "fisher", "magnitude", "random", "layer"] as const
     const schemes = ["queryHead", "layer"] as const
-    const fewer = [16, 32].filter((count) => count < options.golden)
+    const fewer = [16, 32, 64].filter((count) => count < options.golden)
+    const few = (count: number) => Family.of({ ...options, golden: count }).golden("score")
+    const labelled = rightAnswers(family, options)
     return compared(family, [
       taskArithmetic(bench),
       lines(bench),
-      hila(bench, "both", revert, { densities, temperatures: [1, 4] }),
-      hila(bench, "pruning only", revert, { densities: [0.2, ...densities], temperatures: [Infinity] }),
-      hila(bench, "weighting only", revert, weighting),
-      hila(bench, "weighting, signs elected", revert, { ...weighting, elect: true }),
-      hila(bench, "weighting, rest at the base", revert, { ...weighting, residual: "base" }),
-      ...sources.map((source) =>
-        hila(bench, `weighting by ${source}`, importanceOf(bench, golden, source), weighting),
-      ),
-      ...schemes.map((scheme) =>
-        hila(bench, `weighting by ${scheme}`, importanceOf(bench, golden, "revert", scheme), weighting),
-      ),
-      ...fewer.map((count) => {
-        const few = Family.of({ ...options, golden: count }).golden("score")
-        return hila(
-          bench,
-          `weighting, ${count} golden examples`,
-          importanceOf(bench, few, "revert"),
-          weighting,
-        )
+      both,
+      ...(["all", "own"] as const).map((removed) => {
+        const row = `both, conflicts settled (${removed === "all" ? "of units" : "of experts' parts"})`
+        return settled(bench, row, both.tuned, again, golden, { every: 1, errors: 2, removed })
       }),
-      hila(bench, "weighting, answers permuted", importanceOf(bench, permuted(golden), "revert"), weighting),
-      hila(bench, "weighting, random tokens", importanceOf(bench, randomTokens(golden), "revert"), weighting),
-      hila(
-        bench,
-        "weighting, another domain",
-        importanceOf(bench, otherDomains(golden), "revert"),
-        weighting,
-      ),
+      ...Object.entries(prunings).map(([how, own]) => {
+        const settings = { densities, follow: own, temperatures: [Infinity] }
+        return hila(bench, `pruning only${how}`, revert, settings)
+      }),
+      weighting(" only", revert),
+      weighting(", signs elected", revert, { elect: true }),
+      weighting(", rest at the base", revert, { residual: "base" }),
+      ...sources.map((source) => weighting(` by ${source}`, importance(source))),
+      ...schemes.map((scheme) => weighting(`, units ${scheme}`, importance("revert", golden, scheme))),
+      ...fewer.map((count) => weighting(`, ${count} golden examples`, importance("revert", few(count)))),
+      ...(labelled.length === 0 ? [] : [weighting(", right answers", importance("revert", labelled))]),
+      weighting(", answers permuted", importance("revert", permuted(golden))),
+      weighting(", random tokens", importance("revert", randomTokens(golden))),
+      weighting(", another domain", importance("revert", otherDomains(golden))),
     ])
   },
   layer: LanguageModel.layer,

@@ -79,6 +79,13 @@ export const pruned = (
         )
       })
 
+/** The task vectors of HILA's candidates pruned once more, to half their density, in the order of its directions. */
+export const prunedAgain = (
+  bench: Bench,
+  scored: ReadonlyArray<Scored>,
+  { densities, follow }: Pick<Settings, "densities" | "follow">,
+): ReadonlyArray<Model> => densities.flatMap((density) => pruned(bench, scored, density / 2, follow))
+
 /** The candidates of HILA by settings. */
 export const candidates = (
   bench: Bench,
