@@ -1,13 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Hub as Settings } from "@hila/model"
 import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import * as Csv from "../src/tasks/Csv.ts"
+import * as Dataset from "../src/tasks/Dataset.ts"
 import * as Hub from "../src/tasks/Hub.ts"
 import * as Rows from "../src/tasks/Rows.ts"
 import { parquet } from "./parquet.ts"
-import { bench } from "./support.ts"
+import { bench, taskOf, taskText } from "./support.ts"
 
 describe("Csv", () => {
   it("reads quotes, separators, line breaks and empty cells", () => {
@@ -68,18 +74,40 @@ describe("Rows.read", () => {
   )
 })
 
-/** A stand-in for the Hub: lists one parquet file and serves ranges of it. */
+const commit = "c".repeat(40)
+const lines = stories.map((row) => `${JSON.stringify(row)}\n`).join("")
+
+/** Answers about a data set with one file of JSON lines. */
+const answers: Readonly<Record<string, string>> = {
+  "/api/datasets/own/lines/revision/main": JSON.stringify({ _id: "1", id: "own/lines", sha: commit }),
+  [`/api/datasets/own/lines/tree/${commit}/data`]: JSON.stringify([
+    {
+      type: "file",
+      path: "data/test.jsonl",
+      size: Buffer.byteLength(lines),
+      oid: createHash("sha1")
+        .update(`blob ${Buffer.byteLength(lines)}\0${lines}`)
+        .digest("hex"),
+    },
+  ]),
+  [`/datasets/own/lines/resolve/${commit}/data/test.jsonl`]: lines,
+}
+
+/** A stand-in for the Hub: lists one parquet file and serves ranges of it, and has a data set of JSON lines. */
 const hub = Effect.acquireRelease(
   Effect.promise(async () => {
     const file = parquet(stories)
     const requests: Array<string> = []
     const server = createServer((request, response) => {
       const { method = "", url = "" } = request
+      const answer = answers[url.replace(/\?.*$/, "")]
       requests.push(`${method} ${url} ${request.headers.range ?? ""}`.trim())
       const [, start, end] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? []
       if (url === "/api/datasets/own/stories/parquet/small/test") {
         const { port } = server.address() as AddressInfo
         response.end(JSON.stringify([`http://127.0.0.1:${port}/0.parquet`]))
+      } else if (answer !== undefined) {
+        response.writeHead(200, { "content-type": "application/json" }).end(answer)
       } else if (url !== "/0.parquet") {
         response.writeHead(404).end()
       } else if (method === "HEAD") {
@@ -92,12 +120,16 @@ const hub = Effect.acquireRelease(
     await new Promise<void>((resolve) => {
       server.listen(0, "127.0.0.1", resolve)
     })
-    process.env["HF_ENDPOINT"] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    return { requests, server }
+    const cache = mkdtempSync(join(tmpdir(), "hila-eval-hub-"))
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const settings = { endpoint, token: undefined, cache, offline: false }
+    const use = (more: Partial<Settings.Settings> = {}) =>
+      Effect.provideService(Settings.Settings, { ...settings, ...more })
+    return { requests, server, cache, use }
   }),
-  ({ server }) =>
+  ({ cache, server }) =>
     Effect.sync(() => {
-      delete process.env["HF_ENDPOINT"]
+      rmSync(cache, { recursive: true })
       server.closeAllConnections()
       server.close()
     }),
@@ -106,13 +138,41 @@ const hub = Effect.acquireRelease(
 describe("Hub.read", () => {
   it.effect("reads a split's parquet by ranges", () =>
     Effect.gen(function* () {
-      const { requests } = yield* hub
+      const { requests, use } = yield* hub
       const of = { path: "own/stories", name: "small", split: "test" }
-      assert.deepStrictEqual(yield* Hub.read(of, "t.yaml"), stories)
-      assert.deepStrictEqual(yield* Hub.read({ ...of, end: 2 }, "t.yaml"), stories.slice(0, 2))
+      const read = (selection: Hub.Selection) => use()(Hub.read(selection, "t.yaml"))
+      assert.deepStrictEqual(yield* read(of), stories)
+      assert.deepStrictEqual(yield* read({ ...of, end: 2 }), stories.slice(0, 2))
       assert.isTrue(requests.some((request) => request.startsWith("GET /0.parquet bytes=")))
-      const error = yield* Effect.flip(Hub.read({ ...of, split: "train" }, "t.yaml"))
+      const error = yield* Effect.flip(read({ ...of, split: "train" }))
       assert.match(error.message, /^t\.yaml: dataset_path: own\/stories: the Hub has no split train of small/)
+      const offline = yield* Effect.flip(use({ offline: true })(Hub.read(of, "t.yaml")))
+      assert.match(
+        offline.message,
+        /^t\.yaml: dataset_path: own\/stories: HF_HUB_OFFLINE is set; unset it, or give/,
+      )
+    }),
+  )
+
+  it.effect("reads a file of a data set that a task names", () =>
+    Effect.gen(function* () {
+      const { use } = yield* hub
+      const { write } = yield* bench
+      const documents = (name: string) => {
+        const file = write(
+          "t.yaml",
+          taskText("doc_to_text: text\ndoc_to_target: 0\ndoc_to_choice: [a, b]").replace("rows.jsonl", name),
+        )
+        return use()(Effect.flatMap(taskOf(file), ({ config }) => Dataset.read(file, config, "test")))
+      }
+      const { rows, source } = yield* documents("hf://datasets/own/lines/data/test.jsonl[1:]")
+      assert.deepStrictEqual(rows, stories.slice(1))
+      assert.strictEqual(source, "hf://datasets/own/lines/data/test.jsonl")
+      const gone = yield* Effect.flip(documents("hf://datasets/own/lines/data/train.jsonl"))
+      assert.match(
+        gone.message,
+        /data_files\.test: Hub datasets\/own\/lines@main\/data\/train\.jsonl: there is no such file; there are data\/test\.jsonl$/,
+      )
     }),
   )
 })

@@ -1,10 +1,13 @@
 /**
  * Where a task's documents come from: its own files, a local copy of its data set, the Hub, or a function.
  *
+ * Own files may be of the Hub, `hf://datasets/org/name@revision/path`; they are fetched into its cache.
+ *
  * `metadata.local` of a built-in task names files of a copy (per split, `{name}` standing for `dataset_name`), relative to
  * the data directory; without a copy the Hub is asked. Paths of `data_files` are looked up in the data directory, the
  * working directory and beside the task's file.
  */
+import { HubFile } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
 import { cwd } from "node:process"
@@ -149,6 +152,14 @@ export const read = Effect.fn("Dataset.read")(function* (
       })
     }
     const found = yield* Effect.forEach(names, (name) => {
+      if (HubFile.isName(name)) {
+        const { file: place, ...range } = part(name)
+        return Effect.mapBoth(HubFile.open(place), {
+          onFailure: ({ message }) =>
+            new TaskError({ file, key: `dataset_kwargs.data_files.${split}`, problem: message }),
+          onSuccess: (at) => ({ name: place, path: at, ...range }),
+        })
+      }
       const at = locate(name, roots, files)
       return at === undefined
         ? Effect.fail(

@@ -1,9 +1,10 @@
 /**
  * Data sets of the Hugging Face Hub, read as parquet by range requests: only the rows that are asked for travel.
  *
- * The Hub converts every public data set to parquet; files are listed by its API. `HF_ENDPOINT` names another server,
- * `HF_TOKEN` gives access to gated sets.
+ * The Hub converts every public data set to parquet; files are listed by its API. Where the Hub is and who asks are the
+ * settings of `@hila/model`'s Hub. Single files of data sets are its business altogether (`HubFile`).
  */
+import { Hub } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
 import { plain } from "./Rows.ts"
@@ -27,13 +28,14 @@ export const read = Effect.fn("Hub.read")(function* (
   { end = Number.POSITIVE_INFINITY, name, path, split }: Selection,
   file: string,
 ): Effect.fn.Return<ReadonlyArray<Row>, TaskError> {
-  const endpoint = process.env["HF_ENDPOINT"] ?? "https://huggingface.co"
-  const token = process.env["HF_TOKEN"]
+  const { endpoint, offline, token } = yield* Hub.Settings
   const requestInit = token === undefined ? {} : { headers: { Authorization: `Bearer ${token}` } }
   const fail = (problem: string) =>
     new TaskError({ file, key: "dataset_path", problem: `${path}: ${problem}` })
   const attempt = <A>(what: string, call: () => Promise<A>) =>
     Effect.tryPromise({ try: call, catch: (cause) => fail(`${what}: ${messageOf(cause)}`) })
+  if (offline)
+    return yield* fail("HF_HUB_OFFLINE is set; unset it, or give local data by --data, see `hila tasks show`")
   const address = `${endpoint}/api/datasets/${path}/parquet/${name ?? "default"}/${split}`
   const answer = yield* attempt(`cannot reach ${endpoint}`, () => fetch(address, requestInit))
   if (!answer.ok) {
