@@ -3,6 +3,8 @@
  *
  * What they do lies in `ScoreRuns`, which is loaded when one of them is called.
  */
+import * as UnitTable from "@hila/model/UnitTable"
+import { names } from "@hila/scoring/importance/names"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
@@ -15,7 +17,7 @@ const golden = Flag.String("golden").pipe(
   Flag.withDescription("The expert's answers: one JSON line each with prompt and response, tokens optional"),
 )
 
-const scheme = Flag.Literals("scheme", ["kvGroup", "queryHead", "layer"]).pipe(
+const scheme = Flag.Literals("scheme", UnitTable.Scheme.literals).pipe(
   Flag.withDescription("How the model is divided into units; kvGroup by default"),
   Flag.withDefault("kvGroup"),
 )
@@ -35,20 +37,7 @@ export const score = Command.make(
     base: file("base", "The base model: a directory, or org/name of the Hub"),
     expert: file("expert", "A model fine-tuned from it"),
     golden,
-    method: Flag.Literals("method", [
-      "revert",
-      "add",
-      "symmetric",
-      "ablate",
-      "ablateMean",
-      "pathIntegrated",
-      "gateGradient",
-      "fisher",
-      "fisherDiagonal",
-      "magnitude",
-      "random",
-      "layer",
-    ]).pipe(
+    method: Flag.Literals("method", names).pipe(
       Flag.withDescription("How importance is measured; revert by default"),
       Flag.withDefault("revert"),
     ),

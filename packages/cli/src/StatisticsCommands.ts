@@ -3,6 +3,7 @@
  *
  * What it does lies in `StatisticsRuns`, which is loaded when it is called.
  */
+import { kinds } from "@hila/model/StatisticsKind"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
@@ -25,7 +26,7 @@ export const statistics = Command.make(
       Flag.withMetavar("file.jsonl"),
       Flag.withDescription("What it is run on: one JSON line each with prompt and response, tokens optional"),
     ),
-    kind: Flag.Literals("kind", ["fisher", "saliency", "gram", "kronecker", "activation"]).pipe(
+    kind: Flag.Literals("kind", kinds).pipe(
       Flag.withDescription(
         "Squared gradients, |weight · gradient|, covariance of inputs (RegMean), the same with that of output gradients, mean |input| (AIM)",
       ),

@@ -23,7 +23,7 @@ import type { Tensors } from "./runtime/Protocol.ts"
 import * as Turns from "./runtime/Turns.ts"
 import * as Waves from "./runtime/Waves.ts"
 import type { OpenProgram } from "./runtime/WorkerPool.ts"
-import type { Kind } from "./WeightStatistics.ts"
+import type { Kind } from "./StatisticsKind.ts"
 
 export interface StatisticsOptions {
   readonly kind: Kind

@@ -10,16 +10,17 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { Amount, Cost, MethodError, Models, Part, Task, Values } from "./importance/Method.ts"
 import * as Methods from "./importance/Methods.ts"
+import { type Name, names } from "./importance/names.ts"
 import * as Normalisation from "./Normalisation.ts"
 import type * as Scores from "./Scores.ts"
 import { ScoringError } from "./ScoringError.ts"
 import * as Statistics from "./Statistics.ts"
 
 /** The ways to measure. */
-export const methods = Methods.names
+export const methods = names
 
 /** One way to measure. */
-export type Method = Methods.Name
+export type Method = Name
 
 /** How importance is measured. */
 export interface Options {

@@ -8,26 +8,11 @@ import * as FisherDiagonal from "./FisherDiagonal.ts"
 import * as GateGradient from "./GateGradient.ts"
 import * as Magnitude from "./Magnitude.ts"
 import type { Method } from "./Method.ts"
+import type { Name } from "./names.ts"
 import * as PathIntegrated from "./PathIntegrated.ts"
 import * as Random from "./Random.ts"
 import * as Revert from "./Revert.ts"
 import * as Symmetric from "./Symmetric.ts"
-
-export const names = [
-  "revert",
-  "add",
-  "symmetric",
-  "ablate",
-  "ablateMean",
-  "pathIntegrated",
-  "gateGradient",
-  "fisher",
-  "fisherDiagonal",
-  "magnitude",
-  "random",
-  "layer",
-] as const
-export type Name = (typeof names)[number]
 
 export const byName: Readonly<Record<Name, Method>> = {
   revert: Revert.method,
