@@ -66,6 +66,38 @@ describe.skipIf(!hasShared)("merges of the reference implementation (needs ../sh
     )
   }
 
+  for (const name of random) {
+    it.effect(`${name} has the reference's weights but for the draws`, () =>
+      Effect.gen(function* () {
+        const { expected, result } = yield* merged(name)
+        const base = yield* Checkpoint.open(sharedPath(`${merging}/inputs/base`))
+        let [elements, changed, wanted] = [0, 0, 0]
+        for (const info of expected.values()) {
+          const [before, theirs, ours] = [
+            yield* Checkpoint.readFloat32(base, info.name),
+            Dtype.toFloat32(yield* Safetensors.read(info), "F32"),
+            yield* Checkpoint.readFloat32(result, info.name),
+          ]
+          // Of a row of few elements the ranks, and so the chances, are few too: the larger tensors tell enough.
+          if (before.length < 4000) continue
+          let [own, other] = [0, 0]
+          for (const [i, value] of before.entries()) {
+            if (ours[i] !== value) changed++
+            if (theirs[i] !== value) wanted++
+            own += Math.abs(ours[i]! - value)
+            other += Math.abs(theirs[i]! - value)
+          }
+          elements += before.length
+          assert.approximately(own / other, 1, 0.1, info.name)
+        }
+        assert.isAbove(elements, 40_000)
+        // Six standard errors of the difference of two such shares.
+        const share = wanted / elements
+        assert.approximately(changed / elements, share, 6 * Math.sqrt((2 * share * (1 - share)) / elements))
+      }),
+    )
+  }
+
   it.effect("stacked layers are in config.json", () =>
     Effect.gen(function* () {
       const { result } = yield* merged("passthrough-stack")

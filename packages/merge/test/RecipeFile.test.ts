@@ -52,7 +52,37 @@ const mistakes: ReadonlyArray<readonly [title: string, text: string, line: strin
   [
     "a key given twice",
     "merge_method: ties\nbase_model: a\nbase_model: b\n",
-    "recipe.yml:3:1: no YAML: Map keys must be unique",
+    "recipe.yml:3:1: the key base_model is there twice: keep one of them",
+  ],
+  [
+    "an alias of nothing",
+    "merge_method: ties\nmodels: *them\n",
+    "recipe.yml:2:9: there is no anchor &them above *them",
+  ],
+  [
+    "an alias inside of what it names",
+    "merge_method: ties\nmodels: &them [*them]\n",
+    "recipe.yml:2:16: *them stands in what it names",
+  ],
+  [
+    "a second document",
+    "merge_method: ties\n---\nmerge_method: linear\n",
+    "recipe.yml:2:1: a second document begins here: a file holds one recipe",
+  ],
+  [
+    "a fraction where a whole number belongs",
+    "merge_method: ties\nmodels: [{model: a}]\nseed: 1.5\n",
+    "recipe.yml:3:7: seed: expected an integer, got 1.5",
+  ],
+  [
+    "a fraction of a layer",
+    "merge_method: linear\nslices:\n- sources:\n  - {model: a, layer_range: [0, 1.5]}\n",
+    "recipe.yml:4:33: layer_range 2: expected an integer, got 1.5",
+  ],
+  [
+    "a weight that is no number",
+    "merge_method: linear\nmodels: [{model: a, parameters: {weight: .nan}}]\n",
+    "recipe.yml:2:42: weight: expected a finite number, got NaN",
   ],
   [
     "an unknown dtype",

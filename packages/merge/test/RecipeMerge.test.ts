@@ -128,6 +128,11 @@ describe("a recipe that cannot be carried out is refused in one line before weig
       yield* Effect.promise(() => writeFile(recipe, linear))
       const error = yield* Effect.flip(mergeRecipe(recipe, directory))
       assert.match(error.message, /is not empty \(it has recipe\.yml\)/)
+      for (const place of [recipe, join(recipe, "merged")])
+        assert.match(
+          (yield* Effect.flip(mergeRecipe(recipe, place))).message,
+          /recipe\.yml(\/merged)?: is a file, or below one: name a new directory$/,
+        )
       const small = yield* refusal(linear, { freeBytes: () => Promise.resolve(1e6) })
       assert.match(
         small,

@@ -39,10 +39,12 @@ const SYNC_EVERY = 256 << 20
 export const write = Effect.fnUntraced(function* <E, R>(directory: string, options: Options<E, R>) {
   const path = resolve(directory)
   const attempt = Disk.attempt(path)
-  if (!(yield* attempt(() => isFree(path)))) {
+  const free = Effect.gen(function* () {
+    if (yield* attempt(() => isFree(path))) return
     const expected = "a new or empty directory"
     return yield* new CheckpointError({ path, problem: "already exists", expected, blame: "input" })
-  }
+  })
+  yield* free
   yield* Effect.ignore(attempt(() => removeAbandoned(path)))
   const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`
   const fill = Effect.gen(function* () {
@@ -51,7 +53,11 @@ export const write = Effect.fnUntraced(function* <E, R>(directory: string, optio
     yield* Effect.scoped(fillShards(temporary, options))
     if (options.finish !== undefined) yield* options.finish(temporary)
     yield* attempt(() => sync(temporary))
-    yield* attempt(() => rename(temporary, path))
+    // Another process may have put its own result there meanwhile; the error then says so.
+    yield* Effect.tapError(
+      attempt(() => rename(temporary, path)),
+      () => free,
+    )
     yield* attempt(() => sync(dirname(path)))
   })
   yield* Effect.onExit(fill, (exit) =>

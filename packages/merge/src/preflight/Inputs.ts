@@ -4,14 +4,15 @@
  * A path is taken from the recipe's directory or, where there is nothing, from the working directory; what is no
  * directory but looks like org/name is on the Hub, and only its headers are fetched before pre-flight has passed.
  */
-import { Checkpoint, type CheckpointError, Hub, type HubError, type SafetensorsError } from "@hila/model"
+import { Checkpoint, type CheckpointError, Hub, HubError, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readdir } from "node:fs/promises"
-import { resolve } from "node:path"
+import { basename, dirname, join, resolve } from "node:path"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Slices from "../recipe/Slices.ts"
+import { nearest } from "../recipe/Suggest.ts"
 import * as Adapter from "./Adapter.ts"
 import type { Model } from "./Plan.ts"
 
@@ -50,8 +51,8 @@ const openModel = Effect.fnUntraced(function* (
     found !== undefined
       ? yield* Checkpoint.open(found)
       : needsFiles(located)
-        ? yield* Hub.open(hub!)
-        : yield* Hub.inspect(hub!)
+        ? yield* fromHub(path, directory, Hub.open(hub!))
+        : yield* fromHub(path, directory, Hub.inspect(hub!))
   const model = { reference, checkpoint: original, original, ...(hub === undefined ? {} : { hub }) }
   if (lora === undefined) return model
   const adapter = yield* locate(located, at, lora.path, directory)
@@ -59,6 +60,31 @@ const openModel = Effect.fnUntraced(function* (
     ? yield* located.error(at, `there is no directory ${lora.path} for the adapter: fetch it first`)
     : { ...model, adapter: yield* Adapter.open(adapter, original) }
 })
+
+/** What cannot be had from the Hub may have been meant for a directory: the error says that there is none either. */
+const fromHub = <A, E>(
+  path: string,
+  directory: string,
+  asked: Effect.Effect<A, E>,
+): Effect.Effect<A, E | HubError> =>
+  Effect.catch(asked, (error): Effect.Effect<never, E | HubError> => {
+    if (!(error instanceof HubError)) return Effect.fail(error)
+    const { blame, problem, source } = error
+    return Effect.flatMap(besides(path, directory), (names) => {
+      const meant = nearest(basename(path), names)
+      const hint = meant === undefined ? "" : `, did you mean ${join(dirname(path), meant)}?`
+      return Effect.fail(
+        new HubError({ source, problem: `${problem}; nor is there a directory ${path}${hint}`, blame }),
+      )
+    })
+  })
+
+/** The names beside a path, from the recipe's directory or the working directory. */
+const besides = (path: string, directory: string) =>
+  Effect.promise(async () => {
+    const places = [resolve(directory, path), resolve(path)].map(dirname)
+    return (await Promise.all(places.map((place) => readdir(place).catch(() => [])))).flat()
+  })
 
 /** Whether pre-flight itself reads more of a model than its headers: vocabularies and templates. */
 const needsFiles = ({ recipe }: Located) =>

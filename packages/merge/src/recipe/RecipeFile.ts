@@ -8,7 +8,18 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml"
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from "yaml"
 import { RecipeError } from "../MergeError.ts"
 import { Recipe } from "./RecipeSchema.ts"
 import { hint } from "./Suggest.ts"
@@ -44,7 +55,9 @@ export const parse = Effect.fnUntraced(function* (
     return new RecipeError({ file, line: Math.max(line, 1), column: Math.max(col, 1), problem })
   }
   const [broken] = document.errors
-  if (broken !== undefined) return yield* fail(broken.pos[0], `no YAML: ${broken.message}`)
+  if (broken !== undefined) return yield* fail(broken.pos[0], brokenText(broken, text))
+  const loose = looseAlias(document)
+  if (loose !== undefined) return yield* fail(loose.offset, loose.problem)
   const at = (path: Path): number => {
     for (let length = path.length; length > 0; length--) {
       const found = nodeAt(document.contents, path.slice(0, length))
@@ -66,15 +79,21 @@ export const parse = Effect.fnUntraced(function* (
   if (!isMap(contents)) return yield* fail(0, "expected a recipe: keys such as merge_method and models")
   const mistake = check(Recipe.ast, contents, resolve, "the recipe")
   if (mistake !== undefined) return yield* fail(mistake.offset, mistake.problem)
-  const recipe = yield* Effect.mapError(decode(document.toJS()), ({ issue }) => {
+  const value = yield* Effect.try({
+    try: (): unknown => document.toJS(),
+    catch: (cause) => fail(0, `no YAML: ${cause instanceof Error ? cause.message : String(cause)}`),
+  })
+  const recipe = yield* Effect.mapError(decode(value), ({ issue }) => {
     const [first] = SchemaIssue.makeFormatterStandardSchemaV1()(issue).issues
     const path = (first?.path ?? []).flatMap((step) =>
       typeof step === "string" || typeof step === "number" ? [step] : [],
     )
-    return fail(
-      at(path),
-      `${path.at(-1) ?? "the recipe"}: ${(first?.message ?? "is wrong").replaceAll(/\s*\n\s*/g, " ")}`,
-    )
+    const message = (first?.message ?? "is wrong")
+      .replaceAll(/\s*\n\s*/g, " ")
+      .replace(/^Expected/, "expected")
+    const given = nodeAt(contents, path)
+    const got = message.includes(", got ") || !isScalar(given) ? "" : `, got ${String(given.value)}`
+    return fail(at(path), `${nameOf(path)}: ${message}${got}`)
   })
   const atKey = (path: Path): number => {
     const parent = nodeAt(contents, path.slice(0, -1))
@@ -90,6 +109,39 @@ export const parse = Effect.fnUntraced(function* (
     errorAtKey: (path, problem) => fail(atKey(path), problem),
   }
 })
+
+/** The last key of a path, with the number of an item in its list. */
+const nameOf = (path: Path): string => {
+  const last = path.at(-1)
+  return typeof last === "number" ? singular(nameOf(path.slice(0, -1)), last) : (last ?? "the recipe")
+}
+
+/** What the YAML reader found wrong, in a recipe's terms. */
+const brokenText = ({ code, message, pos: [offset] }: YAMLError, text: string): string => {
+  if (code === "MULTIPLE_DOCS") return "a second document begins here: a file holds one recipe"
+  const [key] = /^[^\s:,]+/.exec(text.slice(offset)) ?? []
+  return code === "DUPLICATE_KEY" && key !== undefined
+    ? `the key ${key} is there twice: keep one of them`
+    : `no YAML: ${message}`
+}
+
+/** An alias of nothing, or of what it stands in. */
+const looseAlias = (document: Document): Mistake | undefined => {
+  let found: Mistake | undefined
+  visit(document, {
+    Alias: (_, alias, ancestors) => {
+      const named = alias.resolve(document)
+      if (named !== undefined && !ancestors.includes(named)) return undefined
+      const problem =
+        named === undefined
+          ? `there is no anchor &${alias.source} above *${alias.source}`
+          : `*${alias.source} stands in what it names`
+      found = { offset: offsetOf(alias), problem }
+      return visit.BREAK
+    },
+  })
+  return found
+}
 
 const decode = Schema.decodeUnknownEffect(Recipe, { onExcessProperty: "error" })
 

@@ -116,13 +116,20 @@ export const of = Effect.fnUntraced(function* (located: Located): Effect.fn.Retu
     }))
     result.push(yield* withBase(located, all, base, scopes, at))
   }
-  const unused = slices?.findIndex((slice) => slice.residual_weight != null) ?? -1
-  return {
-    slices: result,
-    base: base?.reference,
-    notes: unused === -1 ? [] : ["residual_weight has no effect, as in the existing tool"],
-  }
+  const unused = slices?.some((slice) => slice.residual_weight != null) ?? false
+  const notes = unused ? ["residual_weight has no effect, as in the existing tool"] : []
+  return { slices: result, base: base?.reference, notes: [...notes, ...new Set(result.flatMap(repeated))] }
 })
+
+/** Sources that a slice names twice, which may be meant or a slip. */
+const repeated = ({ sources }: Slice): ReadonlyArray<string> => {
+  const names = sources.map(({ range, reference }) => `${Reference.text(reference)} ${range?.join() ?? ""}`)
+  return sources.flatMap(({ reference }, index) =>
+    names.indexOf(names[index]!) === index
+      ? []
+      : [`${Reference.text(reference)} is listed more than once: each counts`],
+  )
+}
 
 /** `modules` with the one module that architectures with a single decoder have. */
 const moduleOf = Effect.fnUntraced(function* ({ error, errorAtKey, recipe }: Located) {

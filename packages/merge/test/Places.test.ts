@@ -1,0 +1,70 @@
+/** Where a recipe's models are sought, and where its result goes when others use the same place. */
+import { assert, describe, it } from "@effect/vitest"
+import { mergeRecipe, Prepared } from "@hila/merge/Recipe"
+import * as Effect from "effect/Effect"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdir, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { hubOf } from "./hub.ts"
+import { list, scratch } from "./support.ts"
+
+const family = fileURLToPath(new URL("../../../fixtures/micro/", import.meta.url))
+
+const linear = (...names: ReadonlyArray<string>) =>
+  `merge_method: linear\nmodels:\n${names.map((model) => `- {model: ${model}, parameters: {weight: 0.5}}`).join("\n")}\n`
+
+describe("a merge by recipe", () => {
+  it.effect("says of a mistyped directory that it is neither on the Hub nor here", () =>
+    Effect.gen(function* () {
+      const { use } = yield* hubOf({})
+      const directory = yield* scratch
+      yield* Effect.promise(() => mkdir(join(directory, "mine", "math"), { recursive: true }))
+      const prepare = Prepared.fromText(linear("mine/maths"), "r.yml", directory)
+      const { message } = yield* use(Effect.flip(prepare))
+      assert.match(
+        message,
+        /^Hub mine\/maths@main: .*; nor is there a directory mine\/maths, did you mean mine\/math\?$/,
+      )
+    }),
+  )
+
+  it.effect("notes a model that is listed twice", () =>
+    Effect.gen(function* () {
+      const text = linear(`${family}math`, `${family}base`, `${family}math`)
+      const { notes } = yield* Prepared.fromText(text, "recipe.yml", "/")
+      assert.deepStrictEqual(notes, [`${family}math is listed more than once: each counts`])
+    }),
+  )
+
+  it.effect("that another merge overtakes leaves the other's result and says that its place is taken", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      const recipe = join(directory, "recipe.yml")
+      yield* Effect.promise(() => writeFile(recipe, linear(`${family}base`, `${family}math`)))
+      const path = join(directory, "merged")
+      const overtaken = mergeRecipe(recipe, path, {
+        digests: false,
+        onReport: () => {
+          mkdirSync(path)
+        },
+      })
+      // An empty directory may be filled; one that has something by then may not.
+      yield* overtaken
+      const other = join(directory, "other")
+      const progress = yield* Effect.flip(
+        mergeRecipe(recipe, other, {
+          digests: false,
+          onProgress: () => {
+            mkdirSync(other, { recursive: true })
+            writeFileSync(join(other, "theirs"), "")
+          },
+        }),
+      )
+      assert.strictEqual(progress.blame, "input")
+      assert.match(progress.message, /other: already exists: expected a new or empty directory/)
+      assert.sameMembers(yield* list(directory), ["recipe.yml", "merged", "other"])
+      assert.deepStrictEqual(yield* list(other), ["theirs"])
+    }),
+  )
+})
