@@ -59,6 +59,11 @@ describe("Rows.read", () => {
         { text: "" },
         { text: "y" },
       ])
+      for (const codec of ["gzip", "brotli", "zstd"] as const) {
+        const file = write(`${codec}.parquet`, "")
+        writeFileSync(file, parquet(stories, codec))
+        assert.deepStrictEqual(yield* Rows.read(file), stories, codec)
+      }
       const python = write("n.jsonl", '{"a": NaN, "b": ["NaN: \\"Infinity", -Infinity]}\n')
       assert.deepStrictEqual(yield* Rows.read(python), [{ a: null, b: ['NaN: "Infinity', null] }])
       const byId = write("b.json", JSON.stringify({ p: { q: 1 }, r: "yes" }))

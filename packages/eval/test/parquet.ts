@@ -1,7 +1,9 @@
 /**
  * A parquet file of the rows { text, n }, written by hand so that the tests need no writer: one row group, plain
- * encoding, no compression, required columns (Apache Parquet format 2.9; Thrift compact protocol).
+ * encoding, required columns (Apache Parquet format 2.9; Thrift compact protocol).
  */
+
+import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib"
 
 type Field = readonly [id: number, type: number, bytes: ReadonlyArray<number>]
 
@@ -31,8 +33,20 @@ const listOf = (type: number, items: ReadonlyArray<ReadonlyArray<number>>) => [
 const little = (value: number, size: number) =>
   Array.from({ length: size }, (_, i) => Math.floor(value / 256 ** i) % 256)
 
+/** How pages are compressed, by the format's number of it. */
+const codecs = {
+  none: { number: 0, compress: (bytes: Uint8Array): Uint8Array => bytes },
+  gzip: { number: 2, compress: (bytes: Uint8Array): Uint8Array => gzipSync(bytes) },
+  brotli: { number: 4, compress: (bytes: Uint8Array): Uint8Array => brotliCompressSync(bytes) },
+  zstd: { number: 6, compress: (bytes: Uint8Array): Uint8Array => zstdCompressSync(bytes) },
+} as const
+
 /** The bytes of a file with these rows. */
-export const parquet = (rows: ReadonlyArray<{ readonly text: string; readonly n: number }>): Uint8Array => {
+export const parquet = (
+  rows: ReadonlyArray<{ readonly text: string; readonly n: number }>,
+  codec: keyof typeof codecs = "none",
+): Uint8Array => {
+  const { compress, number } = codecs[codec]
   const magic = [...new TextEncoder().encode("PAR1")]
   const columns = [
     {
@@ -48,10 +62,11 @@ export const parquet = (rows: ReadonlyArray<{ readonly text: string; readonly n:
   const file: Array<number> = [...magic]
   const chunks = columns.map(({ data, name, type }) => {
     const offset = file.length
+    const page = compress(Uint8Array.from(data))
     const header = record([
       [1, i32, integer(0)],
       [2, i32, integer(data.length)],
-      [3, i32, integer(data.length)],
+      [3, i32, integer(page.length)],
       [
         5,
         struct,
@@ -63,15 +78,15 @@ export const parquet = (rows: ReadonlyArray<{ readonly text: string; readonly n:
         ]),
       ],
     ])
-    file.push(...header, ...data)
-    const size = header.length + data.length
+    file.push(...header, ...page)
+    const size = header.length + page.length
     const metadata = record([
       [1, i32, integer(type)],
       [2, list, listOf(i32, [integer(0)])],
       [3, list, listOf(binary, [text(name)])],
-      [4, i32, integer(0)],
+      [4, i32, integer(number)],
       [5, i64, integer(rows.length)],
-      [6, i64, integer(size)],
+      [6, i64, integer(header.length + data.length)],
       [7, i64, integer(size)],
       [9, i64, integer(offset)],
     ])

@@ -6,7 +6,7 @@
  * Rows are taken as they are: nothing is trimmed or left out but blank lines.
  */
 import { Artifact, type Node } from "@hila/core"
-import { HubFile, type Question } from "@hila/model"
+import { HubFile, Parquet, type Question } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Csv from "effect/encoding/Csv"
 import * as Stream from "effect/Stream"
@@ -98,7 +98,9 @@ const parquet = Effect.fnUntraced(function* (
   const missing = wanted.find((column) => !columns.includes(column))
   if (missing !== undefined)
     return yield* complain(name, `there is no column "${missing}"; there are ${columns.join(", ")}`)
-  const rows = yield* attempt(() => parquetReadObjects({ file: buffer, metadata, columns: [...wanted] }))
+  const rows = yield* attempt(() =>
+    parquetReadObjects({ file: buffer, metadata, columns: [...wanted], compressors: Parquet.compressors }),
+  )
   return rows.map((row, index) => ({ place: `row ${index + 1}`, row }))
 })
 

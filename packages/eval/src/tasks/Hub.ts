@@ -4,7 +4,7 @@
  * The Hub converts every public data set to parquet; files are listed by its API. Where the Hub is and who asks are the
  * settings of `@hila/model`'s Hub. Single files of data sets are its business altogether (`HubFile`).
  */
-import { Hub } from "@hila/model"
+import { Hub, Parquet } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
 import { plain } from "./Rows.ts"
@@ -56,7 +56,13 @@ export const read = Effect.fn("Hub.read")(function* (
       const buffer = await asyncBufferFromUrl({ url, requestInit })
       const metadata = await parquetMetadataAsync(buffer)
       const rowEnd = Math.min(Number(metadata.num_rows), end - rows.length)
-      return await parquetReadObjects({ file: buffer, metadata, rowStart: 0, rowEnd })
+      return await parquetReadObjects({
+        file: buffer,
+        metadata,
+        rowStart: 0,
+        rowEnd,
+        compressors: Parquet.compressors,
+      })
     })
     rows.push(...read.map((row) => plain(row) as Row))
   }

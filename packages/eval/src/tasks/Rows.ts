@@ -4,6 +4,7 @@
  * A json file is a list of rows, or an object of rows or values by their id, which becomes the column `id`. A txt file is one
  * row `text` per line. Parquet is read by ranges of the file.
  */
+import { Parquet } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import { promisify } from "node:util"
@@ -65,7 +66,9 @@ const parquet = (file: string) =>
   Effect.tryPromise({
     try: async () => {
       const { asyncBufferFromFile, parquetReadObjects } = await import("hyparquet")
-      return (await parquetReadObjects({ file: await asyncBufferFromFile(file) })).map(plain)
+      return (
+        await parquetReadObjects({ file: await asyncBufferFromFile(file), compressors: Parquet.compressors })
+      ).map(plain)
     },
     catch: (cause) => new TaskError({ file, problem: `cannot be read as parquet: ${messageOf(cause)}` }),
   })
