@@ -116,6 +116,16 @@ describe("hila eval", () => {
       const plain = yield* hila(...evaluate("math"), "--chat")
       assert.strictEqual(plain.code, 2)
       assert.match(plain.err, /^hila: .*no chat template: .*without --chat\n$/)
+      const nowhere = yield* hila(...evaluate("math"), "--data", "no-data")
+      assert.deepStrictEqual(
+        [nowhere.code, nowhere.err],
+        [2, "hila: --data no-data: there is no such directory\n"],
+      )
+      const seeded = yield* hila(...evaluate("math"), "--seed", "1")
+      assert.deepStrictEqual(
+        [seeded.code, seeded.err],
+        [2, "hila: --seed: draws documents for --sample; add --sample n\n"],
+      )
     }),
   )
 })
@@ -123,8 +133,12 @@ describe("hila eval", () => {
 describe("hila tasks", () => {
   it.effect("lists tasks, and shows one with its first request", () =>
     Effect.gen(function* () {
-      const { hila, path } = yield* setUp
-      const list = yield* hila("tasks", "list")
+      const { hila, path, write } = yield* setUp
+      write("broken.yaml", "task: broken\nnum_fewshots: 1\n")
+      const list = yield* hila("tasks", "list", "--include", ".")
+      assert.strictEqual(list.code, 0)
+      assert.match(list.err, /^hila: broken\.yaml: num_fewshots: unknown key; did you mean num_fewshot\?$/m)
+      assert.match(list.out, /^sums +multiple_choice$/m)
       assert.match(list.out, /^mmlu_anatomy +multiple_choice +multiple-choice questions/m)
       assert.match(list.out, /^humaneval +runs code/m)
       const shown = yield* hila("tasks", "show", "sums.yaml", "--data", path("."))
