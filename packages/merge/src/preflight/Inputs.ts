@@ -67,17 +67,19 @@ const fromHub = <A, E>(
   directory: string,
   asked: Effect.Effect<A, E>,
 ): Effect.Effect<A, E | HubError> =>
-  Effect.catch(asked, (error): Effect.Effect<never, E | HubError> => {
-    if (!(error instanceof HubError)) return Effect.fail(error)
-    const { blame, problem, source } = error
-    return Effect.flatMap(besides(path, directory), (names) => {
-      const meant = nearest(basename(path), names)
-      const hint = meant === undefined ? "" : `, did you mean ${join(dirname(path), meant)}?`
-      return Effect.fail(
-        new HubError({ source, problem: `${problem}; nor is there a directory ${path}${hint}`, blame }),
-      )
-    })
-  })
+  asked.pipe(
+    Effect.catch((error): Effect.Effect<never, E | HubError> => {
+      if (!(error instanceof HubError)) return Effect.fail(error)
+      const { blame, problem, source } = error
+      return Effect.flatMap(besides(path, directory), (names) => {
+        const meant = nearest(basename(path), names)
+        const hint = meant === undefined ? "" : `, did you mean ${join(dirname(path), meant)}?`
+        return Effect.fail(
+          new HubError({ source, problem: `${problem}; nor is there a directory ${path}${hint}`, blame }),
+        )
+      })
+    }),
+  )
 
 /** The names beside a path, from the recipe's directory or the working directory. */
 const besides = (path: string, directory: string) =>
