@@ -33,6 +33,11 @@ const ofExperts = ({ experts }: Pick<Bench, "experts">, golden: ReadonlyArray<Go
 
 type Statistics = ReturnType<typeof ofExperts>
 
+/** A value of a method's setting, for all experts or by expert. */
+type Setting = Readonly<Record<string, number | ReadonlyArray<number>>>
+
+const shown = (value: Setting[string]): string => (typeof value === "number" ? `${value}` : value.join("/"))
+
 /** A method's checkpoints, one per value of its setting. */
 const each = (
   method: Parameters<typeof Merging.merge>[1]["method"],
@@ -41,25 +46,40 @@ const each = (
     readonly models: ReadonlyArray<Model>
     readonly statistics: Statistics
   },
-  settings: ReadonlyArray<Readonly<Record<string, number>>>,
+  settings: ReadonlyArray<Setting>,
 ): readonly [Candidate, ...ReadonlyArray<Candidate>] => {
-  const [first = { name: "", directions: inputs.models }, ...others] = settings.map(
-    (parameters): Candidate => {
-      const name = Object.entries(parameters)
-        .map(([key, value]) => `${key} ${value}`)
-        .join(" ")
-      const merged = Merging.merge(
-        { masks: [], layerWeights: [], unitWeights: [], ...inputs },
-        { method, parameters, dtype: "float32" },
-        `${method} ${name}`,
-      )
-      return { name, directions: [merged] }
-    },
-  )
+  const [first = { name: "", directions: inputs.models }, ...others] = settings.map((setting): Candidate => {
+    const all = Object.entries(setting)
+    const name = all.map(([key, value]) => `${key} ${shown(value)}`).join(" ")
+    const parameters = Object.fromEntries(all.filter(([, value]) => typeof value === "number"))
+    const own = all.flatMap(([key, value]) => (typeof value === "number" ? [] : [[key, value] as const]))
+    const perModel = inputs.models.map((_, i) =>
+      Object.fromEntries(own.map(([key, value]) => [key, value[i] ?? 0])),
+    )
+    const merged = Merging.merge(
+      { masks: [], layerWeights: [], unitWeights: [], ...inputs },
+      { method, parameters, ...(own.length === 0 ? {} : { perModel }), dtype: "float32" },
+      `${method} ${name}`,
+    )
+    return { name, directions: [merged] }
+  })
   return [first, ...others]
 }
 
-const swept = (name: string, values: ReadonlyArray<number>) => values.map((value) => ({ [name]: value }))
+const swept = (name: string, values: ReadonlyArray<Setting[string]>) =>
+  values.map((value) => ({ [name]: value }))
+
+/**
+ * LED's rates in its paper's examples (safety, math, code), which expert has which by turns; and equal ones. Where equal
+ * rates elect the same elements for all experts, disjointness leaves next to none of them.
+ */
+const ratesOf = (experts: number): ReadonlyArray<Setting[string]> => {
+  const examples = [0.1, 0.4, 0.5]
+  const turns = examples.map((_, turn) =>
+    Array.from({ length: experts }, (_each, i) => examples[(i + turn) % examples.length] ?? 0),
+  )
+  return [...examples, ...(experts > 1 ? turns : [])]
+}
 
 /** Fisher merging, RegMean, LED, and AIM on tuned task arithmetic. */
 export const statistical = (bench: Bench, golden: ReadonlyArray<Golden>): ReadonlyArray<Entry> => {
@@ -91,7 +111,7 @@ export const statistical = (bench: Bench, golden: ReadonlyArray<Golden>): Readon
     over(
       "LED",
       "two passes forward and back",
-      each("led", { base: [base], models: experts, statistics: saliencies }, swept("rate", [0.2, 0.4, 0.6])),
+      each("led", { base: [base], models: experts, statistics: saliencies }, swept("rate", ratesOf(most))),
       2,
     ),
     over(
