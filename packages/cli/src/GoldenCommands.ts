@@ -64,7 +64,7 @@ export const golden = Command.make(
     verify: text(
       "verify",
       "rule",
-      "Keeps only what is right: answer (the key), regex:<pattern>, script:<name>, language:<code>",
+      "Keeps only what is right: answer (the key; answer:<pattern> for the last match in both), regex:<pattern>, script:<name>, language:<code>",
     ).pipe(Flag.optional),
     tests: Flag.Literals("tests", ["python", "javascript"]).pipe(
       Flag.withDescription("Keeps only programs in this language that pass the tests of their row"),

@@ -18,13 +18,14 @@ import * as Stores from "./Stores.ts"
 
 /** A rule as `--verify` has it, `regex:^\d+$`. */
 const ruleOf = Effect.fnUntraced(function* (text: string) {
-  const [, by, value = ""] = /^(\w+)(?::([\s\S]*))?$/.exec(text) ?? []
-  const spec = { by, ...(by === "regex" ? { pattern: value } : by === "answer" ? {} : { [by ?? ""]: value }) }
+  const [, by, value] = /^(\w+)(?::([\s\S]*))?$/.exec(text) ?? []
+  const name = by === "regex" ? "pattern" : by === "answer" ? "extract" : (by ?? "")
+  const spec = { by, ...(value === undefined ? {} : { [name]: value }) }
   return yield* Effect.mapError(
     Schema.decodeUnknownEffect(Verifier.Spec)(spec),
     () =>
       new UsageError({
-        problem: `--verify ${text}: expected answer, regex:<pattern>, script:<name> as in script:Han, or language:<code> as in language:de`,
+        problem: `--verify ${text}: expected answer or answer:<pattern>, regex:<pattern>, script:<name> as in script:Han, or language:<code> as in language:de`,
       }),
   )
 })
@@ -76,7 +77,7 @@ interface Arguments {
 /** What cannot be done is refused before the expert is asked anything. */
 const check = Effect.fnUntraced(function* ({ allowCode, answer, tests, verify }: Arguments) {
   const refuse = (problem: string) => new UsageError({ problem })
-  const byKey = Option.contains(verify, "answer")
+  const byKey = Option.exists(verify, (rule) => /^answer(?::|$)/.test(rule))
   if (Option.isNone(answer) && (byKey || Option.isSome(tests))) {
     return yield* refuse(
       `${byKey ? "--verify answer" : "--tests"} needs --answer: the column that has the ${byKey ? "keys" : "tests"}`,

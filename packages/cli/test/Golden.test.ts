@@ -76,7 +76,10 @@ describe("hila golden", () => {
       ["--answer", "tests", "--tests", "python"],
       /^hila: --tests runs programs the expert writes; allow it with --allow-code, and they run in a sandbox\n$/,
     ],
-    [["--verify", "language:xx"], /^hila: --verify language:xx: expected answer, regex:<pattern>, [^\n]+\n$/],
+    [
+      ["--verify", "language:xx"],
+      /^hila: --verify language:xx: expected answer or answer:<pattern>, regex:<pattern>, [^\n]+\n$/,
+    ],
     [
       ["--prompts", "hf://datasets/sums.jsonl"],
       /^hila: source datasets\/sums\.jsonl: not the name of a file: expected hf:[^\n]+\n$/,

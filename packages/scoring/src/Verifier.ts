@@ -14,8 +14,11 @@ export type Verifier = (question: Question.Question, response: string) => boolea
 
 /** A verifier as a parameter of a stage. */
 export const Spec = Schema.Union([
-  /** The response, trimmed, is the question's answer. */
-  Schema.Struct({ by: Schema.Literal("answer") }),
+  /**
+   * The response, trimmed, is the question's answer; with `extract`, what a regular expression matches last in each of
+   * them (its first group, if it has one), where it matches.
+   */
+  Schema.Struct({ by: Schema.Literal("answer"), extract: Schema.optionalKey(Schema.String) }),
   /** The response matches a regular expression (JavaScript's, Unicode mode). */
   Schema.Struct({ by: Schema.Literal("regex"), pattern: Schema.String }),
   /** At least `share` of the response's letters are of a script; half of them by default. */
@@ -29,11 +32,19 @@ export const Spec = Schema.Union([
 ])
 export type Spec = typeof Spec.Type
 
+/** What a pattern matches last in a text, or all of the text. */
+const lastOf = (text: string, pattern: RegExp | undefined): string => {
+  const found = pattern === undefined ? undefined : [...text.matchAll(pattern)].at(-1)
+  return (found?.[1] ?? found?.[0] ?? text).trim()
+}
+
 /** The verifier of a parameter; a pattern that is no regular expression verifies nothing and is told by `problem`. */
 export const of = (spec: Spec): Verifier => {
   switch (spec.by) {
-    case "answer":
-      return ({ answer }, response) => response.trim() === answer.trim()
+    case "answer": {
+      const pattern = spec.extract === undefined ? undefined : new RegExp(spec.extract, "gu")
+      return ({ answer }, response) => lastOf(response, pattern) === lastOf(answer, pattern)
+    }
     case "regex": {
       const pattern = new RegExp(spec.pattern, "u")
       return (_, response) => pattern.test(response)
@@ -47,9 +58,10 @@ export const of = (spec: Spec): Verifier => {
 
 /** What is wrong with a verifier's parameter, or undefined. */
 export const problem = (spec: Spec): string | undefined => {
-  if (spec.by !== "regex") return undefined
+  const pattern = spec.by === "regex" ? spec.pattern : spec.by === "answer" ? spec.extract : undefined
+  if (pattern === undefined) return undefined
   try {
-    return new RegExp(spec.pattern, "u") instanceof RegExp ? undefined : "no pattern"
+    return new RegExp(pattern, "u") instanceof RegExp ? undefined : "no pattern"
   } catch (cause) {
     return cause instanceof Error ? cause.message : String(cause)
   }

@@ -176,6 +176,16 @@ describe("Verifier", () => {
     assert.isFalse(Verifier.of({ by: "script", script: "Latin" })(question, "42"))
   })
 
+  it("accepts by what is extracted of response and key", () => {
+    const sum = { ...question, answer: "6 * 7 = 42\n#### 42" }
+    const last = Verifier.of({ by: "answer", extract: "-?\\d+" })
+    assert.isTrue(last(sum, "Six times 7 is 42."))
+    assert.isFalse(last(sum, "42 is 6 times 8."))
+    assert.isFalse(last(sum, "forty-two"))
+    assert.isTrue(Verifier.of({ by: "answer", extract: "(\\d+)\\.?$" })(question, "It is 42."))
+    assert.match(Verifier.problem({ by: "answer", extract: "(" }) ?? "", /Invalid regular expression/)
+  })
+
   it("accepts by language", () => {
     const german = Verifier.of({ by: "language", language: "de" })
     assert.isTrue(german(question, "Das Ergebnis ist zweiundvierzig, und es ist nicht schwer."))
