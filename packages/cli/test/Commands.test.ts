@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type { ChildProcess } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { type Workbench, workbench } from "./workbench.ts"
 
@@ -14,6 +15,16 @@ const until = (bench: Workbench, count: number): Effect.Effect<void> =>
   Effect.suspend(() =>
     elements(bench).length >= count ? Effect.void : Effect.delay(until(bench, count), 20),
   )
+
+/** Waits until a command has said something. */
+const says = (child: ChildProcess, what: RegExp) =>
+  Effect.callback<void>((resume) => {
+    let out = ""
+    child.stdout?.on("data", (chunk) => {
+      out += String(chunk)
+      if (what.test(out)) resume(Effect.void)
+    })
+  })
 
 const jsonLines = (text: string): ReadonlyArray<{ readonly _tag: string }> =>
   text
@@ -86,9 +97,10 @@ describe("hila run", () => {
   it.live("stopped by a signal, says so in one line and exits with 130", () =>
     Effect.gen(function* () {
       const bench = yield* workbench
-      const child = bench.start("run", "toy.ts", "--set", "pause=100")
+      // Longer than any test waits: it is stopped before its first element, however late the signal comes.
+      const child = bench.start("run", "toy.ts", "--set", "pause=3600000")
       const finished = yield* Effect.forkChild(bench.finish(child))
-      yield* until(bench, 1)
+      yield* says(child, /list two +starts/)
       child.kill("SIGTERM")
       const { code, err } = yield* Fiber.join(finished)
       assert.strictEqual(err, "hila: stopped; what was finished is kept, run it again to go on\n")
