@@ -1,5 +1,5 @@
 /** What `hila score` and `hila scores` do. */
-import { Digest, Events, Run, Source } from "@hila/core"
+import { Digest, Source } from "@hila/core"
 import { type Checkpoint, Hub, LanguageModel, Unit } from "@hila/model"
 import { Conflict, GoldenFile, HeatMap, Importance, Ranking, Scores, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
@@ -7,11 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { readFile, writeFile } from "node:fs/promises"
-import { announcing } from "./Announcement.ts"
+import { readFile } from "node:fs/promises"
 import { UsageError } from "./CliError.ts"
-import * as Display from "./Display.ts"
 import * as Failure from "./Failure.ts"
+import * as OutputFile from "./OutputFile.ts"
+import * as SmallRun from "./SmallRun.ts"
 import * as Stores from "./Stores.ts"
 
 /** A file of scores: what was measured, on which models and data, and every value. */
@@ -34,20 +34,8 @@ const digestOf = (checkpoint: Checkpoint.Checkpoint) =>
     (lines) => Digest.of(lines.join("\n")),
   )
 
-const write = (path: string, text: string) =>
-  Effect.tryPromise({
-    try: () => writeFile(path, text),
-    catch: (cause) =>
-      new UsageError({ problem: `${path}: cannot be written: ${Failure.oneLine(String(cause))}` }),
-  })
-
 const picture = (scores: Scores.Scores) =>
   `${Scores.artifact.show(scores)}\n\n${HeatMap.text(scores, { plain: !process.stdout.isTTY })}`
-
-const display = (asJson: boolean) =>
-  asJson
-    ? { emit: () => undefined, close: () => undefined }
-    : Display.plain((text) => void process.stdout.write(text))
 
 /** What the work takes, in one line; none where a file is not what it should be, which the run itself tells better. */
 const costLine = Effect.fnUntraced(
@@ -91,30 +79,37 @@ export const score = Effect.fnUntraced(function* (given: {
   const golden = Stages.examples({ expert, lines })
   const { method, quadrature, scheme, seed } = given
   const importance = Stages.importance({ base, expert, golden }, { method, scheme, seed, quadrature })
-  const screen = display(given.json)
-  const cost = given.json ? undefined : yield* costLine(given)
-  const emit = announcing(screen, {
-    stage: "importance",
-    cost,
-    write: (text) => void process.stdout.write(text),
-  })
-  const { scores } = yield* Run.outputs({ scores: importance }, { pipeline: "score" }).pipe(
-    Effect.provideService(Events, { emit: (event) => Effect.sync(() => emit(event)) }),
-    Effect.provide(Layer.mergeAll(LanguageModel.layer, Stores.layer(given))),
+  const line = given.json ? undefined : yield* costLine(given)
+  const { scores } = yield* Effect.provide(
+    SmallRun.outputs(
+      { scores: importance },
+      { pipeline: "score", json: given.json, cost: { stage: "importance", line } },
+    ),
+    Layer.mergeAll(LanguageModel.layer, Stores.layer(given)),
   )
-  yield* Effect.sync(screen.close)
-  const file = {
-    format: "hila/scores 1" as const,
+  if (Option.isSome(given.svg)) yield* OutputFile.write(given.svg.value, HeatMap.svg(scores))
+  if (given.json || Option.isSome(given.output)) {
+    const text = yield* encoded(given, scores)
+    if (Option.isSome(given.output)) yield* OutputFile.write(given.output.value, `${text}\n`)
+    if (given.json) return yield* Console.log(text)
+  }
+  yield* Console.log(picture(scores))
+})
+
+/** Scores as a file has them; every file they come from is read once more for its digest. */
+const encoded = Effect.fnUntraced(function* (
+  given: Record<"base" | "expert" | "golden", string> & { readonly seed: number },
+  scores: Scores.Scores,
+) {
+  const file = yield* Schema.encodeEffect(File)({
+    format: "hila/scores 1",
     base: yield* Effect.flatMap(Hub.openPath(given.base), digestOf),
     expert: yield* Effect.flatMap(Hub.openPath(given.expert), digestOf),
     golden: yield* Digest.ofFile(given.golden),
-    seed,
+    seed: given.seed,
     scores,
-  }
-  const text = `${JSON.stringify(yield* Schema.encodeEffect(File)(file))}\n`
-  if (Option.isSome(given.output)) yield* write(given.output.value, text)
-  if (Option.isSome(given.svg)) yield* write(given.svg.value, HeatMap.svg(scores))
-  yield* Console.log(given.json ? text.trimEnd() : picture(scores))
+  })
+  return JSON.stringify(file)
 })
 
 /** `hila scores conflict`: a pipeline of one stage, so that it is cached and resumes. */
@@ -134,14 +129,12 @@ export const conflict = Effect.fnUntraced(function* (given: {
   const merged = Hub.source(given.merged)
   const golden = Stages.examples({ expert, lines: Source.file(given.golden, GoldenFile.artifact) })
   const node = Stages.conflict({ base, expert, merged, golden, importance: [] }, { scheme, coefficient })
-  const screen = display(given.json)
-  const { conflicts } = yield* Run.outputs({ conflicts: node }, { pipeline: "conflict" }).pipe(
-    Effect.provideService(Events, { emit: (event) => Effect.sync(() => screen.emit(event)) }),
-    Effect.provide(Layer.mergeAll(LanguageModel.layer, Stores.layer(given))),
+  const { conflicts } = yield* Effect.provide(
+    SmallRun.outputs({ conflicts: node }, { pipeline: "conflict", json: given.json }),
+    Layer.mergeAll(LanguageModel.layer, Stores.layer(given)),
   )
-  yield* Effect.sync(screen.close)
   const text = `${JSON.stringify(conflicts)}\n`
-  if (Option.isSome(given.output)) yield* write(given.output.value, text)
+  if (Option.isSome(given.output)) yield* OutputFile.write(given.output.value, text)
   yield* Console.log(given.json ? text.trimEnd() : Conflict.artifact.show(conflicts))
 })
 
@@ -166,7 +159,7 @@ export const show = Effect.fnUntraced(function* (given: {
   readonly json: boolean
 }) {
   const { scores } = yield* read(given.scores)
-  if (Option.isSome(given.svg)) yield* write(given.svg.value, HeatMap.svg(scores))
+  if (Option.isSome(given.svg)) yield* OutputFile.write(given.svg.value, HeatMap.svg(scores))
   yield* Console.log(given.json ? JSON.stringify(scores) : picture(scores))
 })
 

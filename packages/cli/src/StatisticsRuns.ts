@@ -1,33 +1,14 @@
 /** What `hila statistics` does. */
-import { Events, Run, Source } from "@hila/core"
+import { Source } from "@hila/core"
 import { Hub, LanguageModel, type StatisticsOptions, WeightStatistics } from "@hila/model"
 import { Collection, GoldenFile, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { copyFile, readFile, rename, rm, stat } from "node:fs/promises"
-import { announcing } from "./Announcement.ts"
-import { UsageError } from "./CliError.ts"
-import * as Display from "./Display.ts"
-import * as Failure from "./Failure.ts"
+import { readFile } from "node:fs/promises"
+import * as OutputFile from "./OutputFile.ts"
+import * as SmallRun from "./SmallRun.ts"
 import * as Stores from "./Stores.ts"
-
-/** A copy of a file, complete under its name or not there. */
-const copy = (from: string, to: string) =>
-  Effect.tryPromise({
-    try: async () => {
-      const temporary = `${to}.${process.pid}.tmp`
-      try {
-        await copyFile(from, temporary)
-        await rename(temporary, to)
-      } finally {
-        await rm(temporary, { force: true })
-      }
-      return (await stat(to)).size
-    },
-    catch: (cause) =>
-      new UsageError({ problem: `${to}: cannot be written: ${Failure.oneLine(String(cause))}` }),
-  })
 
 /** What the work takes, in one line; none where something is wrong, which the run itself tells better. */
 const costLine = Effect.fnUntraced(
@@ -61,21 +42,18 @@ export const statistics = Effect.fnUntraced(function* (given: {
   const model = Hub.source(given.model)
   const examples = Stages.examples({ expert: model, lines: Source.file(given.examples, GoldenFile.artifact) })
   const node = Stages.statistics({ model, examples }, options)
-  const write = (text: string) => void process.stdout.write(text)
-  const screen = given.json ? { emit: () => undefined, close: () => undefined } : Display.plain(write)
   const work = Effect.gen(function* () {
-    const cost = given.json ? undefined : yield* costLine(given, options)
-    const emit = announcing(screen, { stage: "statistics", cost, write })
-    return yield* Run.outputs({ statistics: node }, { pipeline: "statistics" }).pipe(
-      Effect.provideService(Events, { emit: (event) => Effect.sync(() => emit(event)) }),
+    const line = given.json ? undefined : yield* costLine(given, options)
+    return yield* SmallRun.outputs(
+      { statistics: node },
+      { pipeline: "statistics", json: given.json, cost: { stage: "statistics", line } },
     )
   })
   const { statistics: made } = yield* Effect.provide(
     work,
     Layer.mergeAll(LanguageModel.layer, Stores.layer(given)),
   )
-  yield* Effect.sync(screen.close)
-  const bytes = yield* copy(made.path, given.output)
+  const bytes = yield* OutputFile.copy(made.path, given.output)
   const { examples: count, tensors, tokens } = made
   yield* Console.log(
     given.json
