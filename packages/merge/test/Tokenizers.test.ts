@@ -109,6 +109,19 @@ describe("tokenizer rules", () => {
     }),
   )
 
+  it.effect("a row that a model does not have is refused before a weight is read", () =>
+    Effect.gen(function* () {
+      const rule = (id: number) =>
+        `tokenizer:\n  source: base\n  tokens:\n    <s>: {source: {kind: model_token, model: grown, token_id: ${id}}, force: true}\n`
+      assert.strictEqual(constant((yield* merge(rule(321))).row(1)), 8)
+      const { message } = yield* Effect.flip(merge(rule(322)))
+      assert.match(
+        message,
+        /recipe\.yml:9:10: token "<s>": grown has 322 embedding rows, none for the id 322: give the token another source under tokenizer\.tokens, with force: true$/,
+      )
+    }),
+  )
+
   it.effect("a chat template goes into the tokenizer's files", () =>
     Effect.gen(function* () {
       const { merged } = yield* merge("tokenizer_source: base\nchat_template: chatml\n")

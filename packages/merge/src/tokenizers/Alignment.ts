@@ -7,6 +7,7 @@ import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import type { ModelReference, Recipe } from "../recipe/RecipeSchema.ts"
 import * as Reference from "../recipe/Reference.ts"
+import * as RowFile from "./RowFile.ts"
 import * as Rows from "./Rows.ts"
 import * as TokenizerFile from "./TokenizerFile.ts"
 import * as Union from "./Union.ts"
@@ -78,6 +79,8 @@ export const of = Effect.fnUntraced(function* (
     base: hasBase ? 0 : undefined,
     rules,
   })
+  const outside = outsideOf(united.ids, models, participants)
+  if (outside !== undefined) return yield* located.error(outside.path(path, rule), outside.problem)
   const { files: of } = participants[donor]!.checkpoint
   const own = Object.entries(of).filter(([name]) => TokenizerFile.isTokenizerFile(name))
   return {
@@ -88,6 +91,34 @@ export const of = Effect.fnUntraced(function* (
     notes: notesOf(participants, rows, ids, united.grew),
   }
 })
+
+/** The first row that a model's matrices do not have: of a rule's id, or of a tokenizer with more tokens than rows. */
+const outsideOf = (
+  vocabulary: ReadonlyMap<string, number>,
+  models: ReadonlyArray<ReadonlyArray<Rows.Row>>,
+  participants: ReadonlyArray<Participant>,
+) => {
+  const has = participants.map(({ checkpoint }) =>
+    Math.min(
+      ...[...checkpoint.tensors.values()].filter(RowFile.isVocabulary).map(({ shape }) => shape[0] ?? 0),
+    ),
+  )
+  for (const [token, at] of vocabulary) {
+    for (const rows of models) {
+      const row = rows[at]
+      if (row?._tag !== "Rows") continue
+      const found = row.from.find(({ id, model }) => id >= has[model]!)
+      if (found === undefined) continue
+      const whose = `${participants[found.model]!.text} has ${has[found.model]} embedding rows`
+      return {
+        path: (path: Path, { tokens }: Rule): Path =>
+          tokens != null && Object.hasOwn(tokens, token) ? [...path, "tokens", token] : path,
+        problem: `token ${JSON.stringify(token)}: ${whose}, none for the id ${found.id}: give the token another source under tokenizer.tokens, with force: true`,
+      }
+    }
+  }
+  return undefined
+}
 
 const notesOf = (participants: ReadonlyArray<Participant>, rows: number, ids: number, grew: boolean) => [
   `the vocabulary has ${ids} tokens${rows === ids ? "" : `, padded to ${rows} rows with each model's mean`}`,
