@@ -114,7 +114,9 @@ const explain = Command.make(
   {
     pipeline,
     node: Argument.String("stage").pipe(
-      Argument.withDescription("A stage's name or title, such as: golden math; all stages by default"),
+      Argument.withDescription(
+        "A stage's name or title, or how its title begins: prune, prune math; all stages by default",
+      ),
       Argument.variadic(),
     ),
     set,
@@ -135,7 +137,7 @@ const explain = Command.make(
   Command.withDescription(
     "Says why stages are what the plan calls them, compared with their nearest earlier run",
   ),
-  Command.withExamples([{ command: "hila explain pipelines/hila.ts golden math", description: "One stage" }]),
+  Command.withExamples([{ command: "hila explain pipelines/hila.ts prune math", description: "One stage" }]),
 )
 
 const graph = Command.make(

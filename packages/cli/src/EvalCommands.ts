@@ -51,7 +51,8 @@ const compare = Command.make(
   ),
   Command.withExamples([
     {
-      command: "hila eval compare RESULTS_A RESULTS_B",
+      command:
+        "hila eval compare .hila/eval/fixtures__micro__math/results_*.json .hila/eval/fixtures__micro__base/results_*.json",
       description: "Files whose paths `hila eval` printed last",
     },
   ]),
@@ -138,7 +139,11 @@ export const evaluate = Command.make(
       command: "hila eval merged --tasks mmlu --data ~/data --sample 20 --seed 1",
       description: "20 documents of every subject",
     },
-    { command: "hila eval compare a/results_….json b/results_….json", description: "Two models, paired" },
+    {
+      command:
+        "hila eval compare .hila/eval/fixtures__micro__math/results_*.json .hila/eval/fixtures__micro__base/results_*.json",
+      description: "Two models, document by document",
+    },
   ]),
 )
 

@@ -95,7 +95,9 @@ export const accept = Command.make(
   {
     pipeline,
     stage: Argument.String("stage").pipe(
-      Argument.withDescription("A stage's name or title; all that are hit* by default"),
+      Argument.withDescription(
+        "A stage's name or title, or how its title begins; all that are hit* by default",
+      ),
       Argument.variadic(),
     ),
     set,

@@ -7,9 +7,11 @@ import * as Node from "./Node.ts"
 import type * as Plan from "./Plan.ts"
 import * as Reason from "./Reason.ts"
 
-/** The steps of a plan whose title or stage name is `name`. */
-export const find = (plan: Plan.Plan, name: string): Plan.Plan =>
-  plan.filter(({ node }) => Node.title(node) === name || node.stage.name === name)
+/** The steps of a plan whose title or stage name is `name`; where there are none, those whose title begins with it. */
+export const find = (plan: Plan.Plan, name: string): Plan.Plan => {
+  const named = plan.filter(({ node }) => Node.title(node) === name || node.stage.name === name)
+  return named.length > 0 ? named : plan.filter(({ node }) => Node.title(node).startsWith(`${name} `))
+}
 
 /** What to say where no step has that title or name: the nearest one, else the names there are. */
 export const unknown = (plan: Plan.Plan, name: string): string => {
