@@ -100,12 +100,24 @@ export const open = Effect.fnUntraced(function* (
 /** A model as people write it: `org/name` or `org/name@revision`, unless that is a file or directory of theirs. */
 const remote = (text: string): Options | undefined => (existsSync(text) ? undefined : parse(text))
 
+/** A name that the Hub does not know may be a path with a slip in it, which only its writer can tell. */
+const orPath =
+  (text: string) =>
+  (error: HubError | CheckpointError | SafetensorsError): HubError | CheckpointError | SafetensorsError =>
+    error._tag !== "HubError" || text.includes("@")
+      ? error
+      : new HubError({
+          source: error.source,
+          problem: `${error.problem}; nor is there a directory ${text}`,
+          blame: error.blame,
+        })
+
 /** Opens a checkpoint as people name it: a directory, or a model of the Hub. */
 export const openPath = (
   text: string,
 ): Effect.Effect<Checkpoint, HubError | CheckpointError | SafetensorsError> => {
   const options = remote(text)
-  return options === undefined ? Checkpoints.open(text) : open(options)
+  return options === undefined ? Checkpoints.open(text) : Effect.mapError(open(options), orPath(text))
 }
 
 /** The same without the weights of a model of the Hub. */
@@ -113,7 +125,7 @@ export const inspectPath = (
   text: string,
 ): Effect.Effect<Checkpoint, HubError | CheckpointError | SafetensorsError> => {
   const options = remote(text)
-  return options === undefined ? Checkpoints.open(text) : inspect(options)
+  return options === undefined ? Checkpoints.open(text) : Effect.mapError(inspect(options), orPath(text))
 }
 
 /**
