@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, type Generation, LanguageModel, type Question } from "@hila/model"
+import { Checkpoint, type Example, type Generation, LanguageModel, type Question } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { statSync } from "node:fs"
+import { cpSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Golden from "../src/Golden.ts"
 import * as Stages from "../src/stages.ts"
@@ -154,5 +154,42 @@ describe("golden", () => {
         /^golden data: expected 21 questions and verdicts, as many as answers, got 21, 1; give those/,
       )
     }).pipe(Effect.provide(LanguageModel.layer), Effect.provide(Stage.layerDetached)),
+  )
+
+  it.effect(
+    "puts prompts into the expert's chat template, and draws by seed where a temperature is given",
+    () =>
+      Effect.gen(function* () {
+        const directory = join(yield* Stage.scratch, "chat")
+        cpSync(checkpointPath("math"), directory, { recursive: true })
+        const template = "{{ bos_token }}Q: {{ messages[0].content }}\nA:"
+        writeFileSync(join(directory, "chat_template.jinja"), template)
+        const [teacher, plain] = [
+          yield* Checkpoint.open(directory),
+          yield* Checkpoint.open(checkpointPath("math")),
+        ]
+        const options = { maxTokens: 12, stop: ["\n"] }
+        const sums = ["30+45", "31+45", "32+45"]
+        const messages = sums.map((prompt) => ({ domain: "math", prompt, answer: "" }))
+        const chat = yield* Stages.golden.run({ teacher, questions: messages }, { ...options, chat: true })
+        const raw = yield* Stages.golden.run({ teacher: plain, questions: sums.map(question) }, options)
+        assert.strictEqual(chat[0]?.prompt, "<s>Q: 30+45\nA:")
+        // The same tokens by either way, and so the same mask of the loss.
+        const masked = ({ promptLength, response, tokens }: Example.Example) => [
+          tokens,
+          promptLength,
+          response,
+        ]
+        assert.deepStrictEqual(chat.map(masked), raw.map(masked))
+
+        const draw = (seed: number) =>
+          Stages.golden.run(
+            { teacher: plain, questions: sums.map(question) },
+            { maxTokens: 4, requireEnd: false, temperature: 3, seed },
+          )
+        const [first, again, other] = [yield* draw(1), yield* draw(1), yield* draw(2)]
+        assert.deepStrictEqual([...first], [...again])
+        assert.notDeepEqual([...first], [...other])
+      }).pipe(Effect.provide(LanguageModel.layer), Effect.provide(Stage.layerDetached)),
   )
 })
