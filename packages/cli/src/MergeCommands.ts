@@ -28,15 +28,17 @@ const threads = Flag.Int("threads").pipe(
   Flag.optional,
 )
 
+const directory = Argument.String("output").pipe(
+  Argument.withDescription("A new or empty directory for the merged checkpoint"),
+  Argument.optional,
+)
+
 /** `hila merge`. */
 export const merge = Command.make(
   "merge",
   {
     recipe: Argument.optional(recipe),
-    directory: Argument.String("output").pipe(
-      Argument.withDescription("A new or empty directory for the merged checkpoint"),
-      Argument.optional,
-    ),
+    directory,
     threads,
     shard: Flag.String("shard-size").pipe(
       Flag.withMetavar("5GB"),
@@ -47,6 +49,10 @@ export const merge = Command.make(
       Flag.withDescription(
         "Leaves the sha256 of the inputs out of the card, and with it one reading of them",
       ),
+      Flag.withDefault(false),
+    ),
+    dryRun: Flag.Boolean("dry-run").pipe(
+      Flag.withDescription("Stops after pre-flight, as plan-merge does: reads no weight and writes nothing"),
       Flag.withDefault(false),
     ),
     schema: Flag.Boolean("schema").pipe(
@@ -68,7 +74,7 @@ export const merge = Command.make(
 )
 
 /** `hila plan-merge`. */
-export const planMerge = Command.make("plan-merge", { recipe, threads, json, debug }, (given) =>
+export const planMerge = Command.make("plan-merge", { recipe, directory, threads, json, debug }, (given) =>
   Effect.flatMap(runs, ({ planMerge }) => planMerge(given)),
 ).pipe(
   Command.withDescription(

@@ -30,12 +30,14 @@ export const merge = Effect.fnUntraced(function* (given: {
   readonly threads: Option.Option<number>
   readonly shard: Option.Option<string>
   readonly skipDigests: boolean
+  readonly dryRun: boolean
   readonly schema: boolean
   readonly json: boolean
 }) {
   if (given.schema) return yield* Console.log(JSON.stringify(Recipe.jsonSchema(), null, 2))
   if (Option.isNone(given.recipe))
     return yield* new UsageError({ problem: "name a recipe: hila merge recipe.yml output" })
+  if (given.dryRun) return yield* planMerge({ ...given, recipe: given.recipe.value })
   if (Option.isNone(given.directory)) {
     return yield* new UsageError({
       problem: `name a directory for the result: hila merge ${given.recipe.value} output`,
@@ -45,11 +47,13 @@ export const merge = Effect.fnUntraced(function* (given: {
   const started = Date.now()
   const directory = given.directory.value
   const progress = Progress.of()
+  let told: Recipe.Report.Report | undefined
   const merged = yield* Recipe.mergeRecipe(given.recipe.value, directory, {
     threads: Option.getOrUndefined(given.threads),
     shardBytes,
     digests: !given.skipDigests,
     onReport: (report) => {
+      told = report
       if (!given.json) process.stdout.write(`${Recipe.Report.render(report)}\n`)
     },
     onProgress: (phase, share) => {
@@ -60,19 +64,27 @@ export const merge = Effect.fnUntraced(function* (given: {
   const seconds = (Date.now() - started) / 1000
   yield* print(
     given.json,
-    { directory, tensors: merged.tensors.size, parameters: Checkpoint.parameterCount(merged), seconds },
+    {
+      directory,
+      tensors: merged.tensors.size,
+      parameters: Checkpoint.parameterCount(merged),
+      seconds,
+      report: told,
+    },
     () => `wrote ${directory}: ${merged.tensors.size} tensors in ${seconds.toFixed(1)} s`,
   )
 })
 
-/** Pre-flight only. */
+/** Pre-flight only; it looks at the place of the result where that is given. */
 export const planMerge = Effect.fnUntraced(function* (given: {
   readonly recipe: string
+  readonly directory: Option.Option<string>
   readonly threads: Option.Option<number>
   readonly json: boolean
 }) {
   const prepared = yield* Recipe.Prepared.fromFile(given.recipe)
-  const report = Recipe.reportOf(prepared, { threads: Option.getOrUndefined(given.threads) })
+  const options = { threads: Option.getOrUndefined(given.threads) }
+  const report = yield* Recipe.preflight(prepared, Option.getOrUndefined(given.directory), options)
   yield* print(given.json, report, () => Recipe.Report.render(report))
 })
 

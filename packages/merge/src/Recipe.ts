@@ -5,6 +5,13 @@
  */
 export * as Prepared from "./preflight/Prepared.ts"
 export * as Report from "./preflight/Report.ts"
-export { mergePrepared, mergeRecipe, type Options, type RecipeMergeError, reportOf } from "./recipe/Merge.ts"
+export {
+  mergePrepared,
+  mergeRecipe,
+  type Options,
+  preflight,
+  type RecipeMergeError,
+  reportOf,
+} from "./recipe/Merge.ts"
 export { merge, type MergeInputs, type MergeParams } from "./recipe/MergeModels.ts"
 export { jsonSchema } from "./recipe/RecipeSchema.ts"

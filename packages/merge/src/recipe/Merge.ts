@@ -56,23 +56,31 @@ export const mergeRecipe = Effect.fn("mergeRecipe")(function* (
   return yield* mergePrepared(yield* Prepared.fromFile(recipe), directory, options)
 })
 
-/** Carries out a prepared recipe. */
-export const mergePrepared = Effect.fnUntraced(function* (
+/** The last of pre-flight: everything that can be refused before a weight is read, and the report. */
+export const preflight = Effect.fnUntraced(function* (
   prepared: Prepared.Prepared,
-  directory: string,
+  /** Where the result is to go, if that is known. */
+  directory: string | undefined,
   options: Options = {},
-): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
+): Effect.fn.Return<Report.Report, MergeError | CheckpointError> {
   const problem = Solve.problemOf(prepared.tensors)
   if (problem !== undefined) {
     const method = prepared.located.recipe.merge_method
     return yield* new MergeError({ method, input: "statistics", problem })
   }
   const report = reportOf(prepared, options)
-  yield* checkPlace(
-    directory,
-    report.diskBytes + Realise.bytesOf(prepared) + Solve.diskBytes(prepared.tensors),
-    options,
-  )
+  const needed = report.diskBytes + Realise.bytesOf(prepared) + Solve.diskBytes(prepared.tensors)
+  if (directory !== undefined) yield* checkPlace(directory, needed, options)
+  return report
+})
+
+/** Carries out a prepared recipe. */
+export const mergePrepared = Effect.fnUntraced(function* (
+  prepared: Prepared.Prepared,
+  directory: string,
+  options: Options = {},
+): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
+  const report = yield* preflight(prepared, directory, options)
   yield* Effect.sync(() => options.onReport?.(report))
   return yield* Effect.scoped(
     Effect.gen(function* () {
