@@ -14,7 +14,10 @@ const child = fileURLToPath(new URL("support/onnx-child.mjs", import.meta.url))
 /** What a program of its own computes with an export, from two steps over a cache. */
 const runElsewhere = Effect.fnUntraced(function* (graph: string, question: object) {
   const { stdout } = yield* Effect.promise(() =>
-    promisify(execFile)(process.execPath, [child, graph, JSON.stringify(question)], { maxBuffer: 2 ** 26 }),
+    promisify(execFile)(process.execPath, [child, graph, JSON.stringify(question)], {
+      maxBuffer: 2 ** 26,
+      env: { ...process.env, ORT_DISABLE_TELEMETRY: "1" },
+    }),
   )
   return JSON.parse(stdout) as {
     readonly inputs: ReadonlyArray<string>

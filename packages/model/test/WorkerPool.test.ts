@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process"
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { Checkpoint, DeltaGates } from "../src/index.ts"
 import { fromPool } from "../src/OpenModels.ts"
 import * as CausalGraph from "../src/graphs/CausalGraph.ts"
@@ -177,6 +178,22 @@ describe("WorkerPool", () => {
       // The pool's first session; asking the thread for it shows whether it is still there.
       const run = pool.threads[0]!.request({ _tag: "Run", session: 0, feeds: {}, fetches: ["logits"] })
       assert.strictEqual((yield* Effect.flip(run)).problem, "session 0 is not open")
+    }),
+  )
+
+  it.effect("lets ONNX Runtime report to nobody, and leave nothing in the home directory", () =>
+    Effect.gen(function* () {
+      const home = mkdtempSync(join(tmpdir(), "hila-home-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(home, { recursive: true })))
+      const script = new URL("support/open-model.ts", import.meta.url)
+      const { CI: _, ORT_DISABLE_TELEMETRY: __, ...env } = process.env
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        ["--conditions=@hila/source", fileURLToPath(script), fixture("base")],
+        { env: { ...env, HOME: home, XDG_CACHE_HOME: join(home, ".cache") }, encoding: "utf8" },
+      )
+      assert.strictEqual(status, 0, stderr)
+      assert.deepStrictEqual(readdirSync(home), [])
     }),
   )
 

@@ -29,6 +29,14 @@ const waitUntilIdle = (): void => {
   for (const flags of running) Atomics.wait(flags, BUSY, 1, 60_000)
 }
 
+/**
+ * ONNX Runtime reports to its maker about sessions and the models in them, unless the process's environment forbids it when
+ * the library loads. A worker's own environment is a copy that native code does not see.
+ */
+const withoutTelemetry = (): void => {
+  process.env["ORT_DISABLE_TELEMETRY"] ??= "1"
+}
+
 interface Living {
   readonly worker: Worker
   readonly pending: Map<
@@ -59,6 +67,7 @@ export const make = (entry: URL = defaultEntry): WorkerThread => {
   let nextId = 0
 
   const start = (): Living => {
+    withoutTelemetry()
     const flags = new Int32Array(new SharedArrayBuffer(8))
     if (running.size === 0) process.on("exit", waitUntilIdle)
     running.add(flags)
