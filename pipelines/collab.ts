@@ -8,7 +8,18 @@ import { Pipeline, Source } from "@hila/core"
 import { Compute, Stages as Collab } from "@hila/collab"
 import { Stages as Merging } from "@hila/merge"
 import * as Schema from "effect/Schema"
-import { encoderSizes, expertOptions, headOptions, heads, specsOf, timedHeads } from "./stages/Collab.ts"
+import {
+  encoderSizes,
+  expertOptions,
+  headDomains,
+  headOptions,
+  heads,
+  narrowHeads,
+  specsOf,
+  timedHeads,
+  tunedHeads,
+} from "./stages/Collab.ts"
+import { tunedHead } from "./stages/TunedHeads.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const Rate = Schema.Finite.check(Schema.isGreaterThan(0))
@@ -25,6 +36,16 @@ export default Pipeline.make({
     epochs: Pipeline.option(Count, 8, "epochs of training an expert"),
     rate: Pipeline.option(Rate, 1e-3, "learning rate of experts"),
     larger: Pipeline.option(Schema.Boolean, true, "whether one model as large as all experts is trained too"),
+    tune: Pipeline.option(
+      Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
+      0,
+      "settings tried on the validation rows for each head over features",
+    ),
+    narrow: Pipeline.option(
+      Schema.Boolean,
+      false,
+      "whether heads are also trained for one expert that the gate chooses",
+    ),
     runs: Pipeline.option(Count, 100, "answers that are timed, each way"),
   },
   build: ({
@@ -32,11 +53,13 @@ export default Pipeline.make({
     epochs,
     hidden,
     larger: withLarger,
+    narrow,
     rate,
     rows,
     runs: timed,
     seeds,
     tokens,
+    tune,
     vocabulary: pieces,
   }) => {
     const texts =
@@ -51,7 +74,12 @@ export default Pipeline.make({
     const sizes = encoderSizes(hidden)
     const merged = { ...specs[1]!, name: "merged weights" }
     const topK = [1, 2]
-    const names = heads.map(({ name }) => name)
+    const trained = [...heads, ...(narrow ? narrowHeads : [])].map(({ name, ...own }) => ({
+      name,
+      start: { ...headOptions, ...own },
+    }))
+    const searched = trained.filter(({ name }) => tune > 0 && tunedHeads.includes(name))
+    const names = [...trained.map(({ name }) => name), ...searched.map(({ name }) => `${name}, tuned`)]
 
     const runs = seeds.map((seed) => {
       const label = (what: string) => `${what}, seed ${seed}`
@@ -84,9 +112,21 @@ export default Pipeline.make({
       const eightFeatures = integers.map((model, i) => read(model, eight[i]!))
 
       const over = { features, queries, texts: divided }
-      const fused = heads.map(({ name, strategy, ...sizes }) =>
-        Collab.trainHead(over, { ...headOptions, ...sizes, strategy, seed }, label(name)),
+      const tunings = searched.map(({ name, start }) =>
+        tunedHead(
+          over,
+          label(name),
+          { ...start, seed },
+          {
+            domains: headDomains,
+            search: { _tag: "random", trials: tune, seed },
+          },
+        ),
       )
+      const fused = [
+        ...trained.map(({ name, start }) => Collab.trainHead(over, { ...start, seed }, label(name))),
+        ...tunings.map(({ head }) => head),
+      ]
       const last = fused[names.indexOf("F3 concat + MLP")]!
       const cascades = [0.35, 0.5, 0.75].map((budget) =>
         Collab.cascade({ ...over, head: last }, { budget }, label(`${100 * budget} %`)),
@@ -101,7 +141,17 @@ export default Pipeline.make({
         },
         `seed ${seed}`,
       )
-      return { alone: [...larger, ...integers], cascades, divided, evaluation, experts, fused, last, eight }
+      return {
+        tunings,
+        alone: [...larger, ...integers],
+        cascades,
+        divided,
+        evaluation,
+        experts,
+        fused,
+        last,
+        eight,
+      }
     })
 
     const comparison = Collab.compare(
@@ -115,7 +165,7 @@ export default Pipeline.make({
         models: first.experts,
         alone: first.alone,
         texts: first.divided,
-        heads: timedHeads.map((name) => first.fused[names.indexOf(name as (typeof names)[number])]!),
+        heads: timedHeads.map((name) => first.fused[names.indexOf(name)]!),
         cascades: first.cascades,
         last: first.last,
       },
@@ -133,7 +183,14 @@ export default Pipeline.make({
       { models: first.experts, texts: first.divided, head: first.last, cascades: [first.cascades[1]!] },
       { specs },
     )
-    return { report: comparison, latency, guide, plot: Collab.plot({ comparison }), bundle }
+    // The trials of the first seed, by the number of the strategy: tuning-F3.
+    const trials = Object.fromEntries(
+      searched.flatMap(({ name }, i) => {
+        const tuning = first.tunings[i]?.tuning
+        return tuning === undefined ? [] : [[`tuning-${name.split(" ")[0]}`, tuning] as const]
+      }),
+    )
+    return { ...trials, report: comparison, latency, guide, plot: Collab.plot({ comparison }), bundle }
   },
   layer: Compute.layer,
 })

@@ -72,6 +72,33 @@ export const heads = [
   { name: "concat + regression", strategy: "regression", ...sizes, ...regression },
 ] as const
 
+/**
+ * Heads that are trained for few experts: the joint stage goes from all of them to one, at the rate of the fusion and as
+ * long, since it has to learn to do without.
+ */
+export const narrowHeads = heads
+  .filter(({ strategy }) => strategy === "concat" || strategy === "attention")
+  .map((head) => ({
+    ...head,
+    name: `${head.name}, annealed`,
+    topK: 1,
+    anneal: true,
+    jointRate: headOptions.rate,
+    jointEpochs: headOptions.epochs,
+  }))
+
+/** Heads over features have sizes and rates to choose; these are tuned where that is asked for. */
+export const tunedHeads: ReadonlyArray<string> = ["F2 gated features", "F3 concat + MLP", "F4 attention"]
+
+/** What is searched: rates in even steps of their logarithm, since a rate counts by its factor. */
+export const headDomains = {
+  rate: [3e-4, 1e-3, 3e-3, 1e-2],
+  gateRate: [2e-4, 5e-4, 2e-3, 5e-3],
+  width: [32, 64, 128],
+  dropout: { least: 0, greatest: 0.5 },
+  weightDecay: [1e-3, 1e-2, 1e-1],
+} as const
+
 /** Heads whose answers are timed. */
 export const timedHeads: ReadonlyArray<string> = [
   "F1 static average",

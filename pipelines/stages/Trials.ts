@@ -11,7 +11,7 @@ const Setting = Schema.Record(Schema.String, Schema.Finite)
 export const Trial = Schema.Struct({
   variant: Schema.String,
   setting: Setting,
-  /** Mean loss on each golden set, nats per token. */
+  /** Mean loss on each set: of golden sets in nats per token, of labelled rows in nats per row. */
   losses: Schema.Array(Schema.Finite),
   /** What the search minimises. */
   cost: Schema.Finite,
@@ -30,9 +30,13 @@ const Trials = Schema.Struct({
 })
 type Trials = typeof Trials.Type
 
+/** Four decimals, or two digits of what is smaller than that. */
+const short = (value: number): string =>
+  String(value !== 0 && Math.abs(value) < 0.01 ? Number(value.toPrecision(2)) : Number(value.toFixed(4)))
+
 const numbers = (setting: Trial["setting"]): string =>
   Object.entries(setting)
-    .map(([name, value]) => `${name === "lambda" ? "λ" : name} = ${Number(value.toFixed(4))}`)
+    .map(([name, value]) => `${name === mainNumber ? "λ" : name} = ${short(value)}`)
     .join(", ")
 
 /** A setting for people: `density 0.5, λ = 0.4`. */
@@ -42,6 +46,9 @@ export const named = ({ setting, variant }: Pick<Trial, "setting" | "variant">):
 /** Wall time of trials. */
 export const seconds = (trials: ReadonlyArray<Trial>): number =>
   trials.reduce((sum, trial) => sum + trial.seconds, 0)
+
+/** The number that trials are drawn over, where a search has one of all the others. */
+const mainNumber = "lambda"
 
 /** One line: `λ = 0.4 of 40 trials, retention cost 0.263, 21.3 s`. */
 export const summary = ({ best, objective, trials }: Trials): string =>
@@ -71,7 +78,7 @@ export const artifact: Artifact.Artifact<Trials> = Artifact.json("trials", Trial
     {
       _tag: "Table",
       title: "All trials",
-      head: ["setting", "cost", "loss on each golden set, nats per token", "s"],
+      head: ["setting", "cost", "loss on each set that is judged by, nats", "s"],
       rows: value.trials.map((trial) => [
         named(trial),
         trial.cost.toFixed(4),
@@ -82,7 +89,7 @@ export const artifact: Artifact.Artifact<Trials> = Artifact.json("trials", Trial
   ],
 })
 
-/** All trials with the best of them, the first among equals. */
+/** All trials with the best of them, the first among equals. Without a λ they are drawn in the order they were tried. */
 export const of = (objective: string, trials: ReadonlyArray<Trial>): Trials => {
   const [first, ...others] = trials
   const none = { variant: "", setting: {}, losses: [], cost: 0, seconds: 0 }
@@ -92,12 +99,12 @@ export const of = (objective: string, trials: ReadonlyArray<Trial>): Trials => {
 
 const plot = (objective: string, trials: ReadonlyArray<Trial>, best: Trial): string =>
   Plot.lines(
-    { x: "λ", y: `cost (${objective})` },
+    { x: mainNumber in best.setting ? "λ" : "trial", y: `cost (${objective})` },
     [...Map.groupBy(trials, ({ variant }) => variant)].map(([name, own]) => ({
       name,
-      points: own.map(({ cost, setting }, i) => ({ x: setting["lambda"] ?? i, y: cost })),
+      points: own.map(({ cost, setting }, i) => ({ x: setting[mainNumber] ?? i, y: cost })),
     })),
-    { x: best.setting["lambda"] ?? trials.indexOf(best), y: best.cost },
+    { x: best.setting[mainNumber] ?? trials.indexOf(best), y: best.cost },
   )
 
 const Choice = Schema.Struct({

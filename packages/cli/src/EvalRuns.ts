@@ -75,7 +75,8 @@ const names = (list: string): ReadonlyArray<string> =>
 
 /** A misspelt data directory would send every task to the Hub. */
 const requireDirectory = Effect.fnUntraced(function* (directory: string | undefined) {
-  if (directory === undefined || statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return
+  if (directory === undefined || statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true)
+    return
   return yield* new UsageError({ problem: `--data ${directory}: there is no such directory` })
 })
 

@@ -110,6 +110,54 @@ export const probe = Stage.make({
   }, Effect.scoped),
 })
 
+/** What a head and its training are told. */
+export const headParams = {
+  strategy: Strategy,
+  width: Count,
+  hidden: Count,
+  heads: Count,
+  rank: Count,
+  groups: Schema.Array(Schema.Array(Schema.Int)),
+  l2: Schema.Array(Schema.Finite),
+  ...HeadTraining.Options.fields,
+}
+const HeadParams = Schema.Struct(headParams)
+export type HeadParams = typeof HeadParams.Type
+
+/**
+ * A gate and fusion over experts: stages S2 to S4, each through `kept`, which may have it from an earlier run. Regressions
+ * are trained once for each penalty of `l2`, and the best on the validation rows is kept. Succeeds with the head and
+ * with what the validation rows say of it.
+ */
+export const fit = Effect.fnUntraced(function* <E, R>(
+  data: Effect.Success<ReturnType<typeof load>>,
+  classes: number,
+  params: HeadParams,
+  kept: (
+    part: string,
+    make: ReturnType<Effect.Success<ReturnType<typeof HeadTraining.open>>["phase"]>,
+  ) => Effect.Effect<Head.Head, E, R>,
+) {
+  const { groups, heads, hidden, l2, rank, strategy, width, ...options } = params
+  if (readsLogits(strategy) && data.heads.logits.some((logits) => logits.length === 0)) {
+    return yield* new CollabError({
+      subject: `strategy ${strategy}`,
+      problem: "it reads class logits, and an expert has none; give it a probe, or use a fusion of features",
+    })
+  }
+  const spec = specOf(data, classes, { strategy, width, hidden, heads, rank, groups })
+  const trainer = yield* HeadTraining.open(spec, data.heads, data.validation, options)
+  let head: Head.Head = { spec, parameters: Head.initial(spec, options.seed), curve: [] }
+  if (strategy === "regression" || strategy === "stacking") {
+    head = yield* regress(trainer, head, l2, kept, options)
+  } else {
+    for (const phase of HeadTraining.phases(spec, options)) {
+      head = yield* kept(phase.name, trainer.phase(head, phase))
+    }
+  }
+  return { head, validation: yield* trainer.judge(head) }
+})
+
 /**
  * A gate and fusion over experts: stages S2 to S4, each kept when it is finished. Regressions are trained once for each
  * penalty of `l2`, and the best on the validation rows is kept.
@@ -122,31 +170,11 @@ export const trainHead = Stage.make({
     queries: Features.artifact,
     texts: LabelledText.divided,
   },
-  params: {
-    strategy: Strategy,
-    width: Count,
-    hidden: Count,
-    heads: Count,
-    rank: Count,
-    groups: Schema.Array(Schema.Array(Schema.Int)),
-    l2: Schema.Array(Schema.Finite),
-    ...HeadTraining.Options.fields,
-  },
+  params: headParams,
   output: Head.artifact,
   run: Effect.fn(function* ({ features, queries, texts }, params) {
-    const { groups, heads, hidden, l2, rank, strategy, width, ...options } = params
     const data = yield* load(features, queries, texts)
-    if (readsLogits(strategy) && data.heads.logits.some((logits) => logits.length === 0)) {
-      return yield* new CollabError({
-        subject: `strategy ${strategy}`,
-        problem:
-          "it reads class logits, and an expert has none; give it a probe, or use a fusion of features",
-      })
-    }
-    const spec = specOf(data, texts.classes.length, { strategy, width, hidden, heads, rank, groups })
-    const trainer = yield* HeadTraining.open(spec, data.heads, data.validation, options)
     const scratch = yield* Stage.scratch
-    const start: Head.Head = { spec, parameters: Head.initial(spec, options.seed), curve: [] }
     const kept = <E, R>(part: string, make: Effect.Effect<Head.Head, E, R>) =>
       Effect.flatMap(
         Stage.part(
@@ -156,14 +184,7 @@ export const trainHead = Stage.make({
         ),
         Head.read,
       )
-    const phases = HeadTraining.phases(spec, options)
-    const isRegression = strategy === "regression" || strategy === "stacking"
-    if (!isRegression) {
-      let head = start
-      for (const phase of phases) head = yield* kept(phase.name, trainer.phase(head, phase))
-      return yield* Head.write(join(scratch, "head.safetensors"), head)
-    }
-    const head = yield* regress(trainer, start, l2, kept, options)
+    const { head } = yield* fit(data, texts.classes.length, params, kept)
     return yield* Head.write(join(scratch, "head.safetensors"), head)
   }, Effect.scoped),
 })

@@ -159,6 +159,63 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }))("heads", (it) => {
     }).pipe(Effect.scoped),
   )
 
+  it.effect(
+    "annealed to one expert, a head that needed all of them answers with the one that is chosen",
+    () =>
+      Effect.gen(function* () {
+        const spec = specOf("concat")
+        const given = dataOf(spec, 150)
+        // The second expert, whom the gate learns to choose, says the class softly; the others say it loudly.
+        const told = {
+          ...given,
+          features: spec.experts.map(({ width }, i) =>
+            Float32Array.from({ length: 150 * width }, (_, at) => {
+              const [row, column] = [Math.floor(at / width), at % width]
+              const loudness = column === given.labels[row] ? (i === 1 ? 0.7 : 4) : 0
+              return loudness + 0.3 * Math.sin(7 * at * at + i)
+            }),
+          ),
+          logits: given.logits.with(
+            1,
+            Float32Array.from({ length: 150 * classes }, (_, at) =>
+              at % classes === given.labels[Math.floor(at / classes)] ? 6 : 0,
+            ),
+          ),
+        }
+        const joint = { ...options, epochs: 4, gateRate: 5e-2, jointRate: 2e-2, jointEpochs: 10, topK: 1 }
+        const run = yield* HeadProgram.openFed(spec)
+        const trained = Effect.fnUntraced(function* (own: HeadTraining.Options) {
+          const trainer = yield* HeadTraining.open(spec, told, told, own)
+          let head: Head.Head = { spec, parameters: Head.initial(spec, 0), curve: [] }
+          for (const phase of HeadTraining.phases(spec, own)) head = yield* trainer.phase(head, phase)
+          const { gates } = yield* run(head.parameters, told)
+          const { logProbabilities } = yield* run(head.parameters, told, HeadData.top(gates, count, 1))
+          const predicted = Metrics.classesOf(logProbabilities, classes)
+          return { head, one: Metrics.macroF1(predicted, told.labels, classes) }
+        })
+        const dense = yield* trained({ ...joint, topK: count })
+        const narrow = yield* trained({ ...joint, anneal: true })
+        assert.isAbove(narrow.one, dense.one)
+        assert.isAbove(narrow.one, 0.95)
+        // What its curve says of the joint stage is what one expert says.
+        const best = Math.max(
+          ...narrow.head.curve
+            .filter(({ stage }) => stage === "joint")
+            .map((epoch) => epoch.validationMacroF1),
+        )
+        assert.closeTo(narrow.one, best, 1e-9)
+      }).pipe(Effect.scoped),
+  )
+
+  it("are annealed from all experts to those that are wanted, by the middle of the epochs", () => {
+    const of = (most: number, k: number, epochs: number) =>
+      Array.from({ length: epochs }, (_, i) => HeadTraining.annealed(most, k, i + 1, epochs))
+    assert.deepStrictEqual(of(4, 1, 6), [4, 3, 2, 1, 1, 1])
+    assert.deepStrictEqual(of(3, 2, 5), [3, 3, 2, 2, 2])
+    assert.deepStrictEqual(of(3, 1, 1), [1])
+    assert.deepStrictEqual(of(3, 3, 3), [3, 3, 3])
+  })
+
   it.effect("are the same from their file", () =>
     Effect.gen(function* () {
       const spec = specOf("attention")

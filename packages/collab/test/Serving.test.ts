@@ -195,7 +195,11 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         const asked = (path: string, init: RequestInit) =>
           Effect.promise(async () => {
             const response = await fetch(`${url}${path}`, init)
-            return { status: response.status, allow: response.headers.get("allow"), text: await response.text() }
+            return {
+              status: response.status,
+              allow: response.headers.get("allow"),
+              text: await response.text(),
+            }
           })
         const nowhere = yield* asked("/nothing?a=1", {})
         assert.strictEqual(nowhere.status, 404)
@@ -274,8 +278,14 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
             "the head joins the experts start, end, in this order; got end, start",
           ],
           [{ topK: 3 }, "topK 3: strategy concat takes 1 to 2 of these experts"],
-          [{ cascade: { ...cascade, ...rest, order: [1, 7] } }, "the cascade's order is 1, 7; expected each of 0…1 once"],
-          [{ cascade: { ...cascade, ...rest, thresholds: [1] } }, "the cascade has 1 thresholds and 2 temperatures"],
+          [
+            { cascade: { ...cascade, ...rest, order: [1, 7] } },
+            "the cascade's order is 1, 7; expected each of 0…1 once",
+          ],
+          [
+            { cascade: { ...cascade, ...rest, thresholds: [1] } },
+            "the cascade has 1 thresholds and 2 temperatures",
+          ],
           [{ topK: 1, cascade: { ...cascade, ...rest } }, "topK and a cascade are two ways"],
         ]
         for (const [change, message] of wrong) {
@@ -288,7 +298,11 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         // A head of other sizes is found when its experts are there.
         const { parameters, spec } = yield* Head.read(contents.head)
         const narrow = { ...spec, experts: spec.experts.map((expert) => ({ ...expert, width: 4 })) }
-        const head = yield* Head.write(`${directory}/narrow.safetensors`, { spec: narrow, parameters, curve: [] })
+        const head = yield* Head.write(`${directory}/narrow.safetensors`, {
+          spec: narrow,
+          parameters,
+          curve: [],
+        })
         const error = yield* Effect.flip(Collaboration.open({ ...contents, head }))
         assert.include(error.message, "expert start hands on 16 numbers, the head was trained on 4")
         const model = { path: contents.models[0]!.files["model.safetensors"]! }
@@ -297,7 +311,10 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
           "expected a head",
         )
         const names = yield* Effect.promise(() => readdir(directory))
-        assert.deepStrictEqual(names.filter((name) => name.startsWith("wrong")), [])
+        assert.deepStrictEqual(
+          names.filter((name) => name.startsWith("wrong")),
+          [],
+        )
       }).pipe(Effect.scoped),
     )
 
@@ -311,7 +328,10 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         )
         assert.include(error.message, "not there")
         const names = yield* Effect.promise(() => readdir(directory))
-        assert.deepStrictEqual(names.filter((name) => name.startsWith("half")), [])
+        assert.deepStrictEqual(
+          names.filter((name) => name.startsWith("half")),
+          [],
+        )
       }).pipe(Effect.scoped),
     )
   },

@@ -36,6 +36,11 @@ export const Options = Schema.Struct({
   tau: Rate,
   /** Experts that take part in joint training; all of them where it is M. */
   topK: Count,
+  /**
+   * Whether joint training goes from all experts to `topK` of them in its first half, and is judged by what `topK`
+   * experts say; else it has `topK` from its beginning, and is judged by all.
+   */
+  anneal: Schema.optionalKey(Schema.Boolean),
   seed: Schema.Int,
 })
 export type Options = typeof Options.Type
@@ -55,6 +60,15 @@ export const defaults = {
   supervision: 0.1,
   tau: 1,
 } as const
+
+/**
+ * Experts that take part in an epoch of joint training, from 1 to `epochs`: all `count` in the first, `topK` from the
+ * middle on, in even steps between. Shazeer et al. (2017) train with k throughout; the annealing is a reconstruction.
+ */
+export const annealed = (count: number, topK: number, epoch: number, epochs: number): number => {
+  const passed = epochs === 1 ? 1 : Math.min(1, (epoch - 1) / Math.ceil(epochs / 2))
+  return Math.max(topK, Math.round(count - (count - topK) * passed))
+}
 
 /** A stage: which parameters it moves, how fast and how long. */
 interface Phase {
@@ -164,13 +178,22 @@ export const open = Effect.fnUntraced(function* (
     const optimiser = AdamW.make(parameters, { ...decay, epsilon })
     const random = Random.make(Random.seedOf(options.seed, name))
     const masked = name === "joint" && options.topK < count
+    const anneals = masked && options.anneal === true
+    // What the head is worth as it will be asked: with the experts its own gate chooses.
+    const valued = Effect.fnUntraced(function* () {
+      const dense = yield* evaluate(parameters, validation)
+      if (!anneals) return validate(spec, dense, validation)
+      const chosen = HeadData.top(dense.gates, count, options.topK)
+      return validate(spec, yield* evaluate(parameters, validation, chosen), validation)
+    })
     const curve: Array<Epoch> = []
     let best = { macroF1: -1, nll: Infinity, parameters: copied(parameters) }
     let since = 0
-    const first = validate(spec, yield* evaluate(parameters, validation), validation)
+    const first = yield* valued()
     // A later stage has to be better than what it begins with.
     if (start.curve.length > 0) best = { ...first, parameters: copied(parameters) }
     for (let epoch = 1; epoch <= epochs && since < options.patience; epoch++) {
+      const most = anneals ? annealed(count, options.topK, epoch, epochs) : options.topK
       const order = random.order(train.count)
       let loss = 0
       for (let at = 0; at < order.length; at += options.batch) {
@@ -182,8 +205,7 @@ export const open = Effect.fnUntraced(function* (
           ? yield* gradients(parameters, train, rows, { likelihood, logGates: none })
           : undefined
         const logGates = before === undefined ? none : gateAdjoint(rows, before.gates)
-        const selected =
-          masked && before !== undefined ? HeadData.top(before.gates, count, options.topK) : undefined
+        const selected = masked && before !== undefined ? HeadData.top(before.gates, count, most) : undefined
         const keep = 1 - options.dropout
         const dropout = Float32Array.from({ length: rows.length * spec.hidden }, () =>
           random.next() < keep ? 1 / keep : 0,
@@ -201,7 +223,7 @@ export const open = Effect.fnUntraced(function* (
         loss -= step.likelihood.reduce((a, b) => a + b, 0)
         optimiser.step(new Map([...step.gradients].filter(([parameter]) => moves(parameter))), rate)
       }
-      const { macroF1, nll } = validate(spec, yield* evaluate(parameters, validation), validation)
+      const { macroF1, nll } = yield* valued()
       curve.push({
         stage: name,
         epoch,
@@ -211,7 +233,8 @@ export const open = Effect.fnUntraced(function* (
       })
       const isBetter = macroF1 > best.macroF1 || (macroF1 === best.macroF1 && nll < best.nll)
       if (isBetter) best = { macroF1, nll, parameters: copied(parameters) }
-      since = isBetter ? 0 : since + 1
+      // While experts still leave, being no better yet is no reason to stop.
+      since = isBetter || most > options.topK ? 0 : since + 1
     }
     return { spec, parameters: best.parameters, curve: [...start.curve, ...curve] } satisfies Head
   })

@@ -49,7 +49,10 @@ const unwritable = (cause: unknown) => {
     ? "input"
     : "system"
   const advice = blame === "input" ? "; choose another place for results" : ""
-  return { problem: `cannot be written: ${cause instanceof Error ? cause.message : String(cause)}${advice}`, blame }
+  return {
+    problem: `cannot be written: ${cause instanceof Error ? cause.message : String(cause)}${advice}`,
+    blame,
+  }
 }
 
 /** The journal in a file, with the answers it already has. */

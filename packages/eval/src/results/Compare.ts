@@ -85,7 +85,9 @@ const notesOf = (
   const [a, b] = [first, second].map((samples) => new Map(samples.map((one) => [one.doc_id, one])))
   const lacking = (run: string, own = a, other = b) => {
     const count = [...(own?.keys() ?? [])].filter((id) => other?.has(id) !== true).length
-    return count === 0 ? [] : [`${task}: ${count} documents of ${run} are left out, the other run has not asked them`]
+    return count === 0
+      ? []
+      : [`${task}: ${count} documents of ${run} are left out, the other run has not asked them`]
   }
   const unlike = [...(a ?? [])].filter(([id, { prompt_hash: hash }]) => {
     const other = b?.get(id)?.["prompt_hash"]
@@ -173,7 +175,10 @@ const signed = (value: number): string => (value > 0 ? `+${decimals(value)}` : d
 const probability = (value: number): string => (value < 0.0001 ? "<0.0001" : value.toFixed(4))
 
 /** The comparison as a table; a star marks differences that hold at 5 % after Holm's adjustment. */
-export const render = ({ first, notes, rows, second }: Comparison, format: Report.Format = "table"): string => {
+export const render = (
+  { first, notes, rows, second }: Comparison,
+  format: Report.Format = "table",
+): string => {
   const titles = ["task", "metric", "filter", "n", "A", "B", "A−B", "95 %", "p", "p (Holm)", "", "detectable"]
   const body = rows.map((row) => [
     row.task,

@@ -163,8 +163,13 @@ export const select = Effect.fn("Catalog.select")(function* (
   ): Effect.fn.Return<void, TaskError> {
     // What lies beside a group's file that was given by its path is meant before others of that name.
     const near = paths.includes(asker) ? yield* beside(name, asker) : undefined
-    const { found: entry, known, problems } =
-      near === undefined ? yield* find(name) : { found: near, known: new Map<string, Entry>(), problems: [] }
+    const {
+      found: entry,
+      known,
+      problems,
+    } = near === undefined
+      ? yield* find(name)
+      : { found: near, known: new Map<string, Entry>(), problems: [] }
     if (entry?._tag === "Task") return void tasks.set(name, entry)
     if (entry !== undefined) {
       if (above.includes(name)) {

@@ -22,7 +22,10 @@ export const choose = Effect.fnUntraced(function* (
     })
   }
   for (const [subject, value] of [["limit", limit] as const, ["sample", sample] as const]) {
-    if (value === undefined || (value > 0 && (Number.isInteger(value) || (subject === "limit" && value < 1)))) {
+    if (
+      value === undefined ||
+      (value > 0 && (Number.isInteger(value) || (subject === "limit" && value < 1)))
+    ) {
       continue
     }
     const share = subject === "limit" ? " or a share below 1" : ""
