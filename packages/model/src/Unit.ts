@@ -66,7 +66,7 @@ export const partition = Effect.fnUntraced(function* (
 })
 
 /** Scalars in the slices of a unit that lie in one tensor of this shape. */
-export const sliceSize = ({ axis, end, start }: Slice, shape: ReadonlyArray<number>): number =>
+const sliceSize = ({ axis, end, start }: Slice, shape: ReadonlyArray<number>): number =>
   (end - start) * shape.reduce((product, size, i) => (i === axis ? product : product * size), 1)
 
 const idOf = (l: number, kind: UnitKind, index: number): string => {

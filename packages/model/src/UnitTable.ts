@@ -38,10 +38,6 @@ export const UnitTable = Schema.Struct({
 })
 export type UnitTable = typeof UnitTable.Type
 
-/** The rows by unit id. */
-export const byUnit = (table: UnitTable): ReadonlyMap<string, Row> =>
-  new Map(table.rows.map((row) => [row.unit, row]))
-
 const summary = ({ method, rows }: UnitTable): string => {
   const top = rows.reduce<Row | undefined>(
     (best, row) => (best === undefined || row.relative > best.relative ? row : best),

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { readFile, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Dtype, Safetensors, SafetensorsError, SafetensorsHeader } from "../src/index.ts"
+import { Dtype, Safetensors, SafetensorsError } from "../src/index.ts"
+import * as SafetensorsHeader from "../src/SafetensorsHeader.ts"
 import { fileOf, temporary } from "./support/fixtures.ts"
 
 const entry = (dtype: string, shape: string, offsets: string) =>

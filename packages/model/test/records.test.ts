@@ -46,7 +46,6 @@ describe("record artifacts", () => {
         UnitTable.artifact.show(table),
         /\n {2}layers\.1\.mlp .*\n {2}layers\.0\.mlp {15}-2\.500e-1 ± 5\.0e-1 {2}1\.000$/,
       )
-      assert.strictEqual(UnitTable.byUnit(table).get("layers.0.mlp"), table.rows[0])
     }),
   )
 
