@@ -12,6 +12,10 @@ import * as PipelineFile from "./PipelineFile.ts"
 export const pipeline = Argument.String("pipeline.ts").pipe(
   Argument.withDescription("A module whose default export is a pipeline"),
 )
+export const outputs = Argument.String("output").pipe(
+  Argument.withDescription("Outputs of the pipeline; all of them by default"),
+  Argument.variadic(),
+)
 export const set = Flag.String("set").pipe(
   Flag.withMetavar("name=value"),
   Flag.withDescription("Sets an option of the pipeline; may be given several times"),
@@ -88,8 +92,11 @@ export const planOf = Effect.fnUntraced(function* (given: {
   readonly pipeline: string
   readonly set: ReadonlyArray<string>
   readonly strict: boolean
+  /** All unless given. */
+  readonly outputs?: ReadonlyArray<string>
 }): Effect.fn.Return<Plan.Plan, unknown, Store> {
-  const { loaded, nodes } = yield* open(given)
+  const { loaded, nodes: all } = yield* open(given)
+  const nodes = yield* chosen(all, given.outputs ?? [])
   const isNeeded = Node.stages(Object.values(nodes)).some(({ stage }) => stage.environment.length > 0)
   const layer: Layer.Layer<unknown, unknown> = isNeeded ? loaded.layer : nothing
   return yield* Effect.provide(Plan.make(nodes, { strict: given.strict }), layer)

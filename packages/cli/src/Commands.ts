@@ -14,6 +14,7 @@ import {
   json,
   noStage,
   open,
+  outputs,
   pipeline,
   planOf,
   remote,
@@ -40,10 +41,7 @@ const run = Command.make(
   "run",
   {
     pipeline,
-    outputs: Argument.String("output").pipe(
-      Argument.withDescription("Outputs to make; all of them by default"),
-      Argument.variadic(),
-    ),
+    outputs,
     set,
     store,
     remote,
@@ -97,7 +95,7 @@ const run = Command.make(
 
 const plan = Command.make(
   "plan",
-  { pipeline, set, store, remote, strict, json, debug },
+  { pipeline, outputs, set, store, remote, strict, json, debug },
   Effect.fnUntraced(function* (given) {
     const made = yield* Effect.provide(planOf(given), Stores.layer(given))
     yield* Console.log(given.json ? JSON.stringify(Plan.toJson(made)) : Plan.render(made))
