@@ -29,11 +29,18 @@ export const ofInvocation = (text: string): string =>
       (_, names: string) => `; did you mean ${names.split(/\s+/).join(" or ")}?`,
     )
 
-/** What to print for a cause and how to exit. */
-export const of = (cause: Cause.Cause<unknown>): Failure => {
-  if (Cause.hasInterruptsOnly(cause)) {
-    return { line: "stopped; what was finished is kept, run it again to go on", exitCode: 130 }
-  }
+/** Commands that go on where they were, and those whose output appears whole or not at all. */
+const resumed = new Set(["run", "sweep", "eval", "golden", "score", "scores", "statistics"])
+const whole = new Set(["merge", "extract-lora", "checkout"])
+
+const stopped = (command: string): string => {
+  if (resumed.has(command)) return "stopped; what was finished is kept, run it again to go on"
+  return whole.has(command) ? "stopped; nothing was written" : "stopped"
+}
+
+/** What to print for a cause that ended a command, and how to exit. */
+export const of = (cause: Cause.Cause<unknown>, command: string): Failure => {
+  if (Cause.hasInterruptsOnly(cause)) return { line: stopped(command), exitCode: 130 }
   const error = Cause.squash(cause)
   const message = error instanceof Error ? error.message || error.name : String(error)
   const blame = blameOf(error)

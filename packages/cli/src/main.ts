@@ -34,7 +34,7 @@ const report = (cause: Cause.Cause<unknown>): number => {
   if (typeof error === "object" && error !== null && "_tag" in error && error._tag === "ShowHelp") {
     return "errors" in error && Array.isArray(error.errors) && error.errors.length > 0 ? 2 : 0
   }
-  const { exitCode, line } = Failure.of(cause)
+  const { exitCode, line } = Failure.of(cause, args[0] ?? "")
   process.stderr.write(`hila: ${line}\n`)
   if (debug) process.stderr.write(`${Cause.pretty(cause)}\n`)
   return exitCode

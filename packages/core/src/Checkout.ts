@@ -1,5 +1,6 @@
 /** Checkouts: content as files of the user's own, which may be changed without harm to the store. */
 import * as Effect from "effect/Effect"
+import { randomBytes } from "node:crypto"
 import { dirname, join } from "node:path"
 import type { Content } from "./Content.ts"
 import { CheckoutError } from "./CoreError.ts"
@@ -7,28 +8,38 @@ import { Disk } from "./Disk.ts"
 import { describe } from "./internal/systemError.ts"
 
 /** Copies content to a path that must not exist, sharing blocks where the file system can. All of it or nothing. */
-export const copy = (content: Content, to: string): Effect.Effect<void, CheckoutError> =>
-  Effect.flatMap(Disk, (disk) => {
-    const staged = join(dirname(to), `.${disk.pid}-checkout`)
-    const one = async (from: string, path: string): Promise<void> => {
+export const copy = Effect.fnUntraced(function* (
+  content: Content,
+  to: string,
+): Effect.fn.Return<void, CheckoutError> {
+  const disk = yield* Disk
+  // A call that has begun is waited for, or it would write where this has cleaned up.
+  const attempt = (call: () => Promise<void>) =>
+    Effect.uninterruptible(
+      Effect.tryPromise({
+        try: call,
+        catch: (cause) => new CheckoutError({ path: to, problem: describe(cause) }),
+      }),
+    )
+  yield* attempt(async () => {
+    if (disk.stat(to) !== undefined) throw Object.assign(new Error(to), { code: "EEXIST" })
+  })
+  const staged = join(dirname(to), `.${disk.pid}-${randomBytes(4).toString("hex")}-checkout`)
+  const one = (from: string, path: string) =>
+    attempt(async () => {
       await disk.makeDirectory(dirname(path))
       await disk.copy(from, path)
       await disk.chmod(path, 0o644)
       await disk.touch(path, Date.now() / 1000)
-    }
-    return Effect.tryPromise({
-      try: async () => {
-        if (disk.stat(to) !== undefined) throw Object.assign(new Error(to), { code: "EEXIST" })
-        try {
-          if (content._tag === "File") await one(content.path, staged)
-          else
-            for (const [name, file] of Object.entries(content.files)) await one(file.path, join(staged, name))
-          await disk.rename(staged, to)
-        } catch (cause) {
-          await disk.remove(staged).catch(() => undefined)
-          throw cause
-        }
-      },
-      catch: (cause) => new CheckoutError({ path: to, problem: describe(cause) }),
     })
-  })
+  const files = content._tag === "File" ? [["", content] as const] : Object.entries(content.files)
+  const all = Effect.forEach(files, ([name, file]) => one(file.path, join(staged, name)), { discard: true })
+  yield* Effect.onError(
+    Effect.gen(function* () {
+      if (content._tag === "Directory") yield* attempt(() => disk.makeDirectory(staged))
+      yield* all
+      yield* attempt(() => disk.rename(staged, to))
+    }),
+    () => Effect.ignore(attempt(() => disk.remove(staged))),
+  )
+})

@@ -10,7 +10,7 @@ const isNode = (value: unknown): boolean =>
   typeof value === "object" &&
   value !== null &&
   "kind" in value &&
-  ["source", "stage"].includes(`${value.kind}`)
+  (value.kind === "source" || value.kind === "stage")
 
 const what = (value: unknown): string =>
   typeof value === "string"
