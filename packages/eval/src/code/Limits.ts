@@ -4,7 +4,10 @@
 
 /** Bounds on one program. */
 export interface Limits {
-  /** Wall-clock and processor seconds; processor seconds are per process. */
+  /**
+   * Processor seconds of each process. By the clock on the wall a program has `patience` times as long, so that a verdict
+   * depends on the program and not on what else the machine does.
+   */
   readonly seconds: number
   /** Resident memory of all its processes together, MiB. */
   readonly memoryMiB: number
@@ -16,5 +19,8 @@ export interface Limits {
   readonly outputKiB: number
 }
 
-/** Three seconds, as the reference implementation of HumanEval (Chen et al. 2021) gives each program. */
+/** Wall-clock seconds for one processor second: a program that waits is stopped too. */
+export const patience = 4
+
+/** Three seconds, as the reference implementation of HumanEval (Chen et al. 2021) gives each program on the wall. */
 export const standard: Limits = { seconds: 3, memoryMiB: 512, fileMiB: 16, processes: 48, outputKiB: 64 }

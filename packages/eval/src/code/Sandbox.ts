@@ -92,7 +92,7 @@ const supervise = (
       if (end === "exit") end = why
       kill()
     }
-    const timer = setTimeout(() => stop("timeout"), limits.seconds * 1000)
+    const timer = setTimeout(() => stop("timeout"), limits.seconds * Limits.patience * 1000)
     const watch = setInterval(() => {
       if (child.pid !== undefined && Memory.ofTree(child.pid) > limits.memoryMiB * 1024 * 1024) stop("memory")
     }, watchEveryMilliseconds)
@@ -179,7 +179,7 @@ export const make: Effect.Effect<Sandbox, EvalError> = Effect.gen(function* () {
   if (process.platform !== "linux")
     return yield* refuse(`it needs Linux namespaces, this is ${process.platform}`)
   const run = runIn(yield* Interpreters.find)
-  const outcome = yield* run({ language: "python", source: selfTest }, { ...Limits.standard, seconds: 10 })
+  const outcome = yield* run({ language: "python", source: selfTest }, { ...Limits.standard, seconds: 20 })
   if (!passed(outcome)) {
     const [first = `the self-test ended by ${outcome.end}`] = outcome.stderr.trim().split("\n").toReversed()
     return yield* refuse(first === "" ? `the self-test ended by ${outcome.end}` : first)
