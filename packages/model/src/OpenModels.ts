@@ -105,7 +105,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       examples,
       streams: (layers) => Programs.prepare(pool, name, SuffixGraph.streams(shape, from.tensors, layers)),
       suffix: (span) => Programs.prepare(pool, name, SuffixGraph.moving(shape, span, moving)),
-      steps: Effect.succeed(UnitSteps.along(shape)),
+      steps: Effect.succeed(UnitSteps.moving(shape)),
     })
   }),
   openAblations: Effect.fnUntraced(function* (checkpoint, examples, replacement) {
@@ -123,7 +123,9 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       streams: (layers) => Programs.prepare(pool, name, SuffixGraph.streams(shape, tensors, layers)),
       suffix: (span) => Programs.prepare(pool, name, SuffixGraph.ablating(shape, span, tensors, replacement)),
       steps: yield* Effect.cached(
-        Effect.map(replacement === "mean" ? means : Effect.undefined, (own) => UnitSteps.away(shape, own)),
+        Effect.map(replacement === "mean" ? means : Effect.undefined, (own) =>
+          UnitSteps.ablating(shape, own),
+        ),
       ),
     })
   }),

@@ -35,8 +35,8 @@ const selected = (sequences: ReadonlyArray<number>, batch: number) => {
   return { moved: indices([...sequences, 0]), places: indices(places) }
 }
 
-/** The inputs of units that move along a change. */
-export const along =
+/** The inputs of `SuffixGraph.moving`: units that move along a change. */
+export const moving =
   (shape: ModelShape) =>
   (span: Span, moves: ReadonlyArray<Move>): Tensors => {
     const { heads, kvHeads } = shape
@@ -67,8 +67,11 @@ export const along =
     })
   }
 
-/** The inputs of units whose outputs are taken away, by a step of −1, and replaced by their means where there are any. */
-export const away =
+/**
+ * The inputs of `SuffixGraph.ablating`: units whose outputs are taken away, by a step of −1, and replaced by their means
+ * where there are any.
+ */
+export const ablating =
   (shape: ModelShape, means: UnitMeans | undefined) =>
   (span: Span, moves: ReadonlyArray<Move>): Tensors => {
     const { headDim, heads, intermediateSize } = shape
