@@ -31,15 +31,54 @@ const everyFourth = (rows: ReadonlyArray<Row>) => ({
 /** Line breaks as the files write them, and entities that lost their ampersand. */
 const plain = (text: string): string => text.replaceAll(/\\[nt]?|\s+/g, " ").trim()
 
+/** Names that columns of texts and of classes go by. */
+const columns = { text: ["text", "review"], label: ["label", "sentiment"] }
+
+/** Texts and the names of their classes, by the columns' names in the first line. */
+const pairs = Effect.fnUntraced(function* (name: string, [head = [], ...lines]: Lines) {
+  const place = (names: ReadonlyArray<string>) => head.findIndex((cell) => names.includes(cell.trim()))
+  const [text, label] = [place(columns.text), place(columns.label)]
+  if (text < 0 || label < 0) {
+    const problem = `${name}: expected a first line with the columns ${columns.text.join(" or ")} and ${columns.label.join(" or ")}, got ${head.slice(0, 8).join(", ").slice(0, 200)}`
+    return yield* new CollabError({ subject: "data", problem })
+  }
+  const short = lines.findIndex((cells) => (cells[label] ?? "") === "")
+  if (short >= 0) {
+    return yield* new CollabError({ subject: "data", problem: `${name}: row ${short + 1} has no class` })
+  }
+  return lines.map((cells) => ({ text: cells[text] ?? "", label: cells[label] ?? "" }))
+})
+
+type Pairs = Effect.Success<ReturnType<typeof pairs>>
+
+/** Line breaks that were left in texts from web pages. */
+const withoutBreaks = (text: string): string => text.replaceAll(/<br\s*\/?>/g, " ")
+
 const named = (
-  lines: Lines,
+  given: Pairs,
 ): { readonly classes: ReadonlyArray<string>; readonly rows: ReadonlyArray<Row> } => {
-  const classes = [...new Set(lines.flatMap(([, label]) => label ?? []))].toSorted((a, b) => (a < b ? -1 : 1))
+  const classes = [...new Set(given.map(({ label }) => label))].toSorted((a, b) => (a < b ? -1 : 1))
   return {
     classes,
-    rows: lines.map(([text = "", label = ""]) => ({ text: plain(text), label: classes.indexOf(label) })),
+    rows: given.map(({ label, text }) => ({
+      text: plain(withoutBreaks(text)),
+      label: classes.indexOf(label),
+    })),
   }
 }
+
+/** A set of its own two files. */
+const twoFiles = (name: string): Format => ({
+  file: `${name}_train.csv`,
+  read: Effect.fnUntraced(function* (file) {
+    const [train, test] = yield* Effect.forEach([`${name}_train.csv`, `${name}_test.csv`], (path) =>
+      Effect.flatMap(file(path), (lines) => pairs(path, lines)),
+    )
+    const { classes, rows } = named([...(train ?? []), ...(test ?? [])])
+    const count = train?.length ?? 0
+    return { classes, train: rows.slice(0, count), test: rows.slice(count) }
+  }),
+})
 
 const numbered = (lines: Lines): ReadonlyArray<Row> =>
   lines.map(([label, ...text]) => ({ text: plain(text.join(" ")), label: Number(label) - 1 }))
@@ -64,22 +103,14 @@ const formats: ReadonlyArray<Format> = [
       return { classes: labels.map(([, name = ""]) => name), ...everyFourth(rows) }
     }),
   },
+  twoFiles("dbpedia"),
+  twoFiles("imdb"),
   {
-    file: "dbpedia_train.csv",
+    // The file of 50,000 reviews that people pass on, which knows no parts.
+    file: "IMDB Dataset.csv",
     read: Effect.fnUntraced(function* (file) {
-      const train = (yield* file("dbpedia_train.csv")).slice(1)
-      const test = (yield* file("dbpedia_test.csv")).slice(1)
-      const { classes, rows } = named([...train, ...test])
-      return { classes, train: rows.slice(0, train.length), test: rows.slice(train.length) }
-    }),
-  },
-  {
-    file: "imdb_train.csv",
-    read: Effect.fnUntraced(function* (file) {
-      const train = (yield* file("imdb_train.csv")).slice(1)
-      const test = (yield* file("imdb_test.csv")).slice(1)
-      const { classes, rows } = named([...train, ...test])
-      return { classes, train: rows.slice(0, train.length), test: rows.slice(train.length) }
+      const { classes, rows } = named(yield* pairs("IMDB Dataset.csv", yield* file("IMDB Dataset.csv")))
+      return { classes, ...everyFourth(rows) }
     }),
   },
 ]

@@ -72,6 +72,54 @@ describe("texts", () => {
     }).pipe(Effect.scoped),
   )
 
+  it.effect("IMDB comes in two files or in one, its columns in any order", () =>
+    Effect.gen(function* () {
+      const two = yield* Datasets.read(
+        yield* directory({
+          "imdb_train.csv": 'label,text\n1,"Good.<br /><br />Very, very good."\n0,Bad\n',
+          "imdb_test.csv": "text,label\nDull,0\n",
+        }),
+      )
+      assert.deepStrictEqual(two, {
+        classes: ["0", "1"],
+        train: [
+          { text: "Good. Very, very good.", label: 1 },
+          { text: "Bad", label: 0 },
+        ],
+        test: [{ text: "Dull", label: 0 }],
+      })
+      const reviews = ["positive", "negative", "positive", "negative", "negative"]
+      const one = yield* Datasets.read(
+        yield* directory({
+          "IMDB Dataset.csv": `review,sentiment\n${reviews.map((label, i) => `"Film ${i}",${label}\n`).join("")}`,
+        }),
+      )
+      assert.deepStrictEqual(one.classes, ["negative", "positive"])
+      assert.deepStrictEqual(
+        one.test.map(({ text }) => text),
+        ["Film 0", "Film 4"],
+      )
+      assert.strictEqual(one.train.length, 3)
+      const wrong = (train: string) =>
+        Effect.flatMap(
+          directory({ "imdb_train.csv": train, "imdb_test.csv": "text,label\nx,1\n" }),
+          (files) => Effect.flip(Datasets.read(files)),
+        )
+      assert.strictEqual(
+        (yield* wrong("a film,1\n")).message,
+        "data: imdb_train.csv: expected a first line with the columns text or review and label or sentiment, got a film, 1",
+      )
+      assert.strictEqual(
+        (yield* wrong("text,label\nx,1\ny\n")).message,
+        "data: imdb_train.csv: row 2 has no class",
+      )
+      const alone = yield* Effect.flip(
+        Effect.flatMap(directory({ "imdb_train.csv": "text,label\nx,1\n" }), Datasets.read),
+      )
+      assert.strictEqual(alone.message, "data: imdb_test.csv is missing beside imdb_train.csv")
+    }).pipe(Effect.scoped),
+  )
+
   it.effect("are divided without overlap, the same way for the same seed", () =>
     Effect.gen(function* () {
       const texts = Synthetic.make({ classes: 4, train: 100, test: 8, seed: 0 })

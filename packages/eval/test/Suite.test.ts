@@ -100,7 +100,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
       )
       const { asked, result } = yield* run([first, broken], output)
       assert.strictEqual(asked, 0)
-      const message = result._tag === "Failure" ? String((result.failure as Error).message) : ""
+      const message = result._tag === "Failure" ? (result.failure as Error).message : ""
       assert.match(message, /broken\.yaml: doc_to_text: the template uses "quest"/)
     }),
   )
@@ -209,12 +209,12 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
       const blocked = yield* run([odd], write("file", ""), { limit: 2 })
       assert.strictEqual(blocked.asked, 0)
       assert.match(
-        blocked.result._tag === "Failure" ? String((blocked.result.failure as Error).message) : "",
+        blocked.result._tag === "Failure" ? (blocked.result.failure as Error).message : "",
         /journal\.jsonl: cannot be written: .*; choose another place for results$/,
       )
       const short = yield* run([odd], output, { limit: 2, maxLength: 1 })
       assert.match(
-        short.result._tag === "Failure" ? String((short.result.failure as Error).message) : "",
+        short.result._tag === "Failure" ? (short.result.failure as Error).message : "",
         /^max length: expected a number of tokens of at least 2, got 1$/,
       )
     }),
