@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { statSync } from "node:fs"
 import { UsageError } from "./CliError.ts"
 import * as Downloads from "./Downloads.ts"
+import * as Progress from "./Progress.ts"
 
 /** A property under its name, unless it is undefined. */
 const given = <K extends string, A>(key: K, value: A | undefined): { readonly [k in K]?: A } =>
@@ -32,10 +33,10 @@ interface EvaluateFlags {
   readonly json: boolean
 }
 
-/** Events as lines; on a terminal, progress in a line of its own that is written over. */
+/** Events as lines, and progress between them. */
 const display = (json: boolean) => {
   const { stdout } = process
-  const clear = stdout.isTTY ? "\r\u001B[K" : ""
+  const progress = Progress.of()
   return (event: Suite.Event) =>
     Effect.sync(() => {
       if (json) {
@@ -54,15 +55,16 @@ const display = (json: boolean) => {
       }
       if (event._tag === "Progress") {
         const kept = event.kept === 0 ? "" : `, ${event.kept} kept from an earlier run`
-        if (stdout.isTTY) stdout.write(`${clear}  ${event.task}  ${event.done}/${event.total}${kept}`)
-        else if (event.done === event.kept && event.kept > 0)
+        if (stdout.isTTY !== true && event.done === event.kept && event.kept > 0)
           stdout.write(`  ${event.task}  ${event.kept} of ${event.total} requests kept from an earlier run\n`)
+        else progress.say(`${event.task}  ${event.done}/${event.total}${kept}`)
       }
       if (event._tag === "Finished") {
         const { asked, scores, source, task } = event.result
         const [first] = scores
         const score = first === undefined ? "" : `, ${first.metric} ${first.value.toFixed(4)}`
-        stdout.write(`${clear}  ${task.name}: ${asked} documents of ${source}${score}\n`)
+        progress.clear()
+        stdout.write(`  ${task.name}: ${asked} documents of ${source}${score}\n`)
       }
     })
 }

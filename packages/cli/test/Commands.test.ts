@@ -129,10 +129,7 @@ describe("hila plan, explain and graph", () => {
       const { out } = yield* bench.hila("explain", "toy.ts", "double", "two")
       assert.strictEqual(out, "double two has to run:\n  never ran\n")
       const wrong = yield* bench.hila("explain", "toy.ts", "doubel")
-      assert.strictEqual(
-        wrong.err,
-        'hila: there is no stage "doubel"; the pipeline has double two, list two\n',
-      )
+      assert.strictEqual(wrong.err, 'hila: there is no stage "doubel", did you mean "double"?\n')
       assert.strictEqual(wrong.code, 2)
     }),
   )
