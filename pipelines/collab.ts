@@ -31,7 +31,11 @@ export default Pipeline.make({
     seeds: Pipeline.option(Schema.NonEmptyArray(Schema.Int), [0], "one run each: division, experts, heads"),
     rows: Pipeline.option(Count, 1600, "made-up texts to train on"),
     vocabulary: Pipeline.option(Count, 4000, "pieces of the vocabulary at most"),
-    hidden: Pipeline.option(Count, 64, "width of the experts, a multiple of 32"),
+    hidden: Pipeline.option(
+      Count.check(Schema.isMultipleOf(32)),
+      64,
+      "width of the experts, a multiple of 32",
+    ),
     tokens: Pipeline.option(Count, 16, "tokens that the longer experts see of a text"),
     epochs: Pipeline.option(Count, 8, "epochs of training an expert"),
     rate: Pipeline.option(Rate, 1e-3, "learning rate of experts"),

@@ -123,7 +123,7 @@ export const read = Effect.fnUntraced(function* ({
   if (format === undefined) {
     return yield* new CollabError({
       subject: "data",
-      problem: `expected a directory with ${formats.map(({ file }) => file).join(", ")}, got ${Object.keys(files).slice(0, 8).join(", ") || "no files"}`,
+      problem: `expected a directory with one of ${formats.map(({ file }) => file).join(", ")}, got ${Object.keys(files).slice(0, 8).join(", ") || "no files"}`,
     })
   }
   const linesOf = (name: string) =>

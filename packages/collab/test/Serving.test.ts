@@ -1,7 +1,9 @@
 import { assert, layer } from "@effect/vitest"
 import { Checkpoint } from "@hila/model"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { once } from "node:events"
 import { appendFile, readdir } from "node:fs/promises"
+import { connect } from "node:net"
 import * as Collaboration from "../src/Collaboration.ts"
 import * as Head from "../src/heads/Head.ts"
 import type { HeadSpec } from "../src/heads/HeadSpec.ts"
@@ -221,6 +223,29 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         const plain = yield* asked("/answer", { method: "POST", body: "hello" })
         assert.strictEqual(plain.status, 415)
         assert.include(plain.text, "text/plain")
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("refuses more requests than it may hold, and takes them again when others are answered", () =>
+      Effect.gen(function* () {
+        const { directory } = yield* Packed
+        const url = yield* Server.serve(`${directory}/bundle`, { port: 0, most: 1 })
+        const body = JSON.stringify({ texts: ["x"] })
+        const socket = connect(Number(new URL(url).port), "127.0.0.1")
+        const heard: Array<string> = []
+        socket.on("data", (data) => void heard.push(String(data)))
+        // All of a request but its last byte: it is held until that comes.
+        socket.write(
+          `POST /answer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, -1)}`,
+        )
+        let refused = yield* post(url, body)
+        while (refused.status === 200) refused = yield* post(url, body)
+        assert.strictEqual(refused.status, 503)
+        assert.include(String(refused.body["detail"]), "1 requests are waiting")
+        socket.write(body.slice(-1))
+        yield* Effect.promise(() => once(socket, "close"))
+        assert.match(heard.join(""), /^HTTP\/1\.1 200 /)
+        assert.strictEqual((yield* post(url, body)).status, 200)
       }).pipe(Effect.scoped),
     )
 

@@ -1,8 +1,8 @@
 /**
  * Serves a bundle over HTTP.
  *
- * A request is bounded in bytes and in texts, one batch of texts is answered at a time and other requests wait with
- * nothing but their texts, so memory is bounded whatever comes in. On interruption the server takes no more requests,
+ * A request is bounded in bytes and in texts, one batch of texts is answered at a time, a bounded number of other requests
+ * wait with nothing but their texts, and more are refused: memory is bounded whatever comes in. On interruption the server takes no more requests,
  * finishes those it has for a few seconds, and closes.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -25,6 +25,8 @@ export interface Options {
   readonly host?: string
   /** 8789 by default; 0 takes any that is free. */
   readonly port?: number
+  /** Requests that are read, wait or are answered at once; 512 by default, beyond which they get 503. */
+  readonly most?: number
 }
 
 const problem = (status: number, title: string, detail: string, headers: Record<string, string> = {}) =>
@@ -61,15 +63,34 @@ const refusal = ({ headers, method, url }: HttpServerRequest.HttpServerRequest) 
   return length > Api.maxBody ? problem(413, "Content Too Large", limit) : undefined
 }
 
-/** Reads no body that says it is too long, or does not say how long it is, and gives every refusal a reason. */
-const bounded = HttpRouter.middleware(
-  (answer) =>
-    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-      const refused = refusal(request)
-      return refused === undefined ? answer : Effect.succeed(refused)
-    }),
-  { global: true },
-)
+/**
+ * Reads no body that says it is too long or does not say how long it is, nor more than `most` bodies at once, and gives
+ * every refusal a reason.
+ */
+const bounded = (most: number) => {
+  let held = 0
+  const busy = problem(
+    503,
+    "Service Unavailable",
+    `${most} requests are waiting for their answers; ask again in a moment`,
+    { "retry-after": "1" },
+  )
+  return HttpRouter.middleware(
+    (answer) =>
+      Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+        const refused = refusal(request)
+        if (refused !== undefined) return Effect.succeed(refused)
+        if (request.method !== "POST") return answer
+        if (held >= most) return Effect.succeed(busy)
+        held++
+        return Effect.ensuring(
+          answer,
+          Effect.sync(() => held--),
+        )
+      }),
+    { global: true },
+  )
+}
 
 /** Why an address cannot be listened on. */
 const unheard = (cause: unknown): string => {
@@ -85,6 +106,7 @@ const modeOf = ({ cascade, topK }: Bundle.Manifest) => {
 
 /** Opens a bundle and listens until the scope closes; succeeds with the address. Fails where the port is taken. */
 export const serve = Effect.fnUntraced(function* (directory: string, options: Options = {}) {
+  const { host = "127.0.0.1", most = 512, port = 8789 } = options
   const { answer, manifest } = yield* Bundle.open(directory)
   const together = Together.make(answer, Api.maxTexts)
   const handlers = HttpApiBuilder.group(Api.api, "collab", (handle) =>
@@ -105,9 +127,8 @@ export const serve = Effect.fnUntraced(function* (directory: string, options: Op
   const routes = HttpApiBuilder.layer(Api.api, { openapiPath: "/openapi.json" }).pipe(
     Layer.provide(handlers),
     Layer.provide(HttpApiMiddleware.layerProblemDetails({ includeDetails: true })),
-    Layer.provideMerge(bounded),
+    Layer.provideMerge(bounded(most)),
   )
-  const { host = "127.0.0.1", port = 8789 } = options
   const listening = NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "5 seconds" })
   const server = HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provideMerge(listening),
