@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Checkpoint } from "@hila/model"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { once } from "node:events"
 import { appendFile, readdir } from "node:fs/promises"
 import { connect } from "node:net"
@@ -63,6 +63,29 @@ const post = (url: string, body: string, headers: Record<string, string> = {}) =
     })
     return { status: response.status, body: (await response.json()) as Record<string, unknown> }
   })
+
+/** All of a request but its last byte: it is held until `finish` sends that. */
+const begun = Effect.fnUntraced(function* (url: string, body: string) {
+  const socket = connect(Number(new URL(url).port), "127.0.0.1")
+  const heard: Array<string> = []
+  socket.on("data", (data) => void heard.push(String(data)))
+  const head = [
+    "POST /answer HTTP/1.1",
+    "host: x",
+    "connection: close",
+    "content-type: application/json",
+    `content-length: ${body.length}`,
+  ]
+  yield* Effect.promise(
+    () => new Promise((resolve) => socket.write(`${head.join("\r\n")}\r\n\r\n${body.slice(0, -1)}`, resolve)),
+  )
+  const finish = Effect.promise(() => {
+    const closed = once(socket, "close")
+    socket.write(body.slice(-1))
+    return closed
+  })
+  return { heard, finish }
+})
 
 layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threads: 2 }))))(
   "serving",
@@ -231,19 +254,12 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         const { directory } = yield* Packed
         const url = yield* Server.serve(`${directory}/bundle`, { port: 0, most: 1 })
         const body = JSON.stringify({ texts: ["x"] })
-        const socket = connect(Number(new URL(url).port), "127.0.0.1")
-        const heard: Array<string> = []
-        socket.on("data", (data) => void heard.push(String(data)))
-        // All of a request but its last byte: it is held until that comes.
-        socket.write(
-          `POST /answer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, -1)}`,
-        )
+        const { finish, heard } = yield* begun(url, body)
         let refused = yield* post(url, body)
         while (refused.status === 200) refused = yield* post(url, body)
         assert.strictEqual(refused.status, 503)
         assert.include(String(refused.body["detail"]), "1 requests are waiting")
-        socket.write(body.slice(-1))
-        yield* Effect.promise(() => once(socket, "close"))
+        yield* finish
         assert.match(heard.join(""), /^HTTP\/1\.1 200 /)
         assert.strictEqual((yield* post(url, body)).status, 200)
       }).pipe(Effect.scoped),
@@ -257,6 +273,32 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         const error = yield* Effect.flip(Server.serve(`${directory}/bundle`, { port }))
         assert.match(error.message, /^127\.0\.0\.1:\d+: the port is in use; give another one/)
         assert.strictEqual(error.blame, "input")
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("takes no more requests when it stops, and finishes those it has", () =>
+      Effect.gen(function* () {
+        const { directory } = yield* Packed
+        const scope = yield* Scope.make()
+        const url = yield* Effect.provideService(
+          Server.serve(`${directory}/bundle`, { port: 0, most: 1, grace: 3600 }),
+          Scope.Scope,
+          scope,
+        )
+        const body = JSON.stringify({ texts: ["x"] })
+        const { finish, heard } = yield* begun(url, body)
+        // The server has it when there is no room for another.
+        while ((yield* post(url, body)).status === 200);
+        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+        const open = () =>
+          fetch(url).then(
+            () => true,
+            () => false,
+          )
+        while (yield* Effect.promise(open)) yield* Effect.yieldNow
+        yield* finish
+        assert.match(heard.join(""), /^HTTP\/1\.1 200 /)
+        yield* Fiber.join(closing)
       }).pipe(Effect.scoped),
     )
 

@@ -27,6 +27,8 @@ export interface Options {
   readonly port?: number
   /** Requests that are read, wait or are answered at once; 512 by default, beyond which they get 503. */
   readonly most?: number
+  /** Seconds that requests have to be finished in when the server stops; 5 by default. */
+  readonly grace?: number
 }
 
 const problem = (status: number, title: string, detail: string, headers: Record<string, string> = {}) =>
@@ -106,7 +108,7 @@ const modeOf = ({ cascade, topK }: Bundle.Manifest) => {
 
 /** Opens a bundle and listens until the scope closes; succeeds with the address. Fails where the port is taken. */
 export const serve = Effect.fnUntraced(function* (directory: string, options: Options = {}) {
-  const { host = "127.0.0.1", most = 512, port = 8789 } = options
+  const { grace = 5, host = "127.0.0.1", most = 512, port = 8789 } = options
   const { answer, manifest } = yield* Bundle.open(directory)
   const together = Together.make(answer, Api.maxTexts)
   const handlers = HttpApiBuilder.group(Api.api, "collab", (handle) =>
@@ -129,7 +131,7 @@ export const serve = Effect.fnUntraced(function* (directory: string, options: Op
     Layer.provide(HttpApiMiddleware.layerProblemDetails({ includeDetails: true })),
     Layer.provideMerge(bounded(most)),
   )
-  const listening = NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "5 seconds" })
+  const listening = NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: grace * 1000 })
   const server = HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provideMerge(listening),
   )
