@@ -43,7 +43,7 @@ export default Pipeline.make({
     const revert = importance("revert")
     const both = hila(bench, "both", revert, pruning)
     const again = prunedAgain(bench, revert, pruning)
-    const sources = ["pathIntegrated", "fisher", "magnitude", "random", "layer"] as const
+    const sources = ["pathIntegrated", "fisher", "magnitude", "random"] as const
     const schemes = ["queryHead", "layer"] as const
     const fewer = [16, 32, 64].filter((count) => count < options.golden)
     const few = (count: number) => Family.of({ ...options, golden: count }).golden("score")
@@ -59,6 +59,12 @@ export default Pipeline.make({
       ...Object.entries(prunings).map(([how, own]) => {
         const settings = { densities, follow: own, temperatures: [Infinity] }
         return hila(bench, `pruning only${how}`, revert, settings)
+      }),
+      // By depth all experts have equal shares, so that there is nothing to weigh.
+      hila(bench, "pruning by depth alone", importance("layer"), {
+        densities,
+        follow,
+        temperatures: [Infinity],
       }),
       weighting(" only", revert),
       weighting(", signs elected", revert, { elect: true }),

@@ -132,12 +132,8 @@ export const hila = (
   needs = "a forward pass per unit",
 ): Entry => {
   const all = candidates(bench, scored, settings)
-  const { elect = false, rests } = settings
-  const { domains, search } = overLambda(
-    bench,
-    all.length * (rests?.length ?? 1),
-    elect ? 1.2 * bench.experts.length : 1,
-  )
+  const { rests } = settings
+  const { domains, search } = overLambda(bench, all.length * (rests?.length ?? 1), 1)
   const plan = { domains: rests === undefined ? domains : { ...domains, rest: rests }, search }
   return { row, needs, tuned: tuned(bench, row, all, plan) }
 }

@@ -95,7 +95,9 @@ const vertex = (
     const [inner, outer] = low === undefined ? [high, least] : [low, greatest]
     const step = inner === undefined ? outer - middle[0] : (middle[0] - inner[0]) / 2
     const beyond = middle[0] + step
-    return beyond >= least && beyond <= greatest ? beyond : (middle[0] + outer) / 2
+    if (beyond >= least && beyond <= greatest) return beyond
+    // On the border itself nothing lies between.
+    return (middle[0] + (middle[0] === outer && inner !== undefined ? inner[0] : outer)) / 2
   }
   const [a, b] = [(middle[0] - low[0]) * (middle[1] - high[1]), (middle[0] - high[0]) * (middle[1] - low[1])]
   const bend = 2 * (a - b)

@@ -68,6 +68,14 @@ describe("Search", () => {
     assert.isTrue(tried.every(({ setting }) => setting["lambda"]! >= 0 && setting["lambda"]! <= 1))
   })
 
+  it("asks for nothing twice where the best lies on the border", () => {
+    const numbers = { variant: [0], lambda: { least: 0, greatest: 1 } } as const
+    const method = { _tag: "refine", number: "lambda", trials: 10, steps: 2 } as const
+    const tried = run(Search.make(numbers, method), ({ lambda = 0 }) => (lambda === 0 ? 0 : 1 + lambda))
+    assert.strictEqual(best(tried).setting["lambda"], 0)
+    assert.lengthOf(new Set(tried.map(({ setting }) => setting["lambda"])), 10)
+  })
+
   it("evolves towards a minimum of several numbers, the same whenever it is repeated", () => {
     const domains = Object.fromEntries(["a", "b", "c"].map((name) => [name, { least: -1, greatest: 1 }]))
     const cost = ({ a = 0, b = 0, c = 0 }: Search.Setting) =>
