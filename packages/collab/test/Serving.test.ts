@@ -1,58 +1,12 @@
 import { assert, layer } from "@effect/vitest"
-import { Checkpoint } from "@hila/model"
-import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { once } from "node:events"
-import { appendFile, readdir } from "node:fs/promises"
 import { connect } from "node:net"
 import * as Collaboration from "../src/Collaboration.ts"
-import * as Head from "../src/heads/Head.ts"
-import type { HeadSpec } from "../src/heads/HeadSpec.ts"
-import { Bundle, Compute, Latency, Server } from "../src/index.ts"
+import { Compute, Latency, Server } from "../src/index.ts"
 import { maxBody, maxTexts } from "../src/serving/Api.ts"
 import * as Family from "./support/family.ts"
-
-/** Two experts, a head that has not been trained but has a gate with an opinion, and a bundle of them. */
-class Packed extends Context.Service<
-  Packed,
-  { readonly directory: string; readonly contents: Bundle.Contents }
->()("test/Packed") {
-  static readonly layer = Layer.effect(
-    Packed,
-    Effect.gen(function* () {
-      const directory = yield* Family.temporary
-      const models = yield* Effect.forEach([0, 1], (index) => Family.untrained(directory, index))
-      const spec: HeadSpec = {
-        strategy: "concat",
-        experts: Family.specs.map(({ name }) => ({ name, width: Family.size.hidden })),
-        classes: Family.texts.classes.length,
-        query: Family.size.hidden,
-        width: 8,
-        hidden: 8,
-        heads: 2,
-        rank: 2,
-        groups: [],
-        temperatures: [1, 1],
-      }
-      const parameters = new Map(
-        [...Head.initial(spec, 1)].map(([name, { data, shape }], i) => [
-          name,
-          { shape, data: name === "gate.outer.weight" ? Family.numbers(data.length, i) : data },
-        ]),
-      )
-      const head = yield* Head.write(`${directory}/head.safetensors`, { spec, parameters, curve: [] })
-      const contents = {
-        models,
-        specs: Family.specs,
-        classes: Family.texts.classes,
-        head,
-      }
-      yield* Bundle.write(`${directory}/bundle`, contents)
-      return { directory, contents }
-    }),
-  )
-}
-
-const asked = Family.texts.test.map(({ text }) => text)
+import { asked, Packed } from "./support/packed.ts"
 
 const post = (url: string, body: string, headers: Record<string, string> = {}) =>
   Effect.promise(async () => {
@@ -315,90 +269,6 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         yield* Scope.close(scope, Exit.void)
         const after = yield* Effect.exit(Effect.tryPromise(() => fetch(url)))
         assert.isTrue(Exit.isFailure(after))
-      }).pipe(Effect.scoped),
-    )
-
-    it.effect("a bundle whose files are not those that were packed does not open", () =>
-      Effect.gen(function* () {
-        const { contents, directory } = yield* Packed
-        yield* Bundle.write(`${directory}/other`, contents)
-        yield* Effect.promise(() => appendFile(`${directory}/other/experts/end/vocab.txt`, "more\n"))
-        const error = yield* Effect.flip(Bundle.read(`${directory}/other`))
-        assert.match(error.message, /experts\/end\/vocab\.txt is not what was packed/)
-        assert.match((yield* Effect.flip(Bundle.read(directory))).message, /is no bundle/)
-        const again = yield* Effect.flip(Bundle.write(`${directory}/bundle`, contents))
-        assert.match(again.message, /already exists/)
-        yield* Checkpoint.open(`${directory}/bundle/experts/start`)
-      }).pipe(Effect.scoped),
-    )
-
-    it.effect("a bundle of parts that do not belong together is neither written nor opened", () =>
-      Effect.gen(function* () {
-        const { contents, directory } = yield* Packed
-        const cascade = { order: [1, 0], thresholds: [0.5, 1.01], temperatures: [1, 1] }
-        const rest = { budget: 1, share: 1, accuracy: 0 }
-        const wrong: ReadonlyArray<readonly [Partial<Bundle.Contents>, string]> = [
-          [{ classes: ["a", "b"] }, "the head knows 3 classes, 2 are named"],
-          [{ classes: ["a", "a", "b"] }, 'the class "a" is named twice'],
-          [
-            { models: contents.models.toReversed(), specs: contents.specs.toReversed() },
-            "the head joins the experts start, end, in this order; got end, start",
-          ],
-          [{ topK: 3 }, "topK 3: strategy concat takes 1 to 2 of these experts"],
-          [
-            { cascade: { ...cascade, ...rest, order: [1, 7] } },
-            "the cascade's order is 1, 7; expected each of 0…1 once",
-          ],
-          [
-            { cascade: { ...cascade, ...rest, thresholds: [1] } },
-            "the cascade has 1 thresholds and 2 temperatures",
-          ],
-          [{ topK: 1, cascade: { ...cascade, ...rest } }, "topK and a cascade are two ways"],
-        ]
-        for (const [change, message] of wrong) {
-          const given = { ...contents, ...change }
-          const error = yield* Effect.flip(Bundle.write(`${directory}/wrong`, given))
-          assert.include(error.message, message)
-          assert.strictEqual(error.blame, "input")
-          assert.include((yield* Effect.flip(Collaboration.open(given))).message, message)
-        }
-        // A head of other sizes is found when its experts are there.
-        const { parameters, spec } = yield* Head.read(contents.head)
-        const narrow = { ...spec, experts: spec.experts.map((expert) => ({ ...expert, width: 4 })) }
-        const head = yield* Head.write(`${directory}/narrow.safetensors`, {
-          spec: narrow,
-          parameters,
-          curve: [],
-        })
-        const error = yield* Effect.flip(Collaboration.open({ ...contents, head }))
-        assert.include(error.message, "expert start hands on 16 numbers, the head was trained on 4")
-        const model = { path: contents.models[0]!.files["model.safetensors"]! }
-        assert.include(
-          (yield* Effect.flip(Bundle.write(`${directory}/wrong`, { ...contents, head: model }))).message,
-          "expected a head",
-        )
-        const names = yield* Effect.promise(() => readdir(directory))
-        assert.deepStrictEqual(
-          names.filter((name) => name.startsWith("wrong")),
-          [],
-        )
-      }).pipe(Effect.scoped),
-    )
-
-    it.effect("a bundle that cannot be finished leaves nothing", () =>
-      Effect.gen(function* () {
-        const { contents, directory } = yield* Packed
-        const [first, second] = contents.models
-        const lost = { ...second!, files: { ...second!.files, "config.json": `${directory}/not there` } }
-        const error = yield* Effect.flip(
-          Bundle.write(`${directory}/half`, { ...contents, models: [first!, lost] }),
-        )
-        assert.include(error.message, "not there")
-        const names = yield* Effect.promise(() => readdir(directory))
-        assert.deepStrictEqual(
-          names.filter((name) => name.startsWith("half")),
-          [],
-        )
       }).pipe(Effect.scoped),
     )
   },
