@@ -116,7 +116,8 @@ export default Pipeline.make({
       { models: names, base: "base" },
       "all models",
     )
-    return { report, tuning: hila.tuning, arithmetic: arithmetic.tuning, merged: hila.model }
+    // In the order in which they are printed: what was asked for is the last thing on the screen.
+    return { merged: hila.model, arithmetic: arithmetic.tuning, tuning: hila.tuning, report }
   },
   layer: LanguageModel.layer,
 })

@@ -57,6 +57,7 @@ export const summary = ({ best, objective, trials }: Trials): string =>
 const show = (value: Trials): string =>
   [
     summary(value),
+    `    ${"setting".padEnd(44)} ${"cost".padEnd(6)}  time    loss of each golden set`,
     ...value.trials.map(
       (trial) =>
         `  ${trial === value.best || JSON.stringify(trial) === JSON.stringify(value.best) ? "→" : " "} ${named(trial).padEnd(44)} ${trial.cost.toFixed(4)}  ${trial.seconds.toFixed(2)} s  ${trial.losses.map((loss) => loss.toFixed(4)).join(" ")}`,
