@@ -55,7 +55,7 @@ const display = (json: boolean) => {
       }
       if (event._tag === "Progress") {
         const kept = event.kept === 0 ? "" : `, ${event.kept} kept from an earlier run`
-        if (stdout.isTTY !== true && event.done === event.kept && event.kept > 0)
+        if (!stdout.isTTY && event.done === event.kept && event.kept > 0)
           stdout.write(`  ${event.task}  ${event.kept} of ${event.total} requests kept from an earlier run\n`)
         else progress.say(`${event.task}  ${event.done}/${event.total}${kept}`)
       }
