@@ -24,8 +24,10 @@ export const mermaid = (outputs: Readonly<Record<string, Node.AnyNode>>): string
           [input].flat().map((from: Node.AnyNode) => `  ${id(from)} -->|${slot}| ${id(node)}`),
         ),
   )
+  // An id is a word; what an output is called may be anything.
   const ends = Object.entries(outputs).map(
-    ([name, node]) => `  ${id(node)} --> out_${name}(("${quote(name)}"))`,
+    ([name, node], index) =>
+      `  ${id(node)} --> ${/^\w+$/.test(name) ? `out_${name}` : `out${index}`}(("${quote(name)}"))`,
   )
   return ["flowchart LR", ...boxes, ...edges, ...ends].join("\n")
 }

@@ -87,6 +87,17 @@ export interface Difference {
   readonly reasons: ReadonlyArray<Reason.Reason>
 }
 
+/** Keys by title, in the order of the run: calls of a stage may share one. */
+const keysOf = ({ nodes }: RunLog): ReadonlyMap<string, ReadonlyArray<string>> => {
+  const found = new Map<string, Array<string>>()
+  for (const { key, node } of nodes) {
+    const keys = found.get(node)
+    if (keys === undefined) found.set(node, [key])
+    else if (!keys.includes(key)) keys.push(key)
+  }
+  return found
+}
+
 /** Stages whose ingredients or content differ between two runs, in the order of the second. */
 export const diff = Effect.fnUntraced(function* (
   a: RunLog,
@@ -94,14 +105,28 @@ export const diff = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<Difference>, StoreError, Store> {
   const store = yield* Store
   const records = new Map((yield* store.actions).map((action) => [action.key, action]))
-  const keysOf = ({ nodes }: RunLog) => new Map(nodes.map(({ key, node }) => [node, key]))
   const [before, after] = [keysOf(a), keysOf(b)]
   const titles = [...after.keys(), ...[...before.keys()].filter((node) => !after.has(node))]
   return titles.flatMap((node) => {
-    if (before.get(node) === after.get(node)) return []
-    const [was, is] = [records.get(before.get(node) ?? ""), records.get(after.get(node) ?? "")]
-    const reasons =
-      was === undefined || is === undefined ? [] : Reason.between(is.ingredients, was.ingredients)
-    return [{ node, before: was, after: is, reasons }]
+    const [first, second] = [before.get(node) ?? [], after.get(node) ?? []]
+    const old = first.filter((key) => !second.includes(key))
+    const now = second.filter((key) => !first.includes(key)).map((key) => records.get(key))
+    const changes = now.map((is): Difference => {
+      // Of several calls under one title, those that differ least belong together.
+      const left = old.flatMap((key) => records.get(key) ?? [])
+      const key = (is === undefined ? undefined : Reason.nearest(is.ingredients, left)?.key) ?? old[0]
+      const was = key === undefined ? undefined : records.get(key)
+      if (key !== undefined) old.splice(old.indexOf(key), 1)
+      const reasons =
+        was === undefined || is === undefined ? [] : Reason.between(is.ingredients, was.ingredients)
+      return { node, before: was, after: is, reasons }
+    })
+    const gone = old.map((key): Difference => ({
+      node,
+      before: records.get(key),
+      after: undefined,
+      reasons: [],
+    }))
+    return [...changes, ...gone]
   })
 })

@@ -94,6 +94,8 @@ describe("Pipeline", () => {
           '  n2 --> out_total(("total"))',
         ].join("\n"),
       )
+      const { total } = yield* Pipeline.build(pipeline)
+      assert.include(Graph.mermaid({ "the total": total! }), ' --> out0(("the total"))')
     }),
   )
 
