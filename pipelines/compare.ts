@@ -39,7 +39,7 @@ export default Pipeline.make({
     seeds: Pipeline.option(Schema.Int.check(Schema.isGreaterThan(0)), 3, "seeds of what is drawn at random"),
     rhos: Pipeline.option(
       Schema.NonEmptyArray(Schema.Finite),
-      [0.3, 1, 3, 10],
+      [0.1, 0.3, 1, 10, 100],
       "strengths of the ridge that regression tries",
     ),
     rows: Pipeline.option(Schema.Array(Schema.String), [], "only rows whose names begin so; all by default"),

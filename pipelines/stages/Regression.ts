@@ -207,4 +207,7 @@ export const regression = (
   drawn: ReadonlyArray<Golden>,
   form: Form,
   settings: Settings,
-): Entry => regressionWith(bench, row, statisticsOf(bench, drawn, form), settings)
+): Entry => ({
+  ...regressionWith(bench, row, statisticsOf(bench, drawn, form), settings),
+  needs: form.kind === "gram" ? "a forward pass" : "a pass forward and back",
+})
