@@ -11,6 +11,7 @@ import type * as Sandbox from "./code/Sandbox.ts"
 import type { ItemOverlap } from "./contamination/Contamination.ts"
 import { TaskError } from "./EvalError.ts"
 import type { Value } from "./metrics/Aggregation.ts"
+import * as Filter from "./metrics/Filter.ts"
 import * as Metric from "./metrics/Metric.ts"
 import * as StandardError from "./metrics/StandardError.ts"
 import * as Answering from "./requests/Answering.ts"
@@ -100,6 +101,15 @@ export const prepare = Effect.fn("Evaluation.prepare")(function* (task: Task, op
         : (yield* Dataset.read(file, config, shotSplit, where)).rows
   const shots = yield* FewShot.choose(task, pool, rows, options.fewshotSeed ?? 1234)
   const chosen = yield* Sampling.choose(task, rows, options)
+  for (const { name, needs } of task.filters) {
+    const lacking = needs.flatMap((column) =>
+      chosen.filter((id) => Filter.texts(rows[id]?.[column]) === undefined).map((id) => ({ column, id })),
+    )[0]
+    if (lacking !== undefined) {
+      const problem = `document ${lacking.id} has no list of texts "${lacking.column}", which the filter reads`
+      return yield* new TaskError({ file, key: `filter_list.${name}`, problem })
+    }
+  }
   const made = yield* Effect.forEach(chosen, (id) =>
     Items.make(task, id, rows[id] ?? {}, shots(id), options.prompting),
   )
@@ -173,8 +183,12 @@ const valuesOf = (
 }
 
 /** What a filter makes of the answers to one item. */
-const filteredBy = (task: Task, filter: Task["filters"][number], answers: ReadonlyArray<Answer>) =>
-  task.outputType === "generate_until" ? filter.apply(answers.map((text) => String(text))) : answers
+const filteredBy = (
+  task: Task,
+  filter: Filter.Filter,
+  answers: ReadonlyArray<Answer>,
+  { row }: Pick<Items.Item, "row">,
+) => (task.outputType === "generate_until" ? filter.apply(answers.map(String), row) : answers)
 
 /** Which of the programs pass that responses make: [filters][items][samples]; nothing for a task without programs. */
 export const verdicts = Effect.fn("Evaluation.verdicts")(function* (
@@ -196,7 +210,7 @@ export const verdicts = Effect.fn("Evaluation.verdicts")(function* (
   return yield* Effect.forEach(
     filters,
     Effect.fnUntraced(function* (filter) {
-      const responses = answers.map((given) => filteredBy(task, filter, given).map(String))
+      const responses = made.map((item, i) => filteredBy(task, filter, answers[i] ?? [], item).map(String))
       const fewest = Math.min(...responses.map(({ length }) => length))
       if (fewest < most) {
         return yield* new TaskError({
@@ -223,7 +237,7 @@ export const score = (
   for (const [f, filter] of task.filters.entries()) {
     const own = made.map((item, i): Sample => {
       const given = answers[i] ?? []
-      const filtered = filteredBy(task, filter, given)
+      const filtered = filteredBy(task, filter, given, item)
       const values = valuesOf(task, item, filtered, passed?.[f]?.[i])
       return { item, filter: filter.name, answers: given, filtered, values }
     })

@@ -194,6 +194,31 @@ describe("Filter", () => {
     }),
   )
 
+  it.effect("finds the choice that a text names: by the expression, by its text, by its letter", () =>
+    Effect.gen(function* () {
+      const steps = {
+        function: "multi_choice_regex",
+        regex_pattern: "answer is (\\([A-Z]\\))",
+        ignore_case: true,
+        ignore_punctuation: true,
+        regexes_to_ignore: ["\\$"],
+      }
+      const filter = yield* Filter.make("t.yaml", { name: "own", filter: [steps] })
+      assert.deepStrictEqual(filter.needs, ["choices"])
+      const row = { choices: ["A red fox.", "$12 (net)", "Nothing"] }
+      const texts = [
+        "So the answer is (C), not (A)",
+        "It was a RED fox, I think",
+        "About 12 net of taxes",
+        "I choose: B because",
+        "who knows",
+      ]
+      assert.deepStrictEqual(filter.apply(texts, row), ["(C)", "(A)", "(B)", "(B)", "[invalid]"])
+      const wrong = yield* Effect.flip(apply([{ function: "multi_choice_regex" }], []))
+      assert.match(wrong.message, /filter_list\.own: multi_choice_regex needs a regex_pattern$/)
+    }),
+  )
+
   it.effect("names the filters there are when asked for another", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(apply([{ function: "custom" }], []))

@@ -111,6 +111,11 @@ const cases: ReadonlyArray<readonly [what: string, lines: string, message: strin
     "small.yaml: filter_list.last: group_selct: unknown; regex takes regex_pattern, group_select, fallback",
   ],
   [
+    "a filter of choices over data without them",
+    `${good}\nfilter_list:\n  - name: own\n    filter: [{ function: multi_choice_regex, regex_pattern: "a" }]`,
+    'small.yaml: filter_list.own: document 0 has no list of texts "choices", which the filter reads',
+  ],
+  [
     "an include that is not there",
     `${good}\ninclude: other.yaml`,
     "small.yaml: include: there is no other.yaml that can be read",

@@ -8,13 +8,17 @@ import * as Result from "effect/Result"
 import { TaskError } from "../EvalError.ts"
 import type * as TaskConfig from "../tasks/TaskConfig.ts"
 import * as Template from "../tasks/Template.ts"
+import * as ChoiceFilter from "./ChoiceFilter.ts"
 import * as PythonText from "./PythonText.ts"
 
-type Step = (responses: ReadonlyArray<string>) => ReadonlyArray<string>
+type Step = (responses: ReadonlyArray<string>, row: Template.Row) => ReadonlyArray<string>
 
 export interface Filter {
   readonly name: string
-  readonly apply: Step
+  /** Columns of the document that have to be lists of texts. */
+  readonly needs: ReadonlyArray<string>
+  /** What is kept of the responses to a document. */
+  readonly apply: (responses: ReadonlyArray<string>, row?: Template.Row) => ReadonlyArray<string>
 }
 
 type Arguments = Readonly<Record<string, unknown>>
@@ -61,12 +65,24 @@ const map: Make = ({ default_value: fallback = null, mapping_dict: table }) =>
 /** What a step is told; what is not named here would be ignored in silence. */
 const takes: Readonly<Record<string, ReadonlyArray<string>>> = {
   regex: ["regex_pattern", "group_select", "fallback"],
+  multi_choice_regex: ChoiceFilter.takes,
   map: ["mapping_dict", "default_value"],
   take_first_k: ["k"],
 }
 
+const choice: Make = (given) =>
+  Result.map(ChoiceFilter.make(given), (choose): Step => (responses, row) => {
+    const choices = texts(row[ChoiceFilter.column]) ?? []
+    return responses.map((text) => choose(text, choices))
+  })
+
+/** A list of texts, if it is one. */
+export const texts = (value: unknown): ReadonlyArray<string> | undefined =>
+  Array.isArray(value) && value.every((item) => typeof item === "string") ? value : undefined
+
 const steps: Readonly<Record<string, Make>> = {
   regex,
+  multi_choice_regex: choice,
   map,
   take_first: () => Result.succeed(takeFirst(1)),
   take_first_k: ({ k }) =>
@@ -95,5 +111,10 @@ export const make = Effect.fnUntraced(function* (
           : Result.fail(`${unknown}: unknown; ${name} takes ${taken.join(", ") || "no arguments"}`)
     return Effect.mapError(Effect.fromResult(step), (problem) => new TaskError({ file, key, problem }))
   })
-  return { name: entry.name, apply: (responses) => chain.reduce((texts, step) => step(texts), responses) }
+  const readsChoices = entry.filter.some(({ function: name }) => name === "multi_choice_regex")
+  return {
+    name: entry.name,
+    needs: readsChoices ? [ChoiceFilter.column] : [],
+    apply: (responses, row = {}) => chain.reduce((kept, step) => step(kept, row), responses),
+  }
 })
