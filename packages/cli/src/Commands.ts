@@ -1,5 +1,5 @@
 /** The command tree: its arguments, flags and help. */
-import { type Event, Events, Explain, Graph, Plan, Run } from "@hila/core"
+import { type Event, Events, Explain, Graph, Pipeline, Plan, Run } from "@hila/core"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -31,11 +31,13 @@ import * as MaskCommands from "./MaskCommands.ts"
 import * as MergeCommands from "./MergeCommands.ts"
 import * as ModelCommands from "./ModelCommands.ts"
 import * as Outputs from "./Outputs.ts"
+import * as PipelineFile from "./PipelineFile.ts"
 import * as ReportCommands from "./ReportCommands.ts"
 import * as ScoreCommands from "./ScoreCommands.ts"
 import * as StatisticsCommands from "./StatisticsCommands.ts"
 import * as StoreCommands from "./StoreCommands.ts"
 import * as Stores from "./Stores.ts"
+import { table } from "./Tables.ts"
 
 const run = Command.make(
   "run",
@@ -138,6 +140,32 @@ const explain = Command.make(
   Command.withExamples([{ command: "hila explain pipelines/hila.ts prune math", description: "One stage" }]),
 )
 
+const options = Command.make(
+  "options",
+  { pipeline, json, debug },
+  Effect.fnUntraced(function* (given) {
+    const loaded = yield* PipelineFile.load(given.pipeline)
+    const described = Object.entries(loaded.options).map(([name, { default: value, description }]) => ({
+      name,
+      default: value,
+      description,
+    }))
+    // A pipeline may need some option before it has outputs.
+    const built = Option.getOrElse(yield* Effect.option(Pipeline.build(loaded)), () => ({}))
+    const made = Object.keys(built)
+    if (given.json)
+      return yield* Console.log(JSON.stringify({ pipeline: loaded.name, options: described, outputs: made }))
+    const rows = described.map((each) => [each.name, JSON.stringify(each.default), each.description])
+    if (rows.length > 0) yield* Console.log(table(rows))
+    return yield* Console.log(`outputs: ${made.join(", ") || "none without options"}`)
+  }),
+).pipe(
+  Command.withDescription("Lists what --set can set, with defaults, and what the pipeline makes"),
+  Command.withExamples([
+    { command: "hila options pipelines/hila.ts", description: "Before changing anything" },
+  ]),
+)
+
 const graph = Command.make(
   "graph",
   {
@@ -171,6 +199,7 @@ export const hila = Command.make("hila").pipe(
     run,
     plan,
     explain,
+    options,
     graph,
     StoreCommands.runs,
     StoreCommands.diff,

@@ -134,6 +134,27 @@ describe("hila plan, explain and graph", () => {
     }),
   )
 
+  it.live("options lists what may be set, with defaults, and the outputs, and makes no store", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const { out } = yield* bench.hila("options", "toy.ts")
+      assert.strictEqual(
+        out,
+        "  density  3  what to multiply by\n  pause    0  milliseconds per element\noutputs: doubled, table\n",
+      )
+      assert.deepStrictEqual(bench.files(), ["toy.ts"])
+    }),
+  )
+
+  it.live("plan of one output leaves out what it does not need", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const { out } = yield* bench.hila("plan", "toy.ts", "doubled")
+      assert.match(out, /double two +run/)
+      assert.notMatch(out, /list two/)
+    }),
+  )
+
   it.live("graph prints a Mermaid flow chart and makes no store", () =>
     Effect.gen(function* () {
       const bench = yield* workbench
