@@ -58,6 +58,17 @@ export const load = Effect.fn("Catalog.load")(function* (
     : { _tag: "Group", name: decoded.config.group, file, config: decoded.config }
 })
 
+/** Hila's own files that were read: they stay as they are while a process runs, and reading them all takes a while. */
+const kept = new Map<string, Entry>()
+
+const loadOnce = Effect.fnUntraced(function* (file: string) {
+  const known = kept.get(file)
+  if (known !== undefined) return known
+  const entry = yield* load(file)
+  if (file.startsWith(builtIn)) kept.set(file, entry)
+  return entry
+})
+
 /** Every task file below the directories; names that begin with _ are only included by others. */
 const filesBelow = Effect.fnUntraced(function* (directories: ReadonlyArray<string>) {
   const lists = yield* Effect.forEach(directories, (directory) =>
@@ -87,7 +98,7 @@ export const everything = Effect.fn("Catalog.everything")(function* (
   directories: ReadonlyArray<string> = [],
 ): Effect.fn.Return<Everything, TaskError> {
   const files = yield* filesBelow([builtIn, ...directories])
-  const [entries, problems] = yield* Effect.partition(files, (file) => load(file), { concurrency: 8 })
+  const [entries, problems] = yield* Effect.partition(files, loadOnce, { concurrency: 8 })
   return { entries: new Map(entries.map((entry) => [entry.name, entry])), problems }
 })
 
@@ -109,7 +120,7 @@ const finder = Effect.fnUntraced(function* (directories: ReadonlyArray<string>, 
     const found = known.get(name)
     if (found !== undefined) return { found, known, problems: [] }
     const file = (yield* files).findLast((path) => basename(path).replace(/\.ya?ml$/, "") === name)
-    const entry = file === undefined ? undefined : yield* load(file)
+    const entry = file === undefined ? undefined : yield* loadOnce(file)
     if (entry?.name === name) {
       known.set(name, entry)
       return { found: entry, known, problems: [] }
