@@ -27,13 +27,13 @@ const pack = Command.make(
   (given) => Effect.flatMap(runs, ({ pack: run }) => run(given)),
 ).pipe(
   Command.withDescription(
-    "Packs experts, gate, fusion head, tokenizers and thresholds into one directory with a manifest and digests",
+    "Packs experts, gate, fusion head, tokenizers and thresholds into one directory with a manifest and digests, if they belong together",
   ),
   Command.withExamples([
     {
       command: "hila collab pack contents.json news-bundle",
       description:
-        '{"classes": […], "head": "head.safetensors", "topK": 2, "cascade": "cascade.json", "experts": [{"path": "start", "name": "start", "view": {"from": "start", "tokens": 40}, "pooling": "mean"}]}',
+        'contents.json says what; "cascade": "cascade.json" in place of "topK" asks one expert after another: {"classes": […], "head": "head.safetensors", "topK": 2, "experts": [{"path": "start", "name": "start", "view": {"from": "start", "tokens": 40}, "pooling": "mean"}]}',
     },
     {
       command: "hila run pipelines/collab.ts bundle",
@@ -64,7 +64,7 @@ const serveCollab = Command.make(
   (given) => Effect.flatMap(runs, ({ serve: run }) => run(given)),
 ).pipe(
   Command.withDescription(
-    "Answers over HTTP with the class, the gate's weights and which experts ran; OpenAPI at /openapi.json",
+    "Answers over HTTP with the class, the gate's weights and which experts ran; OpenAPI at /openapi.json. Bodies of 256 KiB, 64 texts each and 512 requests at once at most",
   ),
   Command.withExamples([
     { command: "hila serve collab news-bundle", description: "On this machine, at port 8789" },

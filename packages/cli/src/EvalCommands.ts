@@ -80,7 +80,7 @@ export const evaluate = Command.make(
       Flag.optional,
     ),
     sample: count("sample", "Only n documents of each task, drawn by --seed in equal shares of the answers"),
-    seed: count("seed", "Seed of --sample; 0 by default"),
+    seed: count("seed", "Seed of --sample, with it alone; 0 by default"),
     numFewshot: count("num-fewshot", "Examples before each document, where the task does not say 0"),
     chat: Flag.Boolean("chat").pipe(
       Flag.withDescription("Asks in conversations, by the model's own chat template"),
