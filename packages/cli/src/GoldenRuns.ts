@@ -1,5 +1,4 @@
 /** What `hila golden` does. */
-import { Events, Run } from "@hila/core"
 import { Stages as Evaluation } from "@hila/eval"
 import * as Sandbox from "@hila/eval/code/Sandbox"
 import { Hub, LanguageModel } from "@hila/model"
@@ -9,11 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { rename, rm, writeFile } from "node:fs/promises"
 import { basename, extname } from "node:path"
 import { UsageError } from "./CliError.ts"
-import * as Display from "./Display.ts"
-import * as Failure from "./Failure.ts"
+import * as OutputFile from "./OutputFile.ts"
+import * as SmallRun from "./SmallRun.ts"
 import * as Stores from "./Stores.ts"
 
 /** A rule as `--verify` has it, `regex:^\d+$`. */
@@ -29,22 +27,6 @@ const ruleOf = Effect.fnUntraced(function* (text: string) {
       }),
   )
 })
-
-/** Lines of a file, complete under its name or not there. */
-const write = (path: string, lines: ReadonlyArray<unknown>) =>
-  Effect.tryPromise({
-    try: async () => {
-      const temporary = `${path}.${process.pid}.tmp`
-      try {
-        await writeFile(temporary, lines.map((line) => `${JSON.stringify(line)}\n`).join(""))
-        await rename(temporary, path)
-      } finally {
-        await rm(temporary, { force: true })
-      }
-    },
-    catch: (cause) =>
-      new UsageError({ problem: `${path}: cannot be written: ${Failure.oneLine(String(cause))}` }),
-  })
 
 const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
   Option.match(value, { onNone: () => ({}), onSome: (a) => ({ [name]: a }) as { readonly [P in K]: A } })
@@ -141,15 +123,11 @@ export const golden = Effect.fnUntraced(function* (of: Arguments) {
   const verify = Option.isNone(of.verify)
     ? Option.none<Verifier.Spec>()
     : Option.some(yield* ruleOf(of.verify.value))
-  const screen = of.json
-    ? { emit: () => undefined, close: () => undefined }
-    : Display.plain((text) => void process.stdout.write(text))
-  const { golden: made } = yield* Run.outputs({ golden: nodeOf(of, verify) }, { pipeline: "golden" }).pipe(
-    Effect.provideService(Events, { emit: (event) => Effect.sync(() => screen.emit(event)) }),
-    Effect.provide(Layer.mergeAll(LanguageModel.layer, Stores.layer(of))),
+  const { golden: made } = yield* Effect.provide(
+    SmallRun.outputs({ golden: nodeOf(of, verify) }, { pipeline: "golden", json: of.json }),
+    Layer.mergeAll(LanguageModel.layer, Stores.layer(of)),
   )
-  yield* Effect.sync(screen.close)
-  yield* write(of.output, made)
+  yield* OutputFile.write(of.output, made.map((line) => `${JSON.stringify(line)}\n`).join(""))
   yield* Console.log(
     of.json
       ? JSON.stringify({ output: of.output, ...made.report })
