@@ -49,6 +49,24 @@ describe("inspect", () => {
   )
 })
 
+describe("inspect of what it cannot read", () => {
+  it.effect("names dtypes without values, and a tokenizer with more tokens than rows", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      const name = "model.embed_tokens.weight"
+      const base = yield* micro("base")
+      const odd = yield* altered(base, join(directory, "odd"), ({ dtype, name: tensor, shape }, values) =>
+        tensor === name
+          ? { dtype, name, shape: [319, shape[1]!], values: values.subarray(0, 319 * shape[1]!) }
+          : { dtype: tensor === up ? "F8_E4M3" : dtype, name: tensor, shape, values },
+      )
+      const { oddities } = yield* Inspect.inspect(odd, { values: true })
+      assert.include(oddities, "1 tensors are F8_E4M3, which can neither be merged nor looked at here")
+      assert.include(oddities, "the tokenizer has the token 319, the embedding only 319 rows")
+    }),
+  )
+})
+
 describe("compare", () => {
   it.effect("gives cosine, relative and largest difference per tensor, layer and unit", () =>
     Effect.gen(function* () {
@@ -141,6 +159,27 @@ describe("extract-lora", () => {
       const none = yield* Effect.flip(extractLora(base, base, 4, at))
       assert.strictEqual(none.message, "extract-lora: models: no linear layer differs from the base")
       assert.deepStrictEqual(yield* list(directory), [])
+    }),
+  )
+
+  it.effect("refuses weights that are not finite, and a place that is taken before it computes", () =>
+    Effect.gen(function* () {
+      const base = yield* micro("base")
+      const directory = yield* scratch
+      const broken = yield* altered(base, join(directory, "broken"), ({ dtype, name, shape }, values) => ({
+        dtype,
+        name,
+        shape,
+        values: name === up ? values.with(7, Infinity) : values,
+      }))
+      const infinite = yield* Effect.flip(extractLora(base, broken, 4, join(directory, "adapter")))
+      assert.strictEqual(
+        infinite.message,
+        `extract-lora: models: tensor ${up}: element 7 of the model is Infinity; weights must be finite`,
+      )
+      const taken = yield* Effect.flip(extractLora(base, broken, 4, join(directory, "broken")))
+      assert.match(taken.message, /broken: is not empty: name a new directory$/)
+      assert.deepStrictEqual(yield* list(directory), ["broken"])
     }),
   )
 })

@@ -11,6 +11,7 @@ import { mkdir, rename, rm, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { MergeError } from "../MergeError.ts"
 import * as TensorName from "../recipe/TensorName.ts"
+import { isFree } from "../internal/disk.ts"
 import * as LowRank from "./LowRank.ts"
 
 /** One layer's adapter: its rank, and ‖W_1 − W_0 − B A‖ / ‖W_1 − W_0‖. */
@@ -46,6 +47,11 @@ export const extractLora = Effect.fn("extractLora")(function* (
       problem: `expected a whole number of at least 1, got ${rank}`,
     })
   }
+  // Before minutes of arithmetic, not after them.
+  if (!(yield* attemptAt(resolve(directory))(() => isFree(resolve(directory))))) {
+    const problem = "is not empty: name a new directory"
+    return yield* new CheckpointError({ path: resolve(directory), problem, blame: "input" })
+  }
   const layers: Array<Factors> = []
   const leftOut: Array<string> = []
   for (const [name, info] of base.tensors) {
@@ -61,6 +67,11 @@ export const extractLora = Effect.fn("extractLora")(function* (
     if (!Dtype.isFloat(info.dtype)) continue
     const [from, to] = [yield* Checkpoint.readFloat32(base, name), yield* Checkpoint.readFloat32(model, name)]
     const delta = Float64Array.from(to, (value, i) => value - from[i]!)
+    const odd = delta.findIndex((value) => !Number.isFinite(value))
+    if (odd !== -1) {
+      const [whose, value] = Number.isFinite(from[odd]!) ? ["the model", to[odd]] : ["the base", from[odd]]
+      return yield* refuse(`element ${odd} of ${whose} is ${value}; weights must be finite`)
+    }
     if (delta.every((value) => value === 0)) continue
     const [rows, columns] = info.shape
     const linear =
@@ -68,6 +79,7 @@ export const extractLora = Effect.fn("extractLora")(function* (
     if (!linear || rows === undefined || columns === undefined) leftOut.push(name)
     else layers.push(factorsOf(name, { rows, columns, values: delta }, rank))
   }
+  leftOut.push(...[...model.tensors.keys()].filter((name) => !base.tensors.has(name)))
   if (layers.length === 0) {
     return yield* new MergeError({
       method: "extract-lora",
@@ -102,14 +114,10 @@ const factorsOf = (tensor: string, delta: LowRank.Matrix, rank: number): Factors
   return { tensor, rank: width, error: Math.sqrt(left / all), a, b, shape: [rows, columns] }
 }
 
-const writeAdapter = Effect.fnUntraced(function* (
-  directory: string,
-  layers: ReadonlyArray<Factors>,
-  rank: number,
-) {
-  const path = resolve(directory)
-  const temporary = `${path}.${process.pid}.tmp`
-  const attempt = <A>(call: () => Promise<A>) =>
+/** Calls of the file system about the adapter's directory. */
+const attemptAt =
+  (path: string) =>
+  <A>(call: () => Promise<A>) =>
     Effect.tryPromise({
       try: call,
       catch: (cause) => {
@@ -119,6 +127,15 @@ const writeAdapter = Effect.fnUntraced(function* (
         return new CheckpointError({ path, problem, blame: taken ? "input" : "system" })
       },
     })
+
+const writeAdapter = Effect.fnUntraced(function* (
+  directory: string,
+  layers: ReadonlyArray<Factors>,
+  rank: number,
+) {
+  const path = resolve(directory)
+  const temporary = `${path}.${process.pid}.tmp`
+  const attempt = attemptAt(path)
   const module = (tensor: string) => tensor.slice(0, -".weight".length)
   const config = {
     peft_type: "LORA",

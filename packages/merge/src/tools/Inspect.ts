@@ -5,10 +5,10 @@
  */
 import { Architecture, Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { readFile } from "node:fs/promises"
 import { elementsOf } from "../methods/Definition.ts"
 import * as Report from "../preflight/Report.ts"
 import * as TensorName from "../recipe/TensorName.ts"
+import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 import * as Values from "./Values.ts"
 
 /** A checkpoint in numbers. */
@@ -101,6 +101,12 @@ const declared = ({ config, tensors }: Checkpoint.Checkpoint, dtypes: Readonly<R
   if (wanted !== undefined && floats.some((dtype) => dtype !== wanted)) {
     oddities.push(`config.json says ${said}, the weights are ${floats.join(", ")}`)
   }
+  const other = Object.keys(dtypes).find(
+    (dtype) => !Object.values(names).includes(dtype) && !/^(?:BOOL|[IU]\d+)$/.test(dtype),
+  )
+  if (other !== undefined) {
+    oddities.push(`${dtypes[other]} tensors are ${other}, which can neither be merged nor looked at here`)
+  }
   const layers = config["num_hidden_layers"]
   const found = TensorName.layersOf(tensors.keys())
   if (typeof layers === "number" && layers !== found) {
@@ -113,19 +119,20 @@ const declared = ({ config, tensors }: Checkpoint.Checkpoint, dtypes: Readonly<R
 }
 
 const vocabularyOddities = Effect.fnUntraced(function* (
-  { config, files }: Checkpoint.Checkpoint,
+  checkpoint: Checkpoint.Checkpoint,
   rows: number | undefined,
 ) {
+  const { config, files } = checkpoint
   const oddities: Array<string> = []
   const said = config["vocab_size"]
   if (typeof said === "number" && rows !== undefined && said !== rows) {
     oddities.push(`config.json says a vocabulary of ${said}, the embedding has ${rows} rows`)
   }
-  const path = files["tokenizer.json"]
-  if (path === undefined || rows === undefined) return oddities
-  const text = yield* Effect.promise(() => readFile(path, "utf8").catch(() => ""))
-  const ids = [...text.matchAll(/"id":\s*(\d+)/g)].map(([, id]) => Number(id))
-  const highest = Math.max(-1, ...ids)
+  if (files["tokenizer.json"] === undefined || rows === undefined) return oddities
+  const tokenizer = yield* Effect.result(TokenizerFile.read(checkpoint, "tokenizer.json"))
+  if (tokenizer._tag === "Failure") return [...oddities, tokenizer.failure.message]
+  let highest = -1
+  for (const id of tokenizer.success.ids.values()) highest = Math.max(highest, id)
   if (highest >= rows)
     oddities.push(`the tokenizer has the token ${highest}, the embedding only ${rows} rows`)
   return oddities
