@@ -15,7 +15,7 @@ import * as Evaluation from "./Evaluation.ts"
 import * as Expert from "./Expert.ts"
 import * as Features from "./Features.ts"
 import * as Guide from "./Guide.ts"
-import { load } from "./HeadStages.ts"
+import { load, requireLogits } from "./HeadStages.ts"
 import * as Head from "./heads/Head.ts"
 import * as HeadData from "./heads/HeadData.ts"
 import * as HeadProgram from "./heads/HeadProgram.ts"
@@ -42,6 +42,7 @@ export const cascade = Stage.make({
   output: Cascade.artifact,
   run: Effect.fn(function* ({ features, head, queries, texts }, { budget }) {
     const { tables, validation } = yield* load(features, queries, texts)
+    yield* requireLogits({ tables }, "cascade")
     const program = yield* HeadProgram.open(head)
     const { logProbabilities: last } = yield* program.run(validation)
     return Cascade.choose({
@@ -81,6 +82,7 @@ export const evaluate = Stage.make({
     const { texts } = inputs
     const data = yield* load(inputs.features, inputs.queries, texts)
     const { tables, test, validation } = data
+    yield* requireLogits(data, "evaluation of experts alone")
     const classes = texts.classes.length
     const labels = [...test.labels]
     if (params.heads.length !== inputs.heads.length || params.models.length !== inputs.models.length) {

@@ -39,6 +39,23 @@ export const load = Effect.fnUntraced(function* (
   return { tables, queries, heads: of("heads"), validation: of("validation"), test: of("test") }
 })
 
+/** Fails where an expert has no class logits, which `reader` reads. */
+export const requireLogits = (
+  { tables }: Pick<Effect.Success<ReturnType<typeof load>>, "tables">,
+  reader: string,
+  advice = "give it a probe",
+) => {
+  const silent = tables.find(({ info }) => info.classes === 0)
+  return silent === undefined
+    ? Effect.void
+    : Effect.fail(
+        new CollabError({
+          subject: reader,
+          problem: `reads class logits, and expert ${silent.info.name} has none; ${advice}`,
+        }),
+      )
+}
+
 /** What a head needs to know of its experts, with temperatures chosen on the validation rows. */
 const specOf = (
   { queries, tables, validation }: Effect.Success<ReturnType<typeof load>>,
@@ -139,11 +156,8 @@ export const fit = Effect.fnUntraced(function* <E, R>(
   ) => Effect.Effect<Head.Head, E, R>,
 ) {
   const { groups, heads, hidden, l2, rank, strategy, width, ...options } = params
-  if (readsLogits(strategy) && data.heads.logits.some((logits) => logits.length === 0)) {
-    return yield* new CollabError({
-      subject: `strategy ${strategy}`,
-      problem: "it reads class logits, and an expert has none; give it a probe, or use a fusion of features",
-    })
+  if (readsLogits(strategy)) {
+    yield* requireLogits(data, `strategy ${strategy}`, "give it a probe, or use a fusion of features")
   }
   const spec = specOf(data, classes, { strategy, width, hidden, heads, rank, groups })
   const trainer = yield* HeadTraining.open(spec, data.heads, data.validation, options)

@@ -148,6 +148,18 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }).pipe(Layer.provideMerge(Stag
             Effect.succeed(texts.map((text) => ({ features: state(text), logits: new Float32Array(0) }))),
         })
         const options = { ...HeadTraining.defaults, rate: 5e-2, epochs: 30, topK: 1, seed: 0 }
+        const over = { features: [file], queries: file, texts: divided }
+        const silent = yield* Effect.flip(Stages.cascade.run({ ...over, head: file }, { budget: 0.5 }))
+        assert.strictEqual(
+          silent.message,
+          "cascade: reads class logits, and expert silent has none; give it a probe",
+        )
+        const data = yield* Stages.load([file], file, divided)
+        const sizes = { width: 4, hidden: 4, heads: 1, rank: 1, groups: [], l2: [] }
+        const gated = yield* Effect.flip(
+          Stages.fit(data, 3, { strategy: "gated", ...sizes, ...options }, (_, make) => make),
+        )
+        assert.match(gated.message, /^strategy gated: reads class logits, .* or use a fusion of features$/)
         const probed = yield* Stages.probe.run(
           { features: file, texts: divided },
           { ...options, l2: [1e-4, 1e-2] },
