@@ -29,6 +29,26 @@ describe("a merge by recipe", () => {
     }),
   )
 
+  it.effect("says of a revision of what is a directory that it has none, and of an adapter's", () =>
+    Effect.gen(function* () {
+      const { use } = yield* hubOf({})
+      const directory = yield* scratch
+      yield* Effect.promise(() => mkdir(join(directory, "mine", "math"), { recursive: true }))
+      const refused = (model: string) =>
+        use(Effect.flip(Prepared.fromText(linear(model), "r.yml", directory))).pipe(
+          Effect.map(({ message }) => message),
+        )
+      assert.match(
+        yield* refused("mine/math@v1"),
+        /^Hub mine\/math@v1: .*; mine\/math is a directory here, which has no revision$/,
+      )
+      assert.strictEqual(
+        yield* refused(`${family}base+mine/math@v1`),
+        "r.yml:3:3: an adapter is a directory, which has no revision: fetch mine/math at v1 and name its directory",
+      )
+    }),
+  )
+
   it.effect("notes a model that is listed twice", () =>
     Effect.gen(function* () {
       const text = linear(`${family}math`, `${family}base`, `${family}math`)

@@ -55,6 +55,10 @@ const openModel = Effect.fnUntraced(function* (
         : yield* fromHub(path, directory, Hub.inspect(hub!))
   const model = { reference, checkpoint: original, original, ...(hub === undefined ? {} : { hub }) }
   if (lora === undefined) return model
+  if (lora.revision !== undefined) {
+    const problem = `an adapter is a directory, which has no revision: fetch ${lora.path} at ${lora.revision} and name its directory`
+    return yield* located.error(at, problem)
+  }
   const adapter = yield* locate(located, at, lora.path, directory)
   return adapter === undefined
     ? yield* located.error(at, `there is no directory ${lora.path} for the adapter: fetch it first`)
@@ -74,9 +78,11 @@ const fromHub = <A, E>(
       return Effect.flatMap(besides(path, directory), (names) => {
         const meant = nearest(basename(path), names)
         const hint = meant === undefined ? "" : `, did you mean ${join(dirname(path), meant)}?`
-        return Effect.fail(
-          new HubError({ source, problem: `${problem}; nor is there a directory ${path}${hint}`, blame }),
-        )
+        // It was asked of the Hub all the same, for a revision.
+        const here = names.includes(basename(path))
+          ? `${path} is a directory here, which has no revision`
+          : `nor is there a directory ${path}${hint}`
+        return Effect.fail(new HubError({ source, problem: `${problem}; ${here}`, blame }))
       })
     }),
   )
