@@ -244,6 +244,20 @@ describe("documents that are asked", () => {
     [{ sample: 0 }, "sample: expected a number of documents of at least 1, got 0"],
     [{ sample: 0.5 }, "sample: expected a number of documents of at least 1, got 0.5"],
   ]
+  it.effect("are the first so many, or a share of them that is rounded up", () =>
+    Effect.gen(function* () {
+      const { write } = yield* bench
+      write("rows.jsonl", rows.repeat(3))
+      const task = yield* taskOf(write("small.yaml", taskText(good)))
+      const idsOf = (limit: number) =>
+        Effect.map(Evaluation.prepare(task, { limit }), ({ items }) => items.map(({ id }) => id))
+      assert.deepStrictEqual(yield* idsOf(2), [0, 1])
+      assert.deepStrictEqual(yield* idsOf(0.4), [0, 1, 2])
+      assert.deepStrictEqual(yield* idsOf(1e-6), [0])
+      assert.deepStrictEqual(yield* idsOf(100), [0, 1, 2, 3, 4, 5])
+    }),
+  )
+
   it.effect.each(numbers)("are not counted so: %o", ([options, message]) =>
     Effect.gen(function* () {
       const { write } = yield* bench
