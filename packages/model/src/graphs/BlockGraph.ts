@@ -78,8 +78,9 @@ export const layer = (shape: ModelShape, l: number): Result.Result<BlockGraph, G
   }))
 
 /**
- * From what goes into `layer` with ablation gates and the derivative of an objective with respect to its output, `adjoint`, to the
- * derivatives with respect to the inputs, `d.hidden`, `d.heads` and `d.mlp`; those of the gates are summed over the batch.
+ * From what goes into `layer` and the derivative of an objective with respect to what comes out of it, `adjoint` [batch,
+ * sequence, hiddenSize], to those with respect to the stream and the gates, `d.hidden` [batch, sequence, hiddenSize],
+ * `d.heads` [1, heads] and `d.mlp` [1]; those of the gates are summed over the batch.
  */
 export const layerGradient = (shape: ModelShape, l: number): Result.Result<BlockGraph, GraphError> =>
   build("layerGradient", (builder, fed) => {

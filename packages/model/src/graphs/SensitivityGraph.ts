@@ -28,8 +28,8 @@ const overlap = (a: Graph.Value<"f32">, b: Graph.Value<"f32">): Graph.Value<"f32
 
 /**
  * A decoder without a cache, and the sensitivities of Σ coefficient · log-likelihood (see `lossGradients`), tensors
- * grouped by layer. Returns `logLikelihood` [rows] and `sensitivity` [groups], see `groupsOf`. A tied embedding counts once, with what
- * both of its uses add up to.
+ * grouped by layer. Returns `logLikelihood` [rows] and `sensitivity` [groups], see `groupsOf`. A tied embedding counts
+ * once, with what both of its uses add up to.
  */
 export const sensitivity = (shape: ModelShape, tensors: Tensors): Result.Result<Graph.Graph, GraphError> =>
   Graph.build(`${shape.modelType}-sensitivity`, (builder) => {

@@ -5,8 +5,8 @@
  *
  * As `Ablate`, but the layers behind the unit meet an output they are used to, so that what is measured is what the
  * output says token by token (Wang et al. 2023, "Interpretability in the Wild", section 2). The mean is over all tokens of
- * prompts and responses that the model reads, one for the whole set. A key-value head has no output of its own and scores 0.
- * One forward pass per unit and example as in `Ablate`, and one per example for the means.
+ * prompts and responses that the model reads, one for the whole set. A key-value head has no output of its own and scores
+ * 0. One forward pass per unit and example as in `Ablate`, and one per example for the means.
  */
 import { ofUnits } from "./Ablate.ts"
 import { type Method, suffixes } from "./Method.ts"
