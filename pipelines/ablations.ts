@@ -9,7 +9,7 @@ import { lines, taskArithmetic } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
 import { settled } from "./stages/Conflicts.ts"
 import * as Family from "./stages/Family.ts"
-import { hila, importanceOf, prunedAgain, type Scored, type Settings } from "./stages/Hila.ts"
+import { type Follow, hila, importanceOf, prunedAgain, type Scored, type Settings } from "./stages/Hila.ts"
 import { rightAnswers } from "./stages/Labels.ts"
 import { otherDomains, permuted, randomTokens } from "./stages/Nulls.ts"
 import { shrunkOf } from "./stages/Shrunk.ts"
@@ -17,12 +17,14 @@ import { shrunkOf } from "./stages/Shrunk.ts"
 const densities = [0.3, 0.5]
 const temperatures = [0.5, 1, 2, 4, 8]
 /** Densities that follow importance, no unit dropped. */
-const follow = { gamma: 1, dropFraction: 0, floor: 0.1 }
+const follow: Follow = { gamma: 1, dropFraction: 0, floor: 0.1 }
 const pruning = { densities, follow, temperatures: [1, 4] }
-const prunings = {
+const prunings: Readonly<Record<string, Follow>> = {
   "": follow,
   ", all units alike": { ...follow, gamma: 0 },
   ", a tenth of the units dropped": { ...follow, dropFraction: 0.1 },
+  ", at random inside (DARE)": { ...follow, sparsifier: "dare" },
+  ", by rank inside (DELLA)": { ...follow, sparsifier: "della" },
 }
 
 export default Pipeline.make({
@@ -67,6 +69,8 @@ export default Pipeline.make({
         temperatures: [Infinity],
       }),
       weighting(" only", revert),
+      weighting(", by shares", revert, { form: "share", temperatures: [1] }),
+      weighting(", the winner alone", revert, { form: "winner", temperatures: [1] }),
       weighting(", signs elected", revert, { elect: true }),
       weighting(", rest at the base", revert, { residual: "base" }),
       ...sources.map((source) => weighting(` by ${source}`, importance(source))),

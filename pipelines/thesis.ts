@@ -51,6 +51,11 @@ export default Pipeline.make({
       "revert",
       "how importance is measured; pathIntegrated costs less where there are many units",
     ),
+    settle: Pipeline.option(
+      Schema.Int.check(Schema.isGreaterThan(0)),
+      1,
+      "layers that Hi-Merging settles before it measures the others again; more is cheaper",
+    ),
   },
   build: (options) => {
     const { allowCode, data, limit } = options
@@ -73,7 +78,7 @@ export default Pipeline.make({
     const entries = [
       taskArithmetic(bench),
       hila(bench, "HILA", importance, { densities, follow, temperatures: [1, 4, 16] }),
-      ...hiMerging(bench, golden),
+      ...hiMerging(bench, golden, { every: options.settle }),
       sens(bench, "Sens-Merging", "task arithmetic", measured(bench, golden), coefficients),
       // By heads, so that what is kept of a layer does not grow with the square of the model's width.
       regression(

@@ -15,13 +15,23 @@ import { type Bench, type Candidate, type Golden, type Model, overLambda, tuned 
 /** A number per unit of one expert. */
 export type Scored = Node.Node<UnitTable.UnitTable, unknown, LanguageModel, LanguageModel>
 
+/** How densities follow importance (see `prune`); `floor` is the least density of a unit, as a share of the density. */
+export interface Follow {
+  readonly gamma: number
+  readonly dropFraction: number
+  readonly floor: number
+  /** What stays inside a unit: the largest unless given. */
+  readonly sparsifier?: "magnitude" | "dare" | "della"
+}
+
 export interface Settings {
   readonly densities: ReadonlyArray<number>
   /** Infinity: no weighting. */
   readonly temperatures: ReadonlyArray<number>
   readonly residual?: "mean" | "uniform" | "base"
-  /** How densities follow importance (see `prune`); `floor` is the least density of a unit, as a share of the density. */
-  readonly follow?: { readonly gamma: number; readonly dropFraction: number; readonly floor: number }
+  /** How importance becomes shares (see `adaptiveWeights`); temperatures are the softmax's, which it is unless given. */
+  readonly form?: "softmax" | "share" | "winner"
+  readonly follow?: Follow
   /** λ of what lies outside all layers, to try beside λ; that of the layers unless given. */
   readonly rests?: readonly [number, ...ReadonlyArray<number>]
   /** Signs elected unit by unit, weighted by the shares (TIES), in place of a sum. */
@@ -64,12 +74,22 @@ export const pruned = (
     : experts.map((expert, i): Model => {
         const [importance] = scored.slice(i)
         if (importance === undefined) return expert
-        const label = `${i} density ${density}${follow === undefined ? "" : ` γ ${follow.gamma}`}`
+        const label = [
+          `${i} density ${density}`,
+          ...(follow === undefined ? [] : [`γ ${follow.gamma}`]),
+          ...(follow?.sparsifier === undefined ? [] : [follow.sparsifier]),
+        ].join(" ")
         // Where little is significant, what is left to share would not fill a higher least density.
         const { floor, ...others } = follow ?? { floor: undefined }
         const mask = Merging.prune(
           { base, expert, importance },
-          { density, ...others, ...(floor === undefined ? {} : { rhoMin: floor * density }) },
+          {
+            density,
+            ...others,
+            ...(floor === undefined ? {} : { rhoMin: floor * density }),
+            // Each expert draws for itself.
+            ...(follow?.sparsifier === undefined ? {} : { seed: i }),
+          },
           label,
         )
         return Merging.merge(
@@ -90,7 +110,7 @@ export const prunedAgain = (
 export const candidates = (
   bench: Bench,
   scored: ReadonlyArray<Scored>,
-  { densities, elect = false, follow, residual = "mean", temperatures }: Settings,
+  { densities, elect = false, follow, form, residual = "mean", temperatures }: Settings,
 ): readonly [Candidate, ...ReadonlyArray<Candidate>] => {
   const { base, experts } = bench
   const [first = { name: "", directions: experts }, ...others] = densities.flatMap((density) => {
@@ -103,14 +123,14 @@ export const candidates = (
       if (temperature === Infinity && !elect) return { name, directions }
       const weights = Merging.adaptiveWeights(
         { importance: scored },
-        { temperature: Math.min(temperature, 1e6) },
-        `T ${temperature}`,
+        { temperature: Math.min(temperature, 1e6), ...(form === undefined ? {} : { form }) },
+        form ?? `T ${temperature}`,
       )
       if (!elect)
         return {
           name,
           directions,
-          table: unitCoefficients({ base, weights }, { residual }, `T ${temperature}`),
+          table: unitCoefficients({ base, weights }, { residual }, form ?? `T ${temperature}`),
         }
       const voted = Merging.merge(
         { ...none, base: [base], models: directions, unitWeights: [weights] },
