@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import { spawnSync } from "node:child_process"
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -10,6 +10,7 @@ import { fromPool } from "../src/OpenModels.ts"
 import * as CausalGraph from "../src/graphs/CausalGraph.ts"
 import { encode } from "../src/onnx/Encode.ts"
 import * as WorkerPool from "../src/runtime/WorkerPool.ts"
+import { temporary } from "./support/fixtures.ts"
 import { distance, example, fixture } from "./support/models.ts"
 
 const rows = [example([1, 51, 28, 223, 26, 21, 15], 3), example([1, 42, 71, 78], 1)]
@@ -178,6 +179,22 @@ describe("WorkerPool", () => {
       // The pool's first session; asking the thread for it shows whether it is still there.
       const run = pool.threads[0]!.request({ _tag: "Run", session: 0, feeds: {}, fetches: ["logits"] })
       assert.strictEqual((yield* Effect.flip(run)).problem, "session 0 is not open")
+    }),
+  )
+
+  it.effect("tries again what could not start: weights that were away", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      cpSync(fixture("math"), directory, { recursive: true })
+      const weights = join(directory, "model.safetensors")
+      const expert = yield* Checkpoint.open(directory)
+      const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
+      const delta = yield* fromPool(pool).openDelta(yield* Checkpoint.open(fixture("base")), expert)
+      const gates = DeltaGates.filled(delta.shape, 1)
+      renameSync(weights, `${weights}.away`)
+      assert.match((yield* Effect.flip(delta.losses(rows, gates))).message, /ENOENT/)
+      renameSync(`${weights}.away`, weights)
+      assert.isTrue((yield* delta.losses(rows, gates)).every(Number.isFinite))
     }),
   )
 

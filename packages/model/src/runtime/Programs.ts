@@ -2,6 +2,7 @@
  * Graphs as programs of a pool: now, when their first session is needed, or when somebody first asks for them.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import { ModelError } from "../ModelError.ts"
@@ -37,7 +38,10 @@ export const start = Effect.fnUntraced(function* (...of: Parameters<typeof prepa
   return program
 })
 
-/** A program that starts when it is first asked for, and ends with the scope it was announced in. */
+/**
+ * A program that starts when it is first asked for, and ends with the scope it was announced in. One that cannot start is
+ * tried again when it is next asked for: a worker that died, or a file that was away, may be back.
+ */
 export const later = Effect.fnUntraced(function* (
   pool: WorkerPool,
   model: string,
@@ -45,5 +49,7 @@ export const later = Effect.fnUntraced(function* (
 ) {
   const scope = yield* Effect.scope
   const starting = Effect.suspend(() => start(pool, model, graph()))
-  return yield* Effect.cached(Effect.provideService(starting, Scope.Scope, scope))
+  return yield* Effect.cachedWithTTL(Effect.provideService(starting, Scope.Scope, scope), (exit) =>
+    Exit.isSuccess(exit) ? Infinity : 0,
+  )
 })
