@@ -1,7 +1,8 @@
 /**
  * Tuning the heads of collaborations: the same searches as for merges, over sizes and training of a gate and its fusion.
  *
- * A trial trains a head and asks the validation rows; the test rows are never looked at. The cost is one minus macro-F1.
+ * A trial trains a head and asks the validation rows; the test rows are never looked at. The cost is one minus macro-F1,
+ * and among equals of that, which are common with few rows, the mean negative log-likelihood decides.
  * Finished trials are kept, and the head of the best setting is trained once more, by its own stage, so that another
  * search which finds the same setting trains nothing.
  */
@@ -53,6 +54,9 @@ const inputs = {
 
 const TrialArtifact = Artifact.json("head-trial", Trials.Trial)
 
+/** What the log-likelihood counts beside macro-F1: too little to outweigh one row. */
+const tieBreak = 1e-6
+
 /** Settings of a head, tried on the validation rows. */
 export const tuneHead = Stage.make({
   name: "tune-head",
@@ -70,7 +74,7 @@ export const tuneHead = Stage.make({
         variant: "",
         setting,
         losses: [validation.nll],
-        cost: 1 - validation.macroF1,
+        cost: 1 - validation.macroF1 + tieBreak * validation.nll,
         seconds: Math.round(performance.now() - started) / 1000,
       }
     }, Effect.scoped)
