@@ -1,12 +1,13 @@
 import { assert, describe, it, layer } from "@effect/vitest"
+import { Stage } from "@hila/core"
 import { taskArithmetic } from "@hila/merge"
 import { Checkpoint, LanguageModel, LayerGroup, Unit } from "@hila/model"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { adam } from "../stages/AdaMerging.ts"
 import * as Coefficients from "../stages/Coefficients.ts"
-import { rule } from "../stages/Conflicts.ts"
+import { rule, settle } from "../stages/Conflicts.ts"
 import { write } from "../stages/Merged.ts"
 import * as SensWeights from "../stages/SensWeights.ts"
 import { temporaryStore } from "./command.ts"
@@ -107,6 +108,47 @@ describe("AdaMerging's steps", () => {
     const { lambdas } = adam(start, [5, -0.1, -1, 1], 0, 0.02)
     for (const [i, value] of [0.28, 0.32, 1, 0].entries()) assert.closeTo(lambdas[i]!, value, 1e-6)
   })
+})
+
+const Live = Layer.mergeAll(LanguageModel.layerWith({ workers: 1, threads: 2 }), Stage.layerDetached)
+
+layer(Live)("Conflicts that are settled", (it) => {
+  it.effect("keep, halve or drop each change as their verdict says, most conflicting layer first", () =>
+    Effect.gen(function* () {
+      const [base, ...experts] = yield* Effect.forEach(["base", "math", "code", "lang"], open)
+      const tokens = (seed: number) => [
+        1,
+        ...Array.from({ length: 9 }, (_, i) => 4 + ((seed * (i + 5)) % 300)),
+      ]
+      const golden = [3, 11, 17].map((seed) =>
+        [seed, seed + 40].map((own) => ({ prompt: "", response: "", tokens: tokens(own), promptLength: 4 })),
+      )
+      const choice = { variant: "", directions: [0, 1, 2], setting: { lambda: 0.4, rest: 0.3 } }
+      const { coefficients, groups } = yield* settle.run(
+        { base: base!, directions: experts, again: experts, tables: [], choice, golden },
+        { every: 2, errors: 0, removed: "all" },
+      )
+      const total = (claims: ReadonlyArray<{ readonly conflict: number }>) =>
+        claims.reduce((sum, { conflict }) => sum + conflict, 0)
+      assert.sameMembers(
+        groups.map(({ group }) => group),
+        [0, 1, 2, 3].map((l) => `model.layers.${l}`),
+      )
+      assert.isAtLeast(total(groups[0]!.claims), total(groups[1]!.claims))
+      const weightsOf = new Map(coefficients.rows.map(({ group, weights: own }) => [group, own]))
+      const shares = { keep: [0.4, 0], halve: [0, 0.2], drop: [0, 0] }
+      for (const { group, verdicts } of groups) {
+        for (const [expert, verdict] of verdicts.entries()) {
+          const own = weightsOf.get(group)!
+          assert.closeTo(own[expert]!, shares[verdict][0]!, 1e-6)
+          assert.closeTo(own[3 + expert]!, shares[verdict][1]!, 1e-6)
+        }
+        assert.isBelow(verdicts.filter((verdict) => verdict === "drop").length, 3)
+      }
+      for (const weight of weightsOf.get("model.norm.weight")!.slice(0, 3)) assert.closeTo(weight, 0.3, 1e-6)
+      assert.isTrue(groups.some(({ verdicts }) => verdicts.some((verdict) => verdict !== "keep")))
+    }),
+  )
 })
 
 layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("Merges of a table of coefficients", (it) => {

@@ -121,6 +121,6 @@ describe("pipelines/thesis.ts", () => {
         ])
           assert.match(report, new RegExp(`^\\s*\\| ${row} \\| \\d\\.\\d{3} `, "m"))
       }),
-    400_000,
+    900_000,
   )
 })
