@@ -226,7 +226,7 @@ export const settled = (
   })
   return {
     row,
-    needs: "6 forward passes per layer or unit, and more as they are settled; the trials of its first step",
+    needs: "4 forward passes per layer or unit, and more as they are settled; the trials of its first step",
     tuned: tuned(bench, row, [{ name: "", directions: [...own, ...pruned], table }], {
       domains: { lambda: [0.9, 1, 1.1] },
       search: { _tag: "grid" },
