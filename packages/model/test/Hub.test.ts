@@ -5,12 +5,14 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   writeFileSync,
 } from "node:fs"
-import { hostname } from "node:os"
+import { hostname, tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { Checkpoint, Hub, LanguageModel } from "../src/index.ts"
 import { fromEnvironment } from "../src/hub/Settings.ts"
@@ -236,6 +238,20 @@ describe("Hub settings", () => {
       { endpoint: "http://x", offline: true, token: "hf_t" },
     )
     assert.isFalse(fromEnvironment({ HF_HUB_OFFLINE: "0" }).offline)
+  })
+
+  it("take the token of a login where the environment has none, unless that is switched off", () => {
+    const home = mkdtempSync(join(tmpdir(), "hila-login-"))
+    const [own, other] = [join(home, "token"), join(home, "other")]
+    writeFileSync(own, "hf_login\n")
+    writeFileSync(other, "hf_other")
+    const tokenOf = (env: Record<string, string>) => fromEnvironment({ HF_HOME: home, ...env }).token
+    assert.strictEqual(tokenOf({}), "hf_login")
+    assert.strictEqual(tokenOf({ HF_TOKEN: "hf_t" }), "hf_t")
+    assert.strictEqual(tokenOf({ HF_TOKEN_PATH: other }), "hf_other")
+    assert.isUndefined(tokenOf({ HF_TOKEN_PATH: join(home, "none") }))
+    assert.isUndefined(tokenOf({ HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }))
+    rmSync(home, { recursive: true })
   })
 
   it("references are org/name with an optional revision, nothing that looks like a path", () => {

@@ -59,11 +59,11 @@ describe("a Hub that fails is one line", () => {
       const { hub, use } = yield* setting
       hub.fault = { when: /./, what: { status: 401 } }
       const refused = yield* messageOf(use({ token: "hf_secret" })(Hub.open({ repo })))
-      assert.match(refused, /the token in HF_TOKEN is not valid/)
+      assert.match(refused, /the token of HF_TOKEN or of the login is not valid/)
       const odd = yield* messageOf(use({ token: "secret" })(Hub.open({ repo })))
       assert.match(
         odd,
-        /^input: .*the token in HF_TOKEN is no token of the Hub: expected one that begins with hf_$/,
+        /^input: .*the token of HF_TOKEN or of the login is no token of the Hub: expected one that begins with hf_$/,
       )
     }),
   )

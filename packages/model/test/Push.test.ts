@@ -97,7 +97,7 @@ describe("Hub.push", () => {
         messageOf(use(more)(Hub.push({ directory, repo })))
       assert.match(
         yield* message("me/tiny", { token: "hf_other" }),
-        /^input: .*\(401\): the token in HF_TOKEN/,
+        /^input: .*\(401\): the token of HF_TOKEN or of the login/,
       )
       assert.match(yield* message("others/tiny"), /^input: .*\(403\): .* may not write there/)
       hub.down = /\/upload\//

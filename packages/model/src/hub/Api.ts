@@ -42,11 +42,11 @@ export const failure = (source: string, { token }: Settings, cause: unknown): Hu
       return input(
         token === undefined
           ? "access denied (401): it is private, gated or does not exist; set HF_TOKEN to a token that may read it"
-          : "access denied (401): the token in HF_TOKEN is not valid; make a new one",
+          : "access denied (401): the token of HF_TOKEN or of the login is not valid; make a new one",
       )
     case 403:
       return input(
-        "access denied (403): the token in HF_TOKEN may not read it; accept its conditions on its page",
+        "access denied (403): the token of HF_TOKEN or of the login may not read it; accept its conditions on its page",
       )
     case 404:
       return input("there is no such repository, revision or file (404); check its name")
@@ -54,7 +54,9 @@ export const failure = (source: string, { token }: Settings, cause: unknown): Hu
       return system("too many requests (429); wait a little and run it again")
   }
   if (cause instanceof TypeError && cause.message.includes("access token"))
-    return input("the token in HF_TOKEN is no token of the Hub: expected one that begins with hf_")
+    return input(
+      "the token of HF_TOKEN or of the login is no token of the Hub: expected one that begins with hf_",
+    )
   if (cause instanceof SyntaxError) return system("the Hub's answer is not JSON; is HF_ENDPOINT right?")
   if (typeof status === "number") return system(`the Hub answers ${status}; run it again later`)
   return system(`the Hub cannot be reached: ${reason(cause)}`)

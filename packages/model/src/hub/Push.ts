@@ -133,7 +133,7 @@ const refusal = (source: string, settings: Settings, cause: unknown): HubError =
   if (status !== 401 && status !== 403) return Api.failure(source, settings, cause)
   const problem =
     status === 401
-      ? "access denied (401): the token in HF_TOKEN is not valid; make a new one"
-      : "access denied (403): the token in HF_TOKEN may not write there; make one that may, or check the name"
+      ? "access denied (401): the token of HF_TOKEN or of the login is not valid; make a new one"
+      : "access denied (403): the token of HF_TOKEN or of the login may not write there; make one that may, or check the name"
   return new HubError({ source, problem, blame: "input" })
 }

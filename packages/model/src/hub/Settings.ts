@@ -2,13 +2,17 @@
  * Where the Hub is, who asks, and where files are kept: the environment variables that all of the Hub's tools share.
  */
 import * as Context from "effect/Context"
+import { readFileSync } from "node:fs"
 import { homedir } from "node:os"
 import { join } from "node:path"
 
 export interface Settings {
   /** Without a slash at its end. `HF_ENDPOINT`, else the public Hub. */
   readonly endpoint: string
-  /** `HF_TOKEN`. */
+  /**
+   * `HF_TOKEN`, else what a login left in the file `HF_TOKEN_PATH`, by default `token` in `HF_HOME`; a login's is not used
+   * where `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set.
+   */
   readonly token: string | undefined
   /** `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, or `hub` in `HF_HOME`, by default `~/.cache/huggingface`. */
   readonly cache: string
@@ -20,18 +24,29 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 const filled = (value: string | undefined): string | undefined => (value === "" ? undefined : value)
 
+const isOn = (value: string | undefined): boolean => /^(1|on|yes|true)$/i.test(value ?? "")
+
+/** The first line of a file; nothing where there is none that may be read. */
+const firstLine = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, "utf8").trim().split("\n")[0]
+  } catch {
+    return undefined
+  }
+}
+
 /** The settings that an environment asks for. */
 export const fromEnvironment = (env: Environment): Settings => {
-  const home = filled(env["HF_HOME"])
   const cacheHome = filled(env["XDG_CACHE_HOME"]) ?? join(homedir(), ".cache")
+  const home = filled(env["HF_HOME"]) ?? join(cacheHome, "huggingface")
+  const login = isOn(env["HF_HUB_DISABLE_IMPLICIT_TOKEN"])
+    ? undefined
+    : firstLine(filled(env["HF_TOKEN_PATH"]) ?? join(home, "token"))
   return {
     endpoint: (filled(env["HF_ENDPOINT"]) ?? "https://huggingface.co").replace(/\/+$/, ""),
-    token: filled(env["HF_TOKEN"]?.trim()),
-    cache:
-      filled(env["HF_HUB_CACHE"]) ??
-      filled(env["HUGGINGFACE_HUB_CACHE"]) ??
-      join(home ?? join(cacheHome, "huggingface"), "hub"),
-    offline: /^(1|on|yes|true)$/i.test(env["HF_HUB_OFFLINE"] ?? ""),
+    token: filled(env["HF_TOKEN"]?.trim()) ?? filled(login?.trim()),
+    cache: filled(env["HF_HUB_CACHE"]) ?? filled(env["HUGGINGFACE_HUB_CACHE"]) ?? join(home, "hub"),
+    offline: isOn(env["HF_HUB_OFFLINE"]),
   }
 }
 
