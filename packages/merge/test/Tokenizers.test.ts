@@ -128,6 +128,8 @@ describe("tokenizer rules", () => {
       const config = JSON.parse(String(yield* bytesOf(merged.files["tokenizer_config.json"]!)))
       assert.include(config.chat_template, "<|im_start|>")
       assert.strictEqual(String(yield* bytesOf(merged.files["chat_template.jinja"]!)), config.chat_template)
+      const { message } = yield* Effect.flip(merge('tokenizer_source: base\nchat_template: "{% if %}"\n'))
+      assert.match(message, /recipe\.yml:7:16: unusable chat template: /)
     }),
   )
 })

@@ -62,6 +62,18 @@ const templateOf = Effect.fnUntraced(function* (
   return template?.find(({ name }) => name === "default")?.template
 })
 
+const compile = Effect.fnUntraced(function* (source: string, place: string) {
+  const { Template } = yield* Effect.promise(() => import("@huggingface/jinja"))
+  return yield* Effect.try({
+    try: () => new Template(source),
+    catch: (cause) => refuse(place, `unusable chat template: ${lineOf(cause)}`),
+  })
+})
+
+/** Fails where a text cannot be read as a template; `place` says in the error where it stands. */
+export const check = (source: string, place: string): Effect.Effect<void, ModelError> =>
+  Effect.asVoid(compile(source, place))
+
 /** Opens the chat template of a checkpoint; fails when it has none. */
 export const open = Effect.fnUntraced(function* (
   checkpoint: Pick<Checkpoint, "files">,
@@ -79,11 +91,7 @@ export const open = Effect.fnUntraced(function* (
       "no chat template: give the prompt as the model was trained on it, without --chat",
     )
   }
-  const { Template } = yield* Effect.promise(() => import("@huggingface/jinja"))
-  const template = yield* Effect.try({
-    try: () => new Template(source),
-    catch: (cause) => refuse(place, `unusable chat template: ${lineOf(cause)}`),
-  })
+  const template = yield* compile(source, place)
   const { bos_token, eos_token, pad_token, unk_token } = config
   const tokens = Object.fromEntries(
     Object.entries({ bos_token, eos_token, pad_token, unk_token }).flatMap(([name, token]) =>

@@ -1,5 +1,5 @@
 /** The chat template that a recipe gives its result. */
-import type { Checkpoint } from "@hila/model"
+import { ChatTemplate, type Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import type { RecipeError } from "../MergeError.ts"
@@ -37,7 +37,11 @@ export const of = Effect.fnUntraced(function* (
     const [first] = [...votes].toSorted((a, b) => b[1] - a[1])
     return first?.[0] ?? (yield* error(["chat_template"], "auto: no model of the merge has a chat template"))
   }
-  if (given.includes("{")) return given
+  if (given.includes("{")) {
+    const checked = ChatTemplate.check(given, "chat_template")
+    yield* Effect.mapError(checked, ({ problem }) => error(["chat_template"], problem))
+    return given
+  }
   const known = ["auto", ...Object.keys(named)]
   return yield* error(
     ["chat_template"],
