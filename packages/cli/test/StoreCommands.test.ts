@@ -21,7 +21,10 @@ describe("what earlier runs left", () => {
       assert.strictEqual(copied.out, "table.json: toy/table, 19 B\n")
       writeFileSync(bench.path("table.json"), "mine now")
       const again = yield* bench.hila("checkout", "table", "table.json")
-      assert.match(again.err, /^hila: cannot check out to .*table\.json: exists already\n$/)
+      assert.match(
+        again.err,
+        /^hila: cannot check out to .*table\.json: it exists already: give a path that is new, or remove what is there\n$/,
+      )
       assert.strictEqual(again.code, 2)
       yield* bench.hila("checkout", "toy/table", "second.json")
       assert.strictEqual(readFileSync(bench.path("second.json"), "utf8"), "[8,16,24,32,40,48]\n")

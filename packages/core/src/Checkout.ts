@@ -21,9 +21,11 @@ export const copy = Effect.fnUntraced(function* (
         catch: (cause) => new CheckoutError({ path: to, problem: describe(cause) }),
       }),
     )
-  yield* attempt(async () => {
-    if (disk.stat(to) !== undefined) throw Object.assign(new Error(to), { code: "EEXIST" })
-  })
+  const taken = yield* attempt(async () => disk.stat(to) !== undefined)
+  if (taken) {
+    const problem = "it exists already: give a path that is new, or remove what is there"
+    return yield* new CheckoutError({ path: to, problem })
+  }
   const staged = join(dirname(to), `.${disk.pid}-${randomBytes(4).toString("hex")}-checkout`)
   const one = (from: string, path: string) =>
     attempt(async () => {

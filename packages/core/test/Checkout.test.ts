@@ -50,7 +50,10 @@ describe("A checkout", () => {
     Effect.gen(function* () {
       const { content, out } = yield* produced
       const taken = yield* Effect.flip(Checkout.copy(content, out))
-      assert.strictEqual(taken.message, `cannot check out to ${out}: exists already`)
+      assert.strictEqual(
+        taken.message,
+        `cannot check out to ${out}: it exists already: give a path that is new, or remove what is there`,
+      )
       let copies = 0
       const full = {
         ...node,

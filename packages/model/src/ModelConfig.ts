@@ -31,5 +31,12 @@ export const parse = (text: string, path: string): Effect.Effect<ModelConfig, Ch
     (error) => new CheckpointError({ path, problem: oneLine(error.message), blame: "input" }),
   )
 
-/** A schema's report of several lines as one. */
-export const oneLine = (message: string): string => message.replaceAll(/\s*\n\s*/g, " ").trim()
+/** A schema's report of several lines as one; of what is no JSON, what that may come from. */
+export const oneLine = (message: string): string =>
+  message
+    .replaceAll(/\s*\n\s*/g, " ")
+    .trim()
+    .replace(
+      /^Expected a valid JSON string$/,
+      "it is no JSON: it may be cut off, or a page of errors; get it again",
+    )
