@@ -14,7 +14,7 @@ export const copy = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, CheckoutError> {
   const disk = yield* Disk
   // A call that has begun is waited for, or it would write where this has cleaned up.
-  const attempt = (call: () => Promise<void>) =>
+  const attempt = <A>(call: () => Promise<A>) =>
     Effect.uninterruptible(
       Effect.tryPromise({
         try: call,
