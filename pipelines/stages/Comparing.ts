@@ -21,9 +21,27 @@ export const benchOf = (family: Family, options: { readonly budget: number }): B
   budget: options.budget,
 })
 
+const cells = (line: string): ReadonlyArray<string> =>
+  line
+    .split("|")
+    .slice(1, -1)
+    .map((cell) => cell.trim())
+
+/** A table as Markdown. */
 const Tunings = Artifact.json("tunings", Schema.String, {
   summary: (text) => `${text.split("\n").length - 2} rows`,
   show: (text) => text,
+  figures: (text) => {
+    const [head = "", , ...rows] = text.split("\n")
+    return [
+      {
+        _tag: "Table",
+        title: "What every search found",
+        head: cells(head),
+        rows: rows.map((row) => cells(row)),
+      },
+    ]
+  },
 })
 
 /** What every search found on the tune split, best first. Nothing of the held-out side is in it. */

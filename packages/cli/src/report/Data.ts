@@ -91,7 +91,7 @@ export const collect = Effect.fnUntraced(function* (run: RunLog.RunLog, pipeline
       const step = byNode.get(node)
       const value = step === undefined ? undefined : yield* valueOf(step)
       if (step === undefined || value === undefined)
-        return { name, figures: [], text: "not made by this run" }
+        return { name, figures: [], text: "not made by this run, or not as the pipeline is now" }
       const artifact = step.node.stage.output
       return { name, figures: artifact.figures(value), text: artifact.show(value) }
     }),
