@@ -1,13 +1,14 @@
 /**
  * Chat templates: a conversation as the text that a chat model was trained on.
  *
- * The template is the checkpoint's own, chat_template.jinja or the one in tokenizer_config.json. It writes special
- * tokens as text, so what it gives is encoded without adding any.
+ * The template is the checkpoint's own: chat_template.jinja, or the one in tokenizer_config.json or, of processors,
+ * chat_template.json. It writes special tokens as text, so what it gives is encoded without adding any.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Checkpoint } from "./Checkpoint.ts"
 import { readText } from "./internal/readText.ts"
+import * as JsonText from "./JsonText.ts"
 import { oneLine, optional } from "./ModelConfig.ts"
 import { ModelError } from "./ModelError.ts"
 
@@ -35,7 +36,7 @@ const Token = optional(Schema.Union([Schema.String, Schema.Struct({ content: Sch
 
 const Named = Schema.Struct({ name: Schema.String, template: Schema.String })
 
-const TokenizerConfig = Schema.fromJsonString(
+const TokenizerConfig = JsonText.fromText(
   Schema.Struct({
     chat_template: optional(Schema.Union([Schema.String, Schema.Array(Named)])),
     bos_token: Token,
@@ -51,15 +52,30 @@ const refuse = (model: string, problem: string) => new ModelError({ model, probl
 const lineOf = (cause: unknown): string =>
   (cause instanceof Error ? cause.message : String(cause)).replaceAll(/\s+/g, " ")
 
-/** The template itself: a file of its own, or an entry of tokenizer_config.json, `default` where it has several. */
-const templateOf = Effect.fnUntraced(function* (
-  { files }: Pick<Checkpoint, "files">,
-  { chat_template: template }: TokenizerConfig,
-) {
-  const path = files["chat_template.jinja"]
+/** A file of a checkpoint by its name; an empty object where it is not there. */
+const readConfig = Effect.fnUntraced(function* ({ files }: Pick<Checkpoint, "files">, name: string) {
+  const path = files[name]
+  const text = path === undefined ? "{}" : yield* readText(path)
+  return yield* Effect.mapError(Schema.decodeUnknownEffect(TokenizerConfig)(text), ({ message }) =>
+    refuse(path ?? name, oneLine(message)),
+  )
+})
+
+/** A template in a file, or `default` where it has several. */
+const defaultOf = ({ chat_template: template }: TokenizerConfig): string | undefined =>
+  typeof template === "string" ? template : template?.find(({ name }) => name === "default")?.template
+
+/** A checkpoint's own template, if it has one; of several the one for talk without tools, `default`. */
+export const sourceOf = Effect.fnUntraced(function* (
+  checkpoint: Pick<Checkpoint, "files">,
+): Effect.fn.Return<string | undefined, ModelError> {
+  const path =
+    checkpoint.files["chat_template.jinja"] ?? checkpoint.files["additional_chat_templates/default.jinja"]
   if (path !== undefined) return yield* readText(path)
-  if (typeof template === "string") return template
-  return template?.find(({ name }) => name === "default")?.template
+  return (
+    defaultOf(yield* readConfig(checkpoint, "tokenizer_config.json")) ??
+    defaultOf(yield* readConfig(checkpoint, "chat_template.json"))
+  )
 })
 
 const compile = Effect.fnUntraced(function* (source: string, place: string) {
@@ -78,13 +94,11 @@ export const check = (source: string, place: string): Effect.Effect<void, ModelE
 export const open = Effect.fnUntraced(function* (
   checkpoint: Pick<Checkpoint, "files">,
 ): Effect.fn.Return<ChatTemplate, ModelError> {
-  const path = checkpoint.files["tokenizer_config.json"]
-  const json = path === undefined ? "{}" : yield* readText(path)
-  const config = yield* Effect.mapError(Schema.decodeUnknownEffect(TokenizerConfig)(json), ({ message }) =>
-    refuse(path ?? "tokenizer_config.json", oneLine(message)),
-  )
-  const source = yield* templateOf(checkpoint, config)
-  const place = checkpoint.files["chat_template.jinja"] ?? path ?? checkpoint.files["config.json"] ?? "model"
+  const { files } = checkpoint
+  const config = yield* readConfig(checkpoint, "tokenizer_config.json")
+  const source = yield* sourceOf(checkpoint)
+  const place =
+    files["chat_template.jinja"] ?? files["tokenizer_config.json"] ?? files["config.json"] ?? "model"
   if (source === undefined) {
     return yield* refuse(
       place,

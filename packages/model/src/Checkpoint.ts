@@ -12,6 +12,7 @@ import * as Architecture from "./Architecture.ts"
 import * as CheckpointWriter from "./CheckpointWriter.ts"
 import * as Dtype from "./Dtype.ts"
 import { failure, listFiles } from "./internal/files.ts"
+import * as JsonText from "./JsonText.ts"
 import * as ModelConfig from "./ModelConfig.ts"
 import { type ArchitectureError, CheckpointError, type SafetensorsError } from "./ModelError.ts"
 import type { EncoderShape, ModelShape, Stack } from "./ModelShape.ts"
@@ -67,7 +68,7 @@ const readText = (files: Readonly<Record<string, string>>, name: string, locatio
     : Effect.fail(new CheckpointError({ path: location, problem: missing, blame: "input" }))
 
 const decodeIndex = Schema.decodeUnknownEffect(
-  Schema.fromJsonString(Schema.Struct({ weight_map: Schema.Record(Schema.String, Schema.String) })),
+  JsonText.fromText(Schema.Struct({ weight_map: Schema.Record(Schema.String, Schema.String) })),
 )
 
 /** Tensors by the index: each where the index says, and none that the index does not name. */

@@ -7,11 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Checkpoint } from "./Checkpoint.ts"
 import { readText } from "./internal/readText.ts"
+import * as JsonText from "./JsonText.ts"
 import { optional } from "./ModelConfig.ts"
 import { ModelError } from "./ModelError.ts"
 import type { ModelShape } from "./ModelShape.ts"
 
-const GenerationConfig = Schema.fromJsonString(
+const GenerationConfig = JsonText.fromText(
   Schema.Struct({
     eos_token_id: optional(Schema.Union([Schema.Int, Schema.Array(Schema.Int)])),
   }),

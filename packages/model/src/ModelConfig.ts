@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as JsonText from "./JsonText.ts"
 import { CheckpointError } from "./ModelError.ts"
 
 /** Optional keys of a config.json are absent or null, depending on the writer's generation. */
@@ -22,7 +23,7 @@ export const ModelConfig = Schema.StructWithRest(
 )
 export type ModelConfig = typeof ModelConfig.Type
 
-const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(ModelConfig))
+const decode = Schema.decodeUnknownEffect(JsonText.fromText(ModelConfig))
 
 /** Reads the text of a config.json; `path` is named in the error. */
 export const parse = (text: string, path: string): Effect.Effect<ModelConfig, CheckpointError> =>
@@ -36,7 +37,4 @@ export const oneLine = (message: string): string =>
   message
     .replaceAll(/\s*\n\s*/g, " ")
     .trim()
-    .replace(
-      /^Expected a valid JSON string$/,
-      "it is no JSON: it may be cut off, or a page of errors; get it again",
-    )
+    .replace(/^no JSON: (.*)$/, "it is no JSON ($1): it may be cut off, or a page of errors; get it again")

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Checkpoint } from "./Checkpoint.ts"
 import { readText } from "./internal/readText.ts"
+import * as JsonText from "./JsonText.ts"
 import { ModelError } from "./ModelError.ts"
 import * as ByteLevel from "./tokenizers/ByteLevel.ts"
 
@@ -26,7 +27,7 @@ const readJson = <S extends Schema.Constraint & { readonly DecodingServices: nev
 ) =>
   Effect.flatMap(readText(path), (text) =>
     Effect.mapError(
-      Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text),
+      Schema.decodeUnknownEffect(JsonText.fromText(schema))(text),
       () => new ModelError({ model: path, problem: `expected ${expected}`, blame: "input" }),
     ),
   )

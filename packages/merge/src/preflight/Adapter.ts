@@ -10,6 +10,7 @@ import {
   type Checkpoint,
   CheckpointError,
   Dtype,
+  JsonText,
   Safetensors,
   SafetensorsWriter,
   type SafetensorsError,
@@ -34,7 +35,7 @@ const Config = Schema.StructWithRest(
   [Schema.Record(Schema.String, Schema.Unknown)],
 )
 
-const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Config))
+const decode = Schema.decodeUnknownEffect(JsonText.fromText(Config))
 
 interface Pair {
   readonly a: Values.FloatTensor // [rank, in]

@@ -1,6 +1,7 @@
 /** The chat template that a recipe gives its result. */
-import { ChatTemplate, type Checkpoint } from "@hila/model"
+import { ChatTemplate, type Checkpoint, CheckpointError, JsonText, type ModelError } from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { readFile } from "node:fs/promises"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located } from "../recipe/RecipeFile.ts"
@@ -24,14 +25,14 @@ const named: Readonly<Record<string, string>> = {
 export const of = Effect.fnUntraced(function* (
   { error, recipe }: Located,
   models: ReadonlyArray<Checkpoint.Checkpoint>,
-): Effect.fn.Return<string | undefined, RecipeError> {
+): Effect.fn.Return<string | undefined, RecipeError | CheckpointError> {
   const given = recipe.chat_template ?? undefined
   if (given === undefined) return undefined
   if (Object.hasOwn(named, given)) return named[given]
   if (given === "auto") {
     const votes = new Map<string, number>()
     for (const model of models) {
-      const own = yield* templateOf(model)
+      const own = yield* sourceOf(model)
       if (own !== undefined) votes.set(own, (votes.get(own) ?? 0) + 1)
     }
     const [first] = [...votes].toSorted((a, b) => b[1] - a[1])
@@ -49,39 +50,45 @@ export const of = Effect.fnUntraced(function* (
   )
 })
 
-const read = (path: string | undefined) =>
-  path === undefined ? Effect.succeed("") : Effect.promise(() => readFile(path, "utf8").catch(() => ""))
+const fileError = ({ blame, model: path, problem }: ModelError) =>
+  new CheckpointError({ path, problem, blame })
 
-/** A model's own template. */
-const templateOf = Effect.fnUntraced(function* ({ files }: Checkpoint.Checkpoint) {
-  const file = yield* read(files["chat_template.jinja"])
-  if (file !== "") return file
-  return yield* Effect.sync(() => undefined).pipe(
-    Effect.andThen(read(files["tokenizer_config.json"])),
-    Effect.map((text): string | undefined => {
-      const config = objectOf(text)
-      return typeof config["chat_template"] === "string" ? config["chat_template"] : undefined
-    }),
-  )
-})
+/** A model's own template; of several the one named default. */
+const sourceOf = (model: Pick<Checkpoint.Checkpoint, "files">) =>
+  Effect.mapError(ChatTemplate.sourceOf(model), fileError)
 
-const objectOf = (text: string): Record<string, unknown> => {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === "object" && value !== null ? { ...value } : {}
-  } catch {
-    return {}
-  }
-}
+/** Files that hold templates as one of their values. */
+const holders = ["tokenizer_config.json", "chat_template.json"]
 
-/** The files of a result that carry the template, by name: their new text. */
+/** Whether a file holds a template for another purpose than the default, which one template takes the place of. */
+export const isOther = (name: string): boolean => name.startsWith("additional_chat_templates/")
+
+/** The files that carry the template, by name: their new text; none where `files` have that template already. */
 export const filesOf = Effect.fnUntraced(function* (
   template: string,
   files: Readonly<Record<string, string>>,
-) {
-  const config = objectOf(yield* read(files["tokenizer_config.json"]))
-  return {
-    "chat_template.jinja": template,
-    "tokenizer_config.json": `${JSON.stringify({ ...config, chat_template: template }, null, 2)}\n`,
+): Effect.fn.Return<Readonly<Record<string, string>>, CheckpointError> {
+  if ((yield* sourceOf({ files })) === template) return {}
+  const texts: Record<string, string> = { "chat_template.jinja": template, "tokenizer_config.json": "{}\n" }
+  for (const name of holders) {
+    const path = files[name]
+    if (path !== undefined) texts[name] = yield* readObject(path)
+    const text = texts[name]
+    if (text !== undefined) texts[name] = JsonText.set(text, ["chat_template"], template)
   }
+  return texts
+})
+
+/** The text of a file that is a JSON object. */
+const readObject = Effect.fnUntraced(function* (path: string) {
+  const refuse = (problem: string) => new CheckpointError({ path, problem, blame: "input" })
+  const text = yield* Effect.tryPromise({
+    try: () => readFile(path, "utf8"),
+    catch: (cause) => refuse(cause instanceof Error ? cause.message : String(cause)),
+  })
+  const value = JsonText.read(text)
+  if (Result.isFailure(value)) return yield* refuse(`no JSON: ${value.failure}`)
+  const isObject =
+    typeof value.success === "object" && value.success !== null && !Array.isArray(value.success)
+  return isObject ? text : yield* refuse("expected a JSON object")
 })

@@ -1,5 +1,5 @@
-/** The result's config.json: the donor's, with what the merge changed; its bytes where nothing changed. */
-import type { ModelConfig } from "@hila/model"
+/** The result's config.json: the donor's, byte for byte but for the values that the merge changed. */
+import { JsonText, type ModelConfig } from "@hila/model"
 
 /** What a merge may change. */
 export interface Changes {
@@ -9,20 +9,31 @@ export interface Changes {
   readonly vocabulary: number | undefined
 }
 
+/** One value of the config. */
+export interface Edit {
+  readonly path: JsonText.Path
+  readonly value: unknown
+}
+
 const layerKeys = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"]
 
-/** The config with the changes, or undefined where it already says all that. */
-export const changed = (
+/** The values that are to change, none where the config already says all that. */
+export const edits = (
   config: ModelConfig.ModelConfig,
   { dtype, layers, vocabulary }: Changes,
-): Readonly<Record<string, unknown>> | undefined => {
-  const next: Record<string, unknown> = { ...config }
-  if (dtype !== undefined) {
-    const keys = ["dtype", "torch_dtype"].filter((key) => typeof config[key] === "string")
-    for (const key of keys.length === 0 ? ["torch_dtype"] : keys) next[key] = dtype
-  }
+): ReadonlyArray<Edit> => {
+  const dtypeKeys = ["dtype", "torch_dtype"].filter((key) => typeof config[key] === "string")
   const layerKey = layerKeys.find((key) => typeof config[key] === "number")
-  if (layers !== undefined && layerKey !== undefined) next[layerKey] = layers
-  if (vocabulary !== undefined) next["vocab_size"] = vocabulary
-  return JSON.stringify(next) === JSON.stringify(config) ? undefined : next
+  const wanted: ReadonlyArray<readonly [string, unknown]> = [
+    ...(dtypeKeys.length === 0 ? ["torch_dtype"] : dtypeKeys).map((key) => [key, dtype] as const),
+    ...(layerKey === undefined ? [] : [[layerKey, layers] as const]),
+    ["vocab_size", vocabulary],
+  ]
+  return wanted
+    .filter(([key, value]) => value !== undefined && config[key] !== value)
+    .map(([key, value]) => ({ path: [key], value }))
 }
+
+/** The text of a config with these values. */
+export const edited = (text: string, changes: ReadonlyArray<Edit>): string =>
+  changes.reduce((before, { path, value }) => JsonText.set(before, path, value), text)

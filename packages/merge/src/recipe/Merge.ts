@@ -5,7 +5,7 @@
 import { type ArchitectureError, type Checkpoint, CheckpointError, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
-import { mkdir, readdir, rm, statfs, writeFile } from "node:fs/promises"
+import { mkdir, readdir, readFile, rm, statfs, writeFile } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import * as Engine from "../engine/Engine.ts"
 import type { TensorPlan } from "../engine/Plan.ts"
@@ -130,7 +130,11 @@ const writeResult = Effect.fnUntraced(function* (
     method: recipe.merge_method,
     tensors: prepared.tensors.map(planOf),
     files: Object.fromEntries(
-      Object.entries(filesOf(prepared)).filter(([name]) => !Object.hasOwn(written, name)),
+      Object.entries(filesOf(prepared)).filter(
+        ([name]) =>
+          !Object.hasOwn(written, name) &&
+          !(Object.hasOwn(texts, "chat_template.jinja") && ChatTemplate.isOther(name)),
+      ),
     ),
     finish: (path) =>
       Effect.gen(function* () {
@@ -151,9 +155,8 @@ const filesOf = ({ alignment, like }: Prepared.Prepared): Readonly<Record<string
 /** Files whose text the merge makes. */
 const textsOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
   const { alignment, chatTemplate } = prepared
-  const config = configOf(prepared)
   return {
-    ...(config === undefined ? {} : { "config.json": `${JSON.stringify(config, null, 2)}\n` }),
+    ...(yield* configOf(prepared)),
     ...(alignment?.tokenizer === undefined ? {} : { "tokenizer.json": JSON.stringify(alignment.tokenizer) }),
     ...(chatTemplate === undefined ? {} : yield* ChatTemplate.filesOf(chatTemplate, filesOf(prepared))),
   }
@@ -191,15 +194,21 @@ const planOf = (tensor: OutputTensor): TensorPlan => {
       }
 }
 
-const configOf = ({ alignment, like, located, sliced, tensors }: Prepared.Prepared) => {
+/** The result's config.json, where it is not the donor's. */
+const configOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
+  const { alignment, like, located, sliced, tensors } = prepared
   const { dtype, out_dtype } = located.recipe
   const stacked = sliced.slices.some(({ sources }) => sources.some(({ range }) => range !== undefined))
-  return Config.changed(like.original.config, {
+  const edits = Config.edits(like.original.config, {
     dtype: out_dtype ?? dtype ?? undefined,
     layers: stacked ? TensorName.layersOf(tensors.map(({ name }) => name)) : undefined,
     vocabulary: alignment?.rows,
   })
-}
+  const path = like.original.files["config.json"]
+  if (edits.length === 0 || path === undefined) return {}
+  const text = yield* attempt(path, () => readFile(path, "utf8"))
+  return { "config.json": Config.edited(text, edits) }
+})
 
 const inputsOf = Effect.fnUntraced(function* (
   { models, sliced }: Prepared.Prepared,

@@ -1,6 +1,6 @@
 /** A checkpoint's tokenizer.json as far as merging needs it: which token has which id. */
 import type { Checkpoint } from "@hila/model"
-import { CheckpointError } from "@hila/model"
+import { CheckpointError, JsonText } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { readFile } from "node:fs/promises"
@@ -39,7 +39,7 @@ export interface TokenizerFile {
   readonly ids: ReadonlyMap<string, number>
 }
 
-const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Contents))
+const decode = Schema.decodeUnknownEffect(JsonText.fromText(Contents))
 
 /** The vocabulary of a checkpoint, which needs a tokenizer.json. */
 export const read = Effect.fnUntraced(function* ({ files }: Checkpoint.Checkpoint, name: string) {

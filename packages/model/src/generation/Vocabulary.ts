@@ -6,19 +6,20 @@ import * as Schema from "effect/Schema"
 import { dirname } from "node:path"
 import type { Checkpoint } from "../Checkpoint.ts"
 import { readText } from "../internal/readText.ts"
+import * as JsonText from "../JsonText.ts"
 import { ModelError } from "../ModelError.ts"
 
 /** A token's id by its text, or, in unigram models, all tokens with their scores in the order of ids. */
 const Ids = Schema.Record(Schema.String, Schema.Int)
 const Vocab = Schema.Union([Ids, Schema.Array(Schema.Tuple([Schema.String, Schema.Number]))])
 
-const TokenizerFile = Schema.fromJsonString(
+const TokenizerFile = JsonText.fromText(
   Schema.Struct({
     model: Schema.Struct({ vocab: Vocab }),
     added_tokens: Schema.optionalKey(Schema.Array(Schema.Struct({ id: Schema.Int, content: Schema.String }))),
   }),
 )
-const VocabFile = Schema.fromJsonString(Ids)
+const VocabFile = JsonText.fromText(Ids)
 
 /** `Array.isArray` does not tell lists that are read only from records. */
 const isList = (vocab: typeof Vocab.Type): vocab is Exclude<typeof Vocab.Type, typeof Ids.Type> =>

@@ -3,6 +3,7 @@
  *
  * The text must be valid JSON; this is no parser.
  */
+import { endOfString, skipSpace } from "./jsonScan.ts"
 
 /** The path of the first repeated key (`["tensor", "dtype"]`), or undefined. */
 export const duplicateKey = (json: string): ReadonlyArray<string> | undefined => {
@@ -23,7 +24,7 @@ export const duplicateKey = (json: string): ReadonlyArray<string> | undefined =>
       path.pop()
     } else if (character === '"') {
       const end = endOfString(json, i)
-      if (isColonNext(json, end)) {
+      if (json[skipSpace(json, end)] === ":") {
         const key: string = JSON.parse(json.slice(i, end))
         const keys = open.at(-1)
         path[path.length - 1] = key
@@ -37,17 +38,4 @@ export const duplicateKey = (json: string): ReadonlyArray<string> | undefined =>
     i++
   }
   return undefined
-}
-
-/** The index after the closing quote of the string that opens at `start`. */
-const endOfString = (json: string, start: number): number => {
-  let i = start + 1
-  while (json[i] !== '"') i += json[i] === "\\" ? 2 : 1
-  return i + 1
-}
-
-const isColonNext = (json: string, start: number): boolean => {
-  let i = start
-  while (json[i] === " " || json[i] === "\n" || json[i] === "\r" || json[i] === "\t") i++
-  return json[i] === ":"
 }
