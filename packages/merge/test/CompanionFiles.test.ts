@@ -1,7 +1,8 @@
 /** Files that go with weights: what a merge changes of them, what it carries, and what it leaves. */
 import { assert, describe, it } from "@effect/vitest"
+import { entry } from "@hila/core/Lookup"
 import { mergeRecipe } from "@hila/merge/Recipe"
-import { Checkpoint, Dtype } from "@hila/model"
+import { Checkpoint, Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { existsSync, readdirSync } from "node:fs"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
@@ -37,12 +38,10 @@ const modelWith = Effect.fnUntraced(function* (files: Readonly<Record<string, st
   )
   const base = yield* micro("base")
   const path = join(directory, "model")
-  const infos = [...base.tensors.values()]
   yield* Checkpoint.write(path, {
     like: { files: { ...base.files, ...own } },
-    tensors: infos.map(({ dtype, name, shape }) => ({ name, dtype, shape })),
-    data: ({ dtype, name }, put) =>
-      Effect.flatMap(Checkpoint.readFloat32(base, name), (values) => put(Dtype.fromFloat32(values, dtype))),
+    tensors: [...base.tensors.values()].map(({ dtype, name, shape }) => ({ name, dtype, shape })),
+    data: ({ name }, put) => Effect.flatMap(Safetensors.read(entry(base.tensors, name)), put),
   })
   return path
 })
