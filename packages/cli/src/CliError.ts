@@ -25,7 +25,7 @@ export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
   }
 }
 
-/** A checkpoint with something odd about it, where nothing may be. */
+/** A checkpoint with something odd about it, where nothing may be, or two that cannot be compared in whole. */
 export class OddError extends Schema.TaggedError<OddError>()("OddError", {
   model: Schema.String,
   problem: Schema.String,

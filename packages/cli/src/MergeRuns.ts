@@ -114,6 +114,8 @@ export const compare = Effect.fnUntraced(function* (given: {
   const [a, b] = [yield* Hub.openPath(given.first), yield* Hub.openPath(given.second)]
   const comparison = yield* Tools.Compare.compare(a, b)
   yield* print(given.json, comparison, () => Tools.Compare.render(comparison))
+  const problem = Tools.Compare.gap(comparison)
+  if (problem !== undefined) return yield* new OddError({ model: `${given.first}, ${given.second}`, problem })
 })
 
 /** Extracts an adapter. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { workbench } from "./workbench.ts"
 
@@ -42,6 +42,36 @@ describe("hila merge and its tools", () => {
         again.err,
         /^hila: .*merged: is not empty \(it has README\.md\): name a new directory, or empty this one\n$/,
       )
+    }),
+  )
+
+  it.live("compare fails where it could not compare, in words and as JSON (case 16-compare-fp8)", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      for (const name of ["base", "math"]) {
+        const weights = readFileSync(`${family}${name}/model.safetensors`, "latin1")
+        const coded = weights.replace(
+          '"model.norm.weight":{"dtype":"BF16"',
+          '"model.norm.weight":{"dtype":"U16" ',
+        )
+        assert.notStrictEqual(coded, weights)
+        mkdirSync(bench.path(name))
+        writeFileSync(bench.path(`${name}/model.safetensors`), coded, "latin1")
+        bench.write(`${name}/config.json`, readFileSync(`${family}${name}/config.json`, "utf8"))
+      }
+      const line =
+        "1 of 38 tensors hold no numbers, are not the same, and were not compared (model.norm.weight, U16): use full-precision models"
+      const shown = yield* bench.hila("compare", "base", "math")
+      assert.deepStrictEqual([shown.code, shown.err], [2, `hila: base, math: ${line}\n`])
+      assert.match(shown.out, /^outside +unknown$/m)
+      assert.match(shown.out, /^model +unknown$/m)
+      const { code, out } = yield* bench.hila("compare", "base", "math", "--json")
+      const found: { readonly total: unknown; readonly notCompared: unknown } = JSON.parse(out)
+      assert.deepStrictEqual(
+        [code, found.total, found.notCompared],
+        [2, null, { "model.norm.weight": "U16" }],
+      )
+      assert.strictEqual((yield* bench.hila("compare", "base", "base")).code, 0)
     }),
   )
 

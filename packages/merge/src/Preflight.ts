@@ -1,12 +1,13 @@
 /**
- * Pre-flight: whether models fit together, from their headers alone, before a weight is read.
+ * Pre-flight: whether models fit together, from their headers and the few integers they hold, before a weight is read.
  *
  * Models are merged by tensor name, so this needs no architecture. Shapes that differ are refused, never skipped or
  * cropped. A head that is the embedding under a second name (tied weights) is merged once and written once.
  */
-import { type Checkpoint, Dtype, type Safetensors } from "@hila/model"
+import { type Checkpoint, Dtype, type Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
+import * as Numbers from "./preflight/Numbers.ts"
 
 /** A model and its part in the merge, `"base"` or `"expert 2"`, for error messages. */
 export interface Participant {
@@ -31,8 +32,9 @@ export const refusal = (method: string, input: string, problem: string): MergeEr
 export const plan = Effect.fnUntraced(function* (
   method: string,
   participants: readonly [Participant, ...ReadonlyArray<Participant>],
-): Effect.fn.Return<ReadonlyArray<PlannedTensor>, MergeError> {
+): Effect.fn.Return<ReadonlyArray<PlannedTensor>, MergeError | SafetensorsError> {
   const [first, ...others] = participants
+  for (const { checkpoint, role } of participants) yield* Numbers.checkModel(method, role, checkpoint)
   const refuse = (input: string, problem: string, tensor?: string) =>
     new MergeError({ method, input, problem, ...(tensor === undefined ? {} : { tensor }) })
 
@@ -71,6 +73,10 @@ export const plan = Effect.fnUntraced(function* (
     const info = inputs[0]!
     planned.push({ info, inputs, dtype: Dtype.isFloat(info.dtype) ? info.dtype : undefined })
   }
+  yield* Numbers.checkIntegers(
+    method,
+    planned.map(({ info, inputs }) => [info, ...inputs.slice(1)]),
+  )
   return planned
 })
 

@@ -64,7 +64,7 @@ describe("pre-flight", () => {
       )
       assert.strictEqual(
         yield* merge(quantised),
-        `taskArithmetic: expert 2: tensor ${up}: dtype F8_E4M3 cannot be merged; convert the model to F32, F16 or BF16 (${join(directory, "quantised", "model.safetensors")})`,
+        `taskArithmetic: expert 2: is quantised as F8_E4M3 (${up} of model.safetensors is F8_E4M3 [384, 128]): codes cannot be computed with; use the full-precision model, or dequantise it first`,
       )
     }),
   )

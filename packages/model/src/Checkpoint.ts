@@ -16,6 +16,7 @@ import * as JsonText from "./JsonText.ts"
 import * as ModelConfig from "./ModelConfig.ts"
 import { type ArchitectureError, CheckpointError, type SafetensorsError } from "./ModelError.ts"
 import type { EncoderShape, ModelShape, Stack } from "./ModelShape.ts"
+import * as Quantisation from "./Quantisation.ts"
 import * as Safetensors from "./Safetensors.ts"
 
 /** A model on disk; no bytes of its tensors are in memory. */
@@ -111,7 +112,7 @@ export const write = <E, R>(
 ): Effect.Effect<Checkpoint, E | CheckpointError | SafetensorsError, R> =>
   Effect.andThen(CheckpointWriter.write(directory, options), open(directory))
 
-/** Checks that every tensor the architecture needs is there with its shape; succeeds with that shape. */
+/** Checks that every tensor the architecture needs is there, as numbers of its shape; succeeds with that shape. */
 export const validate = (
   checkpoint: Checkpoint,
 ): Effect.Effect<ModelShape, ArchitectureError | CheckpointError> =>
@@ -131,6 +132,7 @@ const complete = Effect.fnUntraced(function* (
   checkpoint: Checkpoint,
   model: Pick<Stack, "expected">,
 ): Effect.fn.Return<void, CheckpointError> {
+  yield* plain(checkpoint)
   for (const [tensor, shape] of model.expected) {
     const info = yield* find(checkpoint, tensor, `[${shape.join(", ")}]`)
     if (info.shape.length === shape.length && info.shape.every((size, axis) => size === shape[axis])) continue
@@ -145,6 +147,14 @@ const complete = Effect.fnUntraced(function* (
     })
   }
 })
+
+/** Fails where weights are codes of a quantised format, with a line that names the format and the tensor. */
+export const plain = (checkpoint: Checkpoint): Effect.Effect<void, CheckpointError> => {
+  const found = Quantisation.of(checkpoint)
+  if (found === undefined) return Effect.void
+  const problem = Quantisation.refusal(found)
+  return Effect.fail(new CheckpointError({ path: found.example.file, problem, blame: "input" }))
+}
 
 /** Scalars in all tensors; a tied head is no tensor of its own and counts once. */
 export const parameterCount = ({ tensors }: Checkpoint): number =>

@@ -17,6 +17,7 @@ import * as ChatTemplate from "./ChatTemplate.ts"
 import * as Companions from "./Companions.ts"
 import * as Heads from "./Heads.ts"
 import * as Inputs from "./Inputs.ts"
+import * as Numbers from "./Numbers.ts"
 import * as Overrides from "./Overrides.ts"
 import * as Plan from "./Plan.ts"
 import * as Statistics from "./Statistics.ts"
@@ -85,6 +86,7 @@ export const fromLocated = Effect.fnUntraced(function* (
   yield* Overrides.checkCounts(located, sliced)
   const companions = yield* openCompanions(sliced)
   const opened = yield* openModels(sliced)
+  yield* Numbers.checkModels(located, sliced, opened)
   const { alignment, models } = yield* aligned(located, sliced, opened)
   const like = Plan.likeOf({ models, sliced })
   const heads = Overrides.usesHeads(located, sliced) ? yield* Heads.of(like.checkpoint) : undefined

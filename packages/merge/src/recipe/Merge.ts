@@ -17,6 +17,7 @@ import * as Digest from "../postflight/Digest.ts"
 import * as TrainedOn from "../postflight/TrainedOn.ts"
 import * as ChatTemplate from "../preflight/ChatTemplate.ts"
 import * as Config from "../preflight/Config.ts"
+import * as Numbers from "../preflight/Numbers.ts"
 import type { OutputTensor } from "../preflight/Plan.ts"
 import * as Prepared from "../preflight/Prepared.ts"
 import * as Realise from "../preflight/Realise.ts"
@@ -62,7 +63,9 @@ export const preflight = Effect.fnUntraced(function* (
   /** Where the result is to go, if that is known. */
   directory: string | undefined,
   options: Options = {},
-): Effect.fn.Return<Report.Report, MergeError | CheckpointError> {
+): Effect.fn.Return<Report.Report, MergeError | CheckpointError | SafetensorsError> {
+  // What is still on the Hub is compared when it is here.
+  if ([...prepared.models.values()].every(({ hub }) => hub === undefined)) yield* checkIntegers(prepared)
   const problem = Solve.problemOf(prepared.tensors)
   if (problem !== undefined) {
     const method = prepared.located.recipe.merge_method
@@ -86,12 +89,21 @@ export const mergePrepared = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const scratch = yield* scratchBeside(directory)
       const ready = yield* Realise.realise(prepared, scratch)
+      if (ready !== prepared) yield* checkIntegers(ready)
       const { notes, tensors } = yield* Solve.realise(ready.tensors, scratch, options.threads)
       const told = { ...report, notes: [...report.notes, ...notes] }
       return yield* writeResult({ ...ready, tensors }, told, directory, options)
     }),
   )
 })
+
+const checkIntegers = ({ located, tensors }: Prepared.Prepared) =>
+  Numbers.checkIntegers(
+    located.recipe.merge_method,
+    tensors.flatMap(({ base, method, models: [first, ...others] }) =>
+      method !== undefined || first === undefined ? [] : [[base ?? first, first, ...others] as const],
+    ),
+  )
 
 /** A directory for made tensors beside the result; named like the result's own temporary one, so it is cleared like it. */
 const scratchBeside = (directory: string) => {

@@ -1,9 +1,11 @@
 /**
  * How far two checkpoints are apart: per tensor, and summed up by layer and unit.
  *
- * Sums are in f64 over values in f32. A relative difference is ‖b − a‖ / ‖a‖.
+ * Sums are in f64 over values in f32. A relative difference is ‖b − a‖ / ‖a‖. What holds no numbers (integers, codes of
+ * quantised weights and what goes with them) is compared byte for byte: where it is not the same, nothing is known of how
+ * far it is apart, nor of the layer, the unit and the whole that it belongs to.
  */
-import { type Checkpoint, Unit } from "@hila/model"
+import { type Checkpoint, Quantisation, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "../MergeError.ts"
 import * as Report from "../preflight/Report.ts"
@@ -22,12 +24,16 @@ export interface Difference {
 
 /** Two checkpoints compared. */
 export interface Comparison {
-  readonly total: Difference
+  /** Null where a tensor was not compared; so below. */
+  readonly total: Difference | null
+  /** Of those that were compared. */
   readonly tensors: Readonly<Record<string, Difference>>
   /** By layer; `outside` are embeddings, final norm and head. */
-  readonly layers: Readonly<Record<string, Difference>>
+  readonly layers: Readonly<Record<string, Difference | null>>
   /** By unit (key-value groups and MLPs), where the architecture is known. */
-  readonly units: Readonly<Record<string, Difference>>
+  readonly units: Readonly<Record<string, Difference | null>>
+  /** Tensors that are not the same and hold no numbers, with their dtypes. */
+  readonly notCompared: Readonly<Record<string, string>>
 }
 
 interface Sums {
@@ -71,6 +77,9 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
   const units = new Map<string, Sums>()
   const tensors = new Map<string, Sums>()
   const layers = new Map<string, Sums>()
+  const notCompared = new Map<string, string>()
+  const unknown = new Set<Sums>()
+  const coded = new Set([a, b].flatMap((model) => [...(Quantisation.of(model)?.tensors ?? [])]))
   const total = zero()
   const of = (map: Map<string, Sums>, key: string) => map.get(key) ?? map.set(key, zero()).get(key)!
   for (const [name, first] of a.tensors) {
@@ -79,9 +88,16 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
     if (first.shape.join() !== second.shape.join()) {
       return yield* refuse(name, `shape [${first.shape.join(", ")}] and [${second.shape.join(", ")}]`)
     }
-    if (!Values.isFloatTensor(first) || !Values.isFloatTensor(second)) continue
     const sums = of(tensors, name)
     const own = (spans.get(name) ?? []).map((span) => ({ ...span, sums: of(units, span.unit) }))
+    const at = TensorName.layerOf(name)?.layer
+    const layer = of(layers, at === undefined ? "outside" : String(at))
+    if (!Values.isFloatTensor(first) || !Values.isFloatTensor(second) || coded.has(name)) {
+      if (yield* Values.sameBytes(first, second)) continue
+      notCompared.set(name, [...new Set([first.dtype, second.dtype])].join(" and "))
+      for (const without of [sums, layer, total, ...own.map((span) => span.sums)]) unknown.add(without)
+      continue
+    }
     const columns = first.shape.at(-1) ?? 1
     yield* Values.forEachPiece([first, second], ([x, y], start) => {
       for (let i = 0; i < x!.length; i++) {
@@ -96,19 +112,21 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
         if (span !== undefined) add(span.sums, x![i]!, y![i]!)
       }
     })
-    const layer = TensorName.layerOf(name)?.layer
-    join(of(layers, layer === undefined ? "outside" : String(layer)), sums)
+    join(layer, sums)
     join(total, sums)
   }
   const extra = [...b.tensors.keys()].find((name) => !a.tensors.has(name))
   if (extra !== undefined) return yield* refuse(extra, "the first model lacks it")
+  const known = (sums: Sums) => (unknown.has(sums) ? null : differenceOf(sums))
   const record = (map: ReadonlyMap<string, Sums>) =>
-    Object.fromEntries([...map].map(([key, sums]) => [key, differenceOf(sums)]))
+    Object.fromEntries([...map].map(([key, sums]) => [key, known(sums)]))
+  const compared = [...tensors].filter(([, sums]) => !unknown.has(sums))
   return {
-    total: differenceOf(total),
-    tensors: record(tensors),
+    total: known(total),
+    tensors: Object.fromEntries(compared.map(([name, sums]) => [name, differenceOf(sums)])),
     layers: record(layers),
     units: record(units),
+    notCompared: Object.fromEntries(notCompared),
   } satisfies Comparison
 })
 
@@ -129,15 +147,28 @@ const spansOf = (checkpoint: Checkpoint.Checkpoint) =>
     Effect.catch(() => Effect.succeed(new Map<string, ReadonlyArray<Span>>())),
   )
 
+/** What a comparison says nothing of, in one line; undefined where it compared everything. */
+export const gap = ({ notCompared, tensors }: Comparison): string | undefined => {
+  const [first, ...others] = Object.entries(notCompared)
+  if (first === undefined) return undefined
+  const [name, dtype] = first
+  const left = others.length + 1
+  return `${left} of ${left + Object.keys(tensors).length} tensors hold no numbers, are not the same, and were not compared (${name}, ${dtype}${others.length === 0 ? "" : ", …"}): use full-precision models`
+}
+
 /** A comparison for people. */
-export const render = ({ layers, tensors, total, units }: Comparison): string => {
-  const row = (name: string, { cosine, largest, relative }: Difference) => [
-    name,
-    cosine.toFixed(6),
-    relative.toExponential(3),
-    largest.toExponential(3),
-  ]
-  const block = (title: string, of: Readonly<Record<string, Difference>>) => [
+export const render = (comparison: Comparison): string => {
+  const { layers, tensors, total, units } = comparison
+  const row = (name: string, difference: Difference | null) =>
+    difference === null
+      ? [name, "unknown", "", ""]
+      : [
+          name,
+          difference.cosine.toFixed(6),
+          difference.relative.toExponential(3),
+          difference.largest.toExponential(3),
+        ]
+  const block = (title: string, of: Readonly<Record<string, Difference | null>>) => [
     [title, "cosine", "relative", "largest"],
     ...Object.entries(of).map(([name, difference]) => row(name, difference)),
   ]
@@ -147,5 +178,6 @@ export const render = ({ layers, tensors, total, units }: Comparison): string =>
     ...(Object.keys(units).length === 0 ? [] : [block("unit", units)]),
     block("whole", { model: total }),
   ]
-  return parts.map(Report.table).join("\n\n")
+  const left = gap(comparison)
+  return [...parts.map(Report.table), ...(left === undefined ? [] : [left])].join("\n\n")
 }

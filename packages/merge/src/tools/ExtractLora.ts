@@ -10,9 +10,11 @@ import * as Exit from "effect/Exit"
 import { mkdir, rename, rm, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { MergeError } from "../MergeError.ts"
+import * as Numbers from "../preflight/Numbers.ts"
 import * as TensorName from "../recipe/TensorName.ts"
 import { isFree } from "../internal/disk.ts"
 import * as LowRank from "./LowRank.ts"
+import * as Values from "./Values.ts"
 
 /** One layer's adapter: its rank, and ‖W_1 − W_0 − B A‖ / ‖W_1 − W_0‖. */
 export interface Extracted {
@@ -52,6 +54,8 @@ export const extractLora = Effect.fn("extractLora")(function* (
     const problem = "is not empty: name a new directory"
     return yield* new CheckpointError({ path: resolve(directory), problem, blame: "input" })
   }
+  yield* Numbers.checkModel("extract-lora", "base", base)
+  yield* Numbers.checkModel("extract-lora", "model", model)
   const layers: Array<Factors> = []
   const leftOut: Array<string> = []
   for (const [name, info] of base.tensors) {
@@ -64,7 +68,10 @@ export const extractLora = Effect.fn("extractLora")(function* (
         `shape [${other.shape.join(", ")}], expected [${info.shape.join(", ")}] as in the base`,
       )
     }
-    if (!Dtype.isFloat(info.dtype)) continue
+    if (!Dtype.isFloat(info.dtype) || !Dtype.isFloat(other.dtype)) {
+      if (!(yield* Values.sameBytes(info, other))) leftOut.push(name)
+      continue
+    }
     const [from, to] = [yield* Checkpoint.readFloat32(base, name), yield* Checkpoint.readFloat32(model, name)]
     const delta = Float64Array.from(to, (value, i) => value - from[i]!)
     const odd = delta.findIndex((value) => !Number.isFinite(value))

@@ -3,7 +3,7 @@
  *
  * Headers and configs are read always; values only where they are asked for, since that reads the whole model.
  */
-import { Architecture, Checkpoint } from "@hila/model"
+import { Architecture, Checkpoint, Quantisation } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
 import * as Report from "../preflight/Report.ts"
@@ -32,6 +32,8 @@ export interface Inspection {
   readonly tied: boolean
   /** Whether every value was looked at. */
   readonly values: boolean
+  /** How its weights are quantised, in words; undefined where they are numbers. */
+  readonly quantisation: string | undefined
   readonly oddities: ReadonlyArray<string>
 }
 
@@ -58,7 +60,12 @@ export const inspect = Effect.fn("inspect")(function* (
     dtypes[dtype] = (dtypes[dtype] ?? 0) + 1
   }
   const known = yield* Effect.result(Architecture.resolve(config))
-  const valid = known._tag === "Success" ? yield* Effect.result(Checkpoint.validate(checkpoint)) : known
+  const quantised = Quantisation.of(checkpoint)
+  // Of codes one oddity is told, and not that the architecture's tensors are missing besides.
+  const valid =
+    known._tag === "Success" && quantised === undefined
+      ? yield* Effect.result(Checkpoint.validate(checkpoint))
+      : known
   const vocabulary = infos.find(({ name }) => TensorName.isEmbedding(name))?.shape[0]
   const text = (key: string) => (typeof config[key] === "number" ? config[key] : undefined)
   return {
@@ -76,7 +83,9 @@ export const inspect = Effect.fn("inspect")(function* (
     shards: new Set(infos.map(({ file }) => file)).size,
     tied: config["tie_word_embeddings"] === true,
     values,
+    quantisation: quantised === undefined ? undefined : Quantisation.describe(quantised),
     oddities: [
+      ...(quantised === undefined ? leftBehind(checkpoint) : [`is ${Quantisation.describe(quantised)}`]),
       ...(valid._tag === "Failure" ? [valid.failure.message] : []),
       ...declared(checkpoint, dtypes),
       ...(yield* vocabularyOddities(checkpoint, vocabulary)),
@@ -84,6 +93,12 @@ export const inspect = Effect.fn("inspect")(function* (
     ],
   } satisfies Inspection
 })
+
+/** A quantisation that config.json speaks of, and no tensor has. */
+const leftBehind = ({ config }: Checkpoint.Checkpoint) =>
+  Quantisation.declared(config).map(
+    ({ path }) => `config.json has ${path.join(".")}, and the weights are plain numbers`,
+  )
 
 const names: Readonly<Record<string, string>> = {
   float64: "F64",
@@ -181,6 +196,7 @@ export const render = (found: Inspection): string => {
           .map(([dtype, count]) => `${dtype} ×${count}`)
           .join(", "),
       ],
+      ...(found.quantisation === undefined ? [] : [["weights", found.quantisation]]),
       ["parameters", Report.countText(found.parameters)],
       ...Object.entries(found.parts).map(([part, count]) => [`  ${part}`, share(count)]),
       ["layers", `${found.layers}${heads}`],

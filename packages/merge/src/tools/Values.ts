@@ -1,4 +1,4 @@
-/** A tensor's values in pieces, for tools that look at every one. */
+/** A tensor's values in pieces, for what looks at every one. */
 import { Dtype, Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
@@ -12,6 +12,24 @@ export interface FloatTensor extends Safetensors.TensorInfo {
 
 /** Whether a tensor holds floats. */
 export const isFloatTensor = (info: Safetensors.TensorInfo): info is FloatTensor => Dtype.isFloat(info.dtype)
+
+/** Bytes compared at once. */
+const SPAN = 1 << 24
+
+/** Whether two tensors of one dtype and shape hold the same bytes; reads no further than the first difference. */
+export const sameBytes = Effect.fnUntraced(function* (
+  a: Safetensors.TensorInfo,
+  b: Safetensors.TensorInfo,
+): Effect.fn.Return<boolean, SafetensorsError> {
+  if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false
+  if (a.file === b.file && a.offset === b.offset) return true
+  for (let start = 0; start < a.byteLength; start += SPAN) {
+    const range = { start, length: Math.min(SPAN, a.byteLength - start) }
+    const [x, y] = [yield* Safetensors.read(a, range), yield* Safetensors.read(b, range)]
+    if (Buffer.compare(x, y) !== 0) return false
+  }
+  return true
+})
 
 /** Hands the same pieces of tensors of one size to `look`, in order; `start` is the first element's index. */
 export const forEachPiece = (

@@ -79,9 +79,6 @@ const unsupported = (config: ModelConfig): string | undefined => {
   if (experts !== undefined) {
     return `${experts} ${String(config[experts])} asks for a mixture of experts, and no layer here routes tokens to experts. To add one, extend the MLP of ${place}/graphs/Block.ts and write the record`
   }
-  if (config["quantization_config"] !== undefined && config["quantization_config"] !== null) {
-    return "quantization_config is set; quantized weights are not supported, use the model's full-precision weights"
-  }
   return config["add_cross_attention"] === true
     ? missing("add_cross_attention", "false", "graphs/Block.ts")
     : undefined
