@@ -17,7 +17,7 @@ const asked = process.argv.slice(2)
 const names = asked.length === 0 ? all : asked
 
 // The core of the pipeline must not bring in a model runtime or a Hub client.
-const forbidden = { core: ["onnxruntime-node", "@huggingface/hub", "@huggingface/tokenizers"] }
+const forbidden = { core: ["onnxruntime-node", "@huggingface/hub", "tokenizers"] }
 
 const manifest = (name) => JSON.parse(readFileSync(join(workspace, "packages", name, "package.json"), "utf8"))
 

@@ -247,10 +247,11 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("Merges of a table of
       )
       const written = yield* service.open(yield* write(base, [math, code], table, setting, `${store}/merged`))
       const tokenizer = yield* written.tokenizer
-      const examples = ["Q: 12+31\nA: 43\n", "Q: rev('abc')\nA: cba\n"].map((text) => ({
+      const texts = ["Q: 12+31\nA: 43\n", "Q: rev('abc')\nA: cba\n"]
+      const examples = (yield* tokenizer.encodeAll(texts)).map((tokens, i) => ({
         prompt: "",
-        response: text,
-        tokens: tokenizer.encode(text),
+        response: texts[i] ?? "",
+        tokens,
         promptLength: 2,
       }))
       const lambdas = Coefficients.lambdas(table, merge.groups, 2, setting)

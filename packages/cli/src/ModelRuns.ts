@@ -95,7 +95,7 @@ export const generate = Effect.fnUntraced(function* (asked: Asked) {
     const service = yield* LanguageModel
     const { addSpecial, text } = yield* promptOf(asked, checkpoint)
     const model = yield* service.open(checkpoint)
-    const length = (yield* model.tokenizer).encode(text, { addSpecial }).length
+    const { length } = yield* (yield* model.tokenizer).encode(text, { addSpecial })
     const room = Math.max(1, model.shape.maxPositions - length)
     const options: Omit<GenerateOptions, "samples"> = {
       ...sampling(asked),

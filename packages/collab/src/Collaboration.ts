@@ -68,9 +68,9 @@ export const open = Effect.fnUntraced(function* (options: Options) {
   const head = yield* HeadProgram.open(options.head)
   const k = Math.min(options.topK ?? count, count)
 
-  const blank = (texts: ReadonlyArray<string>): Board => {
+  const blank = Effect.fnUntraced(function* (texts: ReadonlyArray<string>) {
     const queries = new Float32Array(texts.length * query.width)
-    texts.forEach((text, i) => queries.set(query.of(text), i * query.width))
+    for (const [i, own] of (yield* query.of(texts)).entries()) queries.set(own, i * query.width)
     return {
       data: {
         count: texts.length,
@@ -80,8 +80,8 @@ export const open = Effect.fnUntraced(function* (options: Options) {
         labels: new Int32Array(texts.length),
       },
       selected: new Float32Array(texts.length * count),
-    }
-  }
+    } satisfies Board
+  })
 
   /** Runs one expert on some rows and writes what it says. */
   const run = Effect.fnUntraced(function* (
@@ -102,7 +102,7 @@ export const open = Effect.fnUntraced(function* (options: Options) {
   })
 
   const byGate = Effect.fnUntraced(function* (texts: ReadonlyArray<string>) {
-    const board = blank(texts)
+    const board = yield* blank(texts)
     const gates = yield* head.gate(board.data.queries)
     const chosen = k < count ? HeadData.top(gates, count, k) : new Float32Array(gates.length).fill(1)
     yield* Effect.forEach(
@@ -123,7 +123,7 @@ export const open = Effect.fnUntraced(function* (options: Options) {
     texts: ReadonlyArray<string>,
     { order, temperatures, thresholds }: Cascade.Cascade,
   ) {
-    const board = blank(texts)
+    const board = yield* blank(texts)
     const size = classes.length
     const logProbabilities = new Float32Array(texts.length * size)
     const gates = new Float32Array(texts.length * count)

@@ -45,8 +45,10 @@ export interface Expert {
   readonly parameters: number
   /** Bytes of its weights as they are run. */
   readonly bytes: number
-  /** The tokens it sees of a text. */
-  readonly tokens: (text: string) => ReadonlyArray<number>
+  /** The tokens it sees of each text. */
+  readonly tokens: (
+    texts: ReadonlyArray<string>,
+  ) => Effect.Effect<ReadonlyArray<ReadonlyArray<number>>, ModelError>
   /** Operations of a forward pass over so many tokens, a multiply-add being two. */
   readonly flops: (tokens: number) => number
   /** Readings of several texts, in their order. */
@@ -66,7 +68,7 @@ const openEncoder = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoi
   const [width, classes] = [shape.hiddenSize, shape.classifier.labels.length]
   const limit = Math.min(spec.view.tokens, shape.maxPositions)
   const view = View.of({ ...spec.view, tokens: limit })
-  const tokens = (text: string) => view(tokenizer.encode(text))
+  const tokens: Expert["tokens"] = (texts) => Effect.map(tokenizer.encodeAll(texts), (rows) => rows.map(view))
   const run = Effect.fnUntraced(function* (rows: ReadonlyArray<ReadonlyArray<number>>) {
     const { rows: _, targets: __, ...feeds } = Batches.feeds(rows, [], "right")
     const lengths = Batches.int32(
@@ -83,7 +85,7 @@ const openEncoder = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoi
     }))
   })
   const read: Expert["read"] = Effect.fnUntraced(function* (texts) {
-    const rows = texts.map(tokens)
+    const rows = yield* tokens(texts)
     for (const [i, row] of rows.entries()) yield* Losses.checkTokens(spec.name, shape, `text ${i}`, row)
     const readings: Array<Reading> = []
     const batches = Batches.plan(
@@ -114,19 +116,18 @@ const openCausal = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoin
   const below = layer < whole.shape.layers ? yield* service.open(truncated(checkpoint, layer)) : whole
   const tokenizer = yield* whole.tokenizer
   const [before = "", after = ""] = prompt.template.split("{text}")
-  const frame = [tokenizer.encode(before), tokenizer.encode(after, { addSpecial: false })] as const
-  const labels = prompt.labels.map((label) => tokenizer.encode(label, { addSpecial: false }))
+  const head = yield* tokenizer.encode(before)
+  const [tail = [], ...labels] = yield* tokenizer.encodeAll([after, ...prompt.labels], { addSpecial: false })
   const longest = Math.max(0, ...labels.map(({ length }) => length))
-  const room = whole.shape.maxPositions - frame[0].length - frame[1].length - longest
+  const room = whole.shape.maxPositions - head.length - tail.length - longest
   const view = View.of({ ...spec.view, tokens: Math.min(spec.view.tokens, room) }, false)
-  const tokens = (text: string) => [
-    ...frame[0],
-    ...view(tokenizer.encode(text, { addSpecial: false })),
-    ...frame[1],
-  ]
+  const tokens: Expert["tokens"] = (texts) =>
+    Effect.map(tokenizer.encodeAll(texts, { addSpecial: false }), (rows) =>
+      rows.map((row) => [...head, ...view(row), ...tail]),
+    )
   const width = whole.shape.hiddenSize
   const read: Expert["read"] = Effect.fnUntraced(function* (texts) {
-    const rows = texts.map(tokens)
+    const rows = yield* tokens(texts)
     const hidden = yield* below.hidden(rows)
     const continued = rows.flatMap((row) =>
       labels.map((label) => ({ tokens: [...row, ...label], contextLength: row.length })),

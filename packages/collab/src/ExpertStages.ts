@@ -138,7 +138,8 @@ export const features = Stage.make({
     const { bytes, classes, parameters, width } = expert
     return yield* Features.extract(divided, {
       info: { name: spec.name, width, classes, parameters, bytes },
-      flops: (text) => expert.flops(expert.tokens(text).length),
+      flops: (all) =>
+        Effect.map(expert.tokens(all), (rows) => rows.map(({ length }) => expert.flops(length))),
       read: expert.read,
     })
   }, Effect.scoped),
@@ -154,9 +155,11 @@ export const queries = Stage.make({
     const query = yield* Query.open(model)
     return yield* Features.extract(divided, {
       info: { name: "query", width: query.width, classes: 0, parameters: 0, bytes: 0 },
-      flops: () => 0,
+      flops: (all) => Effect.succeed(all.map(() => 0)),
       read: (rows) =>
-        Effect.sync(() => rows.map((text) => ({ features: query.of(text), logits: new Float32Array(0) }))),
+        Effect.map(query.of(rows), (all) =>
+          all.map((features) => ({ features, logits: new Float32Array(0) })),
+        ),
     })
   }),
 })

@@ -54,7 +54,8 @@ const pieceSize = 256
 /** A source of readings, and what it is. */
 export interface Reader<E, R> {
   readonly info: Omit<Info, "flops">
-  readonly flops: (text: string) => number
+  /** Operations for each text. */
+  readonly flops: (texts: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<number>, E, R>
   readonly read: (texts: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Reading>, E, R>
 }
 
@@ -103,7 +104,8 @@ export const extract = Effect.fnUntraced(function* <E, R>(
     output: Artifact.file("features-piece"),
   })
   const path = join(scratch, "features.safetensors")
-  const mean = divided.test.reduce((sum, { text }) => sum + flops(text), 0) / Math.max(1, divided.test.length)
+  const costs = yield* flops(divided.test.map(({ text }) => text))
+  const mean = costs.reduce((sum, cost) => sum + cost, 0) / Math.max(1, costs.length)
   const whole: Info = { ...info, flops: mean }
   yield* SafetensorsWriter.write(path, {
     metadata: { "hila.features": JSON.stringify(whole) },

@@ -3,13 +3,13 @@
  *
  * The table is that of one expert, as its checkpoint has it; its order of words is lost.
  */
-import { Architecture, Checkpoint, Safetensors, Tokenizer } from "@hila/model"
+import { Architecture, Checkpoint, type ModelError, Safetensors, Tokenizer } from "@hila/model"
 import * as Effect from "effect/Effect"
 
 export interface Query {
   readonly width: number
-  /** [width] */
-  readonly of: (text: string) => Float32Array
+  /** [width] for each text */
+  readonly of: (texts: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Float32Array>, ModelError>
 }
 
 /** A table [rows, width] as f32, also of 8-bit integers with a scale per row. */
@@ -29,11 +29,12 @@ export const open = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoi
   const width = shape.hiddenSize
   const rows = yield* table(checkpoint, shape.tensors.embedding, width)
   const tokenizer = yield* Tokenizer.open(checkpoint)
-  const of = (text: string): Float32Array => {
-    const tokens = tokenizer.encode(text, { addSpecial: false })
+  const mean = (tokens: ReadonlyArray<number>): Float32Array => {
     const sum = new Float32Array(width)
     for (const token of tokens) for (let i = 0; i < width; i++) sum[i]! += rows[token * width + i] ?? 0
     return sum.map((value) => value / Math.max(1, tokens.length))
   }
+  const of: Query["of"] = (texts) =>
+    Effect.map(tokenizer.encodeAll(texts, { addSpecial: false }), (all) => all.map(mean))
   return { width, of } satisfies Query
 })

@@ -22,8 +22,8 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }))("training encoders", (it) =
       const service = yield* LanguageModel
       const model = yield* service.openEncoder(first.checkpoint)
       const tokenizer = yield* Tokenizer.open(first.checkpoint)
-      const tokens = tokenizer.encode(Family.texts.test[0]!.text)
-      assert.strictEqual(tokenizer.decode(tokens.slice(0, 1)), "[CLS]")
+      const tokens = yield* tokenizer.encode(Family.texts.test[0]!.text)
+      assert.strictEqual(yield* tokenizer.decode(tokens.slice(0, 1)), "[CLS]")
       assert.notInclude(tokens, 1)
       const [logits] = yield* model.logits([tokens.slice(0, 20)])
       assert.strictEqual(logits!.length, Family.texts.classes.length)

@@ -68,8 +68,8 @@ export const measure = Effect.fn("Drift.measure")(function* (
   }
   const { maxLength, prefix, tokenizer } = (yield* Answering.respondent(base, "")).vocabulary
   // The last token of a text is only predicted.
-  const rows = texts.map((text) => {
-    const tokens = tokenizer.encode(text, { addSpecial: false }).slice(0, Math.min(maxTokens, maxLength))
+  const rows = (yield* tokenizer.encodeAll(texts, { addSpecial: false })).map((whole) => {
+    const tokens = whole.slice(0, Math.min(maxTokens, maxLength))
     return tokens.length === 0 ? [] : [prefix, ...tokens.slice(0, -1)]
   })
   const empty = rows.findIndex((row) => row.length === 0)

@@ -6,6 +6,7 @@
  * can be compared on the same ones (`Paired`).
  */
 import { Artifact } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { type CausalModel, Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -54,13 +55,20 @@ export type DocumentFit = typeof DocumentFit.Type
 
 const utf8 = new TextEncoder()
 
-/** What is read of a document: its first tokens, and the bytes they stand for. */
-const cut = ({ tokenizer }: Encoding.Vocabulary, document: string, maxTokens: number | undefined) => {
-  const whole = tokenizer.encode(document, { addSpecial: false })
-  const tokens = maxTokens === undefined ? whole : whole.slice(0, maxTokens)
-  const text = tokens.length === whole.length ? document : tokenizer.decode(tokens)
-  return { tokens, bytes: utf8.encode(text).length }
-}
+/** What is read of each document: its first tokens, and the bytes they stand for. */
+const cut = Effect.fnUntraced(function* (
+  { tokenizer }: Encoding.Vocabulary,
+  documents: ReadonlyArray<string>,
+  maxTokens: number | undefined,
+) {
+  const whole = yield* tokenizer.encodeAll(documents, { addSpecial: false })
+  const rows = whole.map((tokens) => tokens.slice(0, maxTokens))
+  const texts = yield* tokenizer.decodeAll(rows)
+  return rows.map((tokens, i) => {
+    const text = tokens.length === at(whole, i).length ? at(documents, i) : at(texts, i)
+    return { tokens, bytes: utf8.encode(text).length }
+  })
+})
 
 /** Bits per byte of documents, each on its own; longer ones than the model reads at once go in disjoint windows. */
 export const documents = Effect.fn("HeldOut.documents")(function* (
@@ -69,7 +77,7 @@ export const documents = Effect.fn("HeldOut.documents")(function* (
   { maxTokens }: { readonly maxTokens?: number } = {},
 ) {
   const { vocabulary } = yield* Answering.respondent(model, "")
-  const read = texts.map((text) => cut(vocabulary, text, maxTokens))
+  const read = yield* cut(vocabulary, texts, maxTokens)
   const empty = read.findIndex(({ bytes }) => bytes === 0)
   if (empty >= 0) {
     return yield* new EvalError({
@@ -79,9 +87,9 @@ export const documents = Effect.fn("HeldOut.documents")(function* (
   }
   const windows = read.map(({ tokens }) => Encoding.windowsOf(vocabulary, tokens))
   const scored = yield* model.logLikelihoods(windows.flat())
-  let at = 0
+  let done = 0
   return read.map(({ bytes }, i): DocumentFit => {
-    const own = scored.slice(at, (at += windows[i]?.length ?? 0))
+    const own = scored.slice(done, (done += at(windows, i).length))
     const sum = own.reduce((total, window) => total + window.sum, 0)
     return { bitsPerByte: -sum / (Math.LN2 * bytes), bytes }
   })
@@ -111,13 +119,13 @@ export const choices = Effect.fn("HeldOut.choices")(function* (
       problem: `item ${wrong} has ${items[wrong]?.choices.length} choices and the gold index ${items[wrong]?.gold}; expected texts that are not empty, and the index of one`,
     })
   }
-  const rows = items.map(({ choices: own, context }) =>
-    own.map((choice) => Encoding.continued(vocabulary, context, choice)),
+  const pairs = items.flatMap(({ choices: own, context }) =>
+    own.map((continuation) => ({ context, continuation })),
   )
-  const scored = yield* model.logLikelihoods(rows.flat())
-  let at = 0
+  const scored = yield* model.logLikelihoods(yield* Encoding.continued(vocabulary, pairs))
+  let done = 0
   return items.map(({ choices: own, gold }): ItemFit => {
-    const sums = scored.slice(at, (at += own.length)).map(({ sum }) => sum)
+    const sums = scored.slice(done, (done += own.length)).map(({ sum }) => sum)
     const perCharacter = sums.map((sum, i) => sum / [...(own[i] ?? "")].length)
     return { right: first(sums) === gold ? 1 : 0, rightPerCharacter: first(perCharacter) === gold ? 1 : 0 }
   })

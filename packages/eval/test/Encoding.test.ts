@@ -1,4 +1,5 @@
 import { assert, layer } from "@effect/vitest"
+import { at } from "@hila/core/Lookup"
 import { LanguageModel } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Answering from "../src/requests/Answering.ts"
@@ -13,10 +14,13 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens",
     Effect.gen(function* () {
       const { vocabulary } = yield* respondent("math")
       const { tokenizer } = vocabulary
-      const whole = tokenizer.encode("Q: 1+1\nA: 2")
-      const expected = { tokens: whole, contextLength: tokenizer.encode("Q: 1+1\nA:").length }
-      assert.deepStrictEqual(Encoding.continued(vocabulary, "Q: 1+1\nA:", " 2"), expected)
-      assert.deepStrictEqual(Encoding.continued(vocabulary, "Q: 1+1\nA: ", "2"), expected)
+      const whole = yield* tokenizer.encode("Q: 1+1\nA: 2")
+      const expected = { tokens: whole, contextLength: (yield* tokenizer.encode("Q: 1+1\nA:")).length }
+      const pairs = [
+        { context: "Q: 1+1\nA:", continuation: " 2" },
+        { context: "Q: 1+1\nA: ", continuation: "2" },
+      ]
+      assert.deepStrictEqual(yield* Encoding.continued(vocabulary, pairs), [expected, expected])
     }),
   )
 
@@ -24,13 +28,13 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens",
     Effect.gen(function* () {
       const { vocabulary } = yield* respondent("math")
       const { tokenizer } = vocabulary
-      const own = tokenizer.encode("12", { addSpecial: false })
-      assert.deepStrictEqual(Encoding.continued(vocabulary, "", "12"), {
-        tokens: [bos, ...own],
-        contextLength: 1,
-      })
-      const marked = Encoding.continued(vocabulary, "", `${tokenizer.decode([bos])}12`)
-      assert.strictEqual(marked.tokens.filter((token) => token === bos).length, 1)
+      const own = yield* tokenizer.encode("12", { addSpecial: false })
+      const [plain, marked] = yield* Encoding.continued(vocabulary, [
+        { context: "", continuation: "12" },
+        { context: "", continuation: `${yield* tokenizer.decode([bos])}12` },
+      ])
+      assert.deepStrictEqual(plain, { tokens: [bos, ...own], contextLength: 1 })
+      assert.strictEqual(marked?.tokens.filter((token) => token === bos).length, 1)
     }),
   )
 
@@ -38,14 +42,14 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens",
     Effect.gen(function* () {
       const { vocabulary } = yield* respondent("math")
       const short = { ...vocabulary, maxLength: 8 }
-      const long = Encoding.continued(short, "Q: 11+22+33+44\nA:", " 110")
-      const { contextLength, tokens } = Encoding.continued(vocabulary, "Q: 11+22+33+44\nA:", " 110")
+      const pairs = [{ context: "Q: 11+22+33+44\nA:", continuation: " 110" }]
+      const long = at(yield* Encoding.continued(short, pairs), 0)
+      const { contextLength, tokens } = at(yield* Encoding.continued(vocabulary, pairs), 0)
       assert.deepStrictEqual(long.tokens, tokens.slice(-9))
       assert.strictEqual(long.tokens.length - long.contextLength, tokens.length - contextLength)
-      assert.deepStrictEqual(
-        Encoding.prompt(short, "Q: 11+22+33+44\nA:", 3),
-        vocabulary.tokenizer.encode("Q: 11+22+33+44\nA:").slice(-5),
-      )
+      assert.deepStrictEqual(yield* Encoding.prompts(short, ["Q: 11+22+33+44\nA:"], 3), [
+        (yield* vocabulary.tokenizer.encode("Q: 11+22+33+44\nA:")).slice(-5),
+      ])
     }),
   )
 
@@ -53,9 +57,9 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens",
     Effect.gen(function* () {
       const { vocabulary } = yield* respondent("math")
       const text = Array.from({ length: 20 }, (_, i) => `${i}+${i}`).join("\n")
-      const tokens = vocabulary.tokenizer.encode(text)
+      const tokens = yield* vocabulary.tokenizer.encode(text)
       for (const maxLength of [7, 16, tokens.length, 500]) {
-        const windows = Encoding.windows({ ...vocabulary, maxLength }, text)
+        const windows = at(yield* Encoding.windows({ ...vocabulary, maxLength }, [text]), 0)
         assert.deepStrictEqual(
           windows.flatMap((row) => row.tokens.slice(row.contextLength)),
           tokens,
@@ -63,10 +67,8 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens",
         for (const row of windows) assert.isAtMost(row.tokens.length, maxLength + 1)
         assert.deepStrictEqual(windows[0]?.tokens.slice(0, 2), [bos, tokens[0] ?? 0])
       }
-      assert.deepStrictEqual(
-        Encoding.windows(vocabulary, "").length,
-        vocabulary.tokenizer.encode("").length === 0 ? 0 : 1,
-      )
+      const empty = yield* vocabulary.tokenizer.encode("")
+      assert.lengthOf(at(yield* Encoding.windows(vocabulary, [""]), 0), empty.length === 0 ? 0 : 1)
     }),
   )
 

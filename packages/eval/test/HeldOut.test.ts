@@ -32,7 +32,7 @@ layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("held-out materi
       const width = model.shape.vocabSize
       const fits = yield* HeldOut.documents(model, texts)
       for (const [i, text] of texts.entries()) {
-        const tokens = [1, ...tokenizer.encode(text, { addSpecial: false })]
+        const tokens = [1, ...(yield* tokenizer.encode(text, { addSpecial: false }))]
         const [logits = new Float32Array()] = yield* model.logits([tokens])
         const expected = -slowLogLikelihood(logits, tokens, width) / Math.LN2 / text.length
         assert.approximately(fits[i]?.bitsPerByte ?? 0, expected, 1e-4)
@@ -73,7 +73,7 @@ layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("held-out materi
       const tokenizer = yield* base.tokenizer
       const width = base.shape.vocabSize
       for (const [t, text] of texts.entries()) {
-        const tokens = [1, ...tokenizer.encode(text, { addSpecial: false })].slice(0, -1)
+        const tokens = [1, ...(yield* tokenizer.encode(text, { addSpecial: false }))].slice(0, -1)
         const [p = new Float32Array()] = yield* base.logits([tokens])
         const [q = new Float32Array()] = yield* model.logits([tokens])
         const softmax = (row: ReadonlyArray<number>) => {

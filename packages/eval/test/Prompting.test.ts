@@ -97,13 +97,13 @@ layer(LanguageModel.layer)("prompting", (it) => {
     Effect.gen(function* () {
       const { vocabulary } = yield* respondent("math")
       const { prefix, tokenizer } = vocabulary
-      const beginning = tokenizer.decode([prefix])
-      const plain = Encoding.continued(vocabulary, "Q: 1+1\nA:", " 2")
-      assert.deepStrictEqual(Encoding.continued(vocabulary, `${beginning}Q: 1+1\nA:`, " 2"), plain)
-      assert.deepStrictEqual(
-        Encoding.prompt(vocabulary, `${beginning}Q: 1+1\nA:`, 4),
-        Encoding.prompt(vocabulary, "Q: 1+1\nA:", 4),
-      )
+      const beginning = yield* tokenizer.decode([prefix])
+      const contexts = ["Q: 1+1\nA:", `${beginning}Q: 1+1\nA:`]
+      const pairs = contexts.map((context) => ({ context, continuation: " 2" }))
+      const [plain, marked] = yield* Encoding.continued(vocabulary, pairs)
+      assert.deepStrictEqual(marked, plain)
+      const [prompt, same] = yield* Encoding.prompts(vocabulary, contexts, 4)
+      assert.deepStrictEqual(same, prompt)
     }),
   )
 

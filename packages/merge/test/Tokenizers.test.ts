@@ -73,7 +73,7 @@ describe("tokenizer rules", () => {
       assert.strictEqual(constant(row(320)), 7)
       assert.strictEqual(constant(row(321)), 8)
       const tokenizer = yield* Tokenizer.open(merged)
-      assert.include(tokenizer.encode("<call>"), 321)
+      assert.include(yield* tokenizer.encode("<call>"), 321)
     }),
   )
 
@@ -100,7 +100,7 @@ describe("tokenizer rules", () => {
       )
       assert.strictEqual(rows, 321)
       assert.strictEqual(constant(row(320)), 0)
-      assert.include((yield* Tokenizer.open(merged)).encode("<new>"), 320)
+      assert.include(yield* (yield* Tokenizer.open(merged)).encode("<new>"), 320)
       const error = yield* Effect.flip(merge("tokenizer_source: nobody\n"))
       assert.match(
         error.message,

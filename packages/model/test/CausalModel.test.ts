@@ -19,7 +19,7 @@ const tolerance = 2e-5
 const rowsOf = Effect.fnUntraced(function* (count: number) {
   const model = yield* openModel(fixture("math"))
   const tokenizer = yield* model.tokenizer
-  const rows = sums(count).map((text, i) => tokenizer.encode(`${text} ${"7".repeat(i % 5)}\n`))
+  const rows = yield* tokenizer.encodeAll(sums(count).map((text, i) => `${text} ${"7".repeat(i % 5)}\n`))
   return { model, rows }
 })
 
@@ -140,9 +140,7 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("CausalModel", (it) =
       Effect.gen(function* () {
         const model = yield* openModel(fixture("code"))
         const tokenizer = yield* model.tokenizer
-        const prompts = ["Q: rev('abcde')\nA:", "Q: len('abc')\nA:", "Q:"].map((text) =>
-          tokenizer.encode(text),
-        )
+        const prompts = yield* tokenizer.encodeAll(["Q: rev('abcde')\nA:", "Q: len('abc')\nA:", "Q:"])
         const continued = yield* model.continue(prompts, { maxTokens: 12 })
         for (const [i, prompt] of prompts.entries()) {
           const tokens = [...prompt]
@@ -176,8 +174,9 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("CausalModel", (it) =
         const [stopped] = yield* model.generate([prompt], { maxTokens: 16, stop: ["never", "\n"] })
         assert.strictEqual(stopped?.response, " 132\n")
         assert.strictEqual(stopped?.end, "stop")
-        assert.deepStrictEqual(stopped?.tokens.slice(0, stopped.promptLength), tokenizer.encode(prompt))
-        assert.strictEqual(tokenizer.decode(stopped?.tokens ?? [], { skipSpecial: true }), `${prompt} 132\n`)
+        const { promptLength = 0, tokens = [] } = stopped ?? {}
+        assert.deepStrictEqual(tokens.slice(0, promptLength), yield* tokenizer.encode(prompt))
+        assert.strictEqual(yield* tokenizer.decode(tokens, { skipSpecial: true }), `${prompt} 132\n`)
         const [limited] = yield* model.generate([prompt], { maxTokens: 2, stop: ["\n"] })
         assert.strictEqual(limited?.response, " 1")
         assert.strictEqual(limited?.end, "length")

@@ -55,7 +55,7 @@ describe("ChatTemplate", () => {
         const whole = yield* template.render(talk, { addGenerationPrompt: false })
         assert.strictEqual(whole, `${turns}<|endoftext|>`)
         const tokenizer = yield* Tokenizer.open(named("phi-3-mini"))
-        const tokens = tokenizer.encode(whole, { addSpecial: false })
+        const tokens = yield* tokenizer.encode(whole, { addSpecial: false })
         // The template's special tokens become single tokens: <|user|>, <|end|>, <|assistant|>, <|endoftext|>.
         assert.deepStrictEqual(
           tokens.filter((token) => token >= 32000),

@@ -6,8 +6,10 @@ import { distance, example, fixture, openDelta, openModel, sums } from "./suppor
 
 layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) => {
   const examples = Effect.gen(function* () {
-    const { encode } = yield* (yield* openModel(fixture("base"))).tokenizer
-    return sums(12).map((prompt, i) => example(encode(`${prompt} ${i}\n`), encode(prompt).length))
+    const { encodeAll } = yield* (yield* openModel(fixture("base"))).tokenizer
+    const prompts = yield* encodeAll(sums(12))
+    const rows = yield* encodeAll(sums(12).map((prompt, i) => `${prompt} ${i}\n`))
+    return rows.map((row, i) => example(row, prompts[i]?.length ?? NaN))
   })
 
   it.effect("is the base with every gate at zero and the expert with every gate at one", () =>

@@ -110,16 +110,16 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Sampled generation",
     Effect.gen(function* () {
       const model = yield* openModel(fixture("math"))
       const tokenizer = yield* model.tokenizer
-      const [newline = -1] = tokenizer.encode("\n", { addSpecial: false })
+      const [newline = -1] = yield* tokenizer.encode("\n", { addSpecial: false })
       const options = { maxTokens: 16, stopTokens: [newline] }
       const [written] = yield* model.generate(["Q: 87+45\nA:"], options)
       assert.strictEqual(written?.end, "stop")
       assert.strictEqual(written?.response, " 132\n")
-      const [tokens] = yield* model.continue([tokenizer.encode("Q: 87+45\nA:")], {
+      const [tokens] = yield* model.continue([yield* tokenizer.encode("Q: 87+45\nA:")], {
         maxTokens: 16,
         stop: ["3"],
       })
-      assert.strictEqual(tokenizer.decode(tokens?.tokens ?? []), " 13")
+      assert.strictEqual(yield* tokenizer.decode(tokens?.tokens ?? []), " 13")
     }),
   )
 

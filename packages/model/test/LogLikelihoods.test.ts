@@ -8,15 +8,15 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("CausalModel.logLikel
     Effect.gen(function* () {
       const model = yield* openModel(fixture("math"))
       const tokenizer = yield* model.tokenizer
-      const context = tokenizer.encode("Q: 83-61\nA:")
+      const context = yield* tokenizer.encode("Q: 83-61\nA:")
       // Four one-token choices of one context, and continuations of other lengths.
       const rows = [
         ...[20, 21, 22, 23].map((token) => ({
           tokens: [...context, token],
           contextLength: context.length,
         })),
-        { tokens: tokenizer.encode("Q: 83-61\nA: 22\n"), contextLength: context.length },
-        { tokens: tokenizer.encode("Q: 1+1\nA: 2\n"), contextLength: 1 },
+        { tokens: yield* tokenizer.encode("Q: 83-61\nA: 22\n"), contextLength: context.length },
+        { tokens: yield* tokenizer.encode("Q: 1+1\nA: 2\n"), contextLength: 1 },
       ]
       const scored = yield* model.logLikelihoods(rows)
       const losses = yield* model.losses(rows.map((row) => example(row.tokens, row.contextLength)))
@@ -43,7 +43,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("CausalModel.logLikel
       const model = yield* openModel(fixture("math"))
       const tokenizer = yield* model.tokenizer
       // Contexts of different lengths with continuations of 1 to 9 tokens, and two rows without a partner.
-      const contexts = sums(6).map((text, i) => tokenizer.encode(text.repeat(1 + (i % 3))))
+      const contexts = yield* tokenizer.encodeAll(sums(6).map((text, i) => text.repeat(1 + (i % 3))))
       const rows = [
         ...contexts.flatMap((context, i) =>
           Array.from({ length: 1 + i }, (_, j) => ({
@@ -82,7 +82,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("CausalModel.logLikel
   it.effect("stops continuations of tokens at a stop string", () =>
     Effect.gen(function* () {
       const model = yield* openModel(fixture("math"))
-      const prompt = (yield* model.tokenizer).encode("Q: 83-61\nA:")
+      const prompt = yield* (yield* model.tokenizer).encode("Q: 83-61\nA:")
       const [free] = yield* model.continue([prompt], { maxTokens: 8 })
       const [stopped] = yield* model.continue([prompt], { maxTokens: 8, stop: ["\n"] })
       assert.strictEqual(stopped?.end, "stop")

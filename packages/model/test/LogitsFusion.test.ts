@@ -149,7 +149,7 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("LogitsFusion", (it) 
         { alphas: [0.5, 0.25] },
       )
       const tokenizer = yield* base.tokenizer
-      const prompt = tokenizer.encode("Q: len('abc')+4\nA:")
+      const prompt = yield* tokenizer.encode("Q: len('abc')+4\nA:")
       const at = Effect.fnUntraced(function* (model: typeof base) {
         const [logits = new Float32Array()] = yield* model.logits([prompt])
         return logits.slice(-model.shape.vocabSize)

@@ -49,8 +49,10 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => 
         const plain = yield* openModel(fixture("math"))
         const { checkpoint, shape } = plain
         const { units } = yield* Unit.partition(checkpoint, "kvGroup")
-        const { encode: tokens } = yield* plain.tokenizer
-        const golden = sums(4).map((text) => example(tokens(`${text} 12\n`), tokens(text).length))
+        const { encodeAll } = yield* plain.tokenizer
+        const prompts = yield* encodeAll(sums(4))
+        const rows = yield* encodeAll(sums(4).map((text) => `${text} 12\n`))
+        const golden = rows.map((row, i) => example(row, prompts[i]?.length ?? NaN))
         const zero = yield* service.openAblations(checkpoint, golden, "zero")
         const mean = yield* service.openAblations(checkpoint, golden, "mean")
         const whole = yield* plain.losses(golden)

@@ -18,8 +18,10 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("VirtualMerge", (it) 
   })
 
   const examples = Effect.gen(function* () {
-    const { encode } = yield* (yield* openModel(fixture("base"))).tokenizer
-    return sums(6).map((prompt, i) => example(encode(`${prompt} ${37 * i}\n`), encode(prompt).length))
+    const { encodeAll } = yield* (yield* openModel(fixture("base"))).tokenizer
+    const prompts = yield* encodeAll(sums(6))
+    const rows = yield* encodeAll(sums(6).map((prompt, i) => `${prompt} ${37 * i}\n`))
+    return rows.map((row, i) => example(row, prompts[i]?.length ?? NaN))
   })
 
   /** Coefficients that differ in every entry, 0.1 … 0.9. */

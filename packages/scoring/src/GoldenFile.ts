@@ -5,7 +5,7 @@
  * own tokenizer, so that a token across the boundary is one token, as the model would see it.
  */
 import { Artifact } from "@hila/core"
-import type { Example, Tokenizer } from "@hila/model"
+import { type Example, Tokenizer } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ScoringError } from "./ScoringError.ts"
@@ -34,7 +34,7 @@ export const examples = Effect.fn("GoldenFile.examples")(function* <E>(
     const example =
       tokens !== undefined && promptLength !== undefined
         ? { prompt, response, tokens, promptLength }
-        : ofTexts(prompt, response, yield* tokenizer)
+        : yield* ofTexts(prompt, response, yield* tokenizer)
     if (example.promptLength >= example.tokens.length) {
       return yield* new ScoringError({
         subject: "golden data",
@@ -46,9 +46,19 @@ export const examples = Effect.fn("GoldenFile.examples")(function* <E>(
   return found
 })
 
-const ofTexts = (prompt: string, response: string, tokenizer: Tokenizer.Tokenizer): Example.Example => ({
-  prompt,
-  response,
-  tokens: tokenizer.encode(prompt + response),
-  promptLength: tokenizer.encode(prompt).length,
+/** How many tokens two rows begin with alike. */
+const alike = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number => {
+  const first = a.findIndex((token, i) => token !== b[i])
+  return first < 0 ? a.length : first
+}
+
+/** A prompt and its response as one text; a token that holds anything of the response belongs to the response. */
+const ofTexts = Effect.fnUntraced(function* (
+  prompt: string,
+  response: string,
+  tokenizer: Tokenizer.Tokenizer,
+) {
+  const addSpecial = !(yield* Tokenizer.beginsWithSpecial(tokenizer, prompt))
+  const [tokens = [], before = []] = yield* tokenizer.encodeAll([prompt + response, prompt], { addSpecial })
+  return { prompt, response, tokens, promptLength: alike(before, tokens) } satisfies Example.Example
 })

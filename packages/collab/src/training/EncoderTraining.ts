@@ -5,6 +5,7 @@
  * the network is written twice. Words are dropped at random against overfitting. Deterministic from the seed on one
  * machine; another machine's vector instructions may round otherwise.
  */
+import { at } from "@hila/core/Lookup"
 import { Checkpoint, ModelError, Tokenizer } from "@hila/model"
 import { lossGradients } from "@hila/model/graphs/LossGraph"
 import { forward } from "@hila/model/graphs/Encoder"
@@ -192,7 +193,8 @@ export const train = Effect.fnUntraced(function* (
   yield* EncoderFiles.write(directory, { size, vocabulary, classes, parameters })
   const checkpoint = yield* Checkpoint.open(directory)
   const tokenizer = yield* Tokenizer.open(checkpoint)
-  const samples = rows.map(({ label, text }) => ({ label, tokens: view(tokenizer.encode(text)) }))
+  const encoded = yield* tokenizer.encodeAll(rows.map(({ text }) => text))
+  const samples = rows.map(({ label }, i) => ({ label, tokens: view(at(encoded, i)) }))
   const step = yield* open(checkpoint)
   const curve: Curve = yield* fit(parameters, samples, options, step, onEpoch)
   yield* EncoderFiles.write(directory, { size, vocabulary, classes, parameters })

@@ -2,6 +2,7 @@
  * Answering requests: what the journal has is taken from it, equal requests are asked once, and the rest goes through
  * the model in chunks, longest first, each written to the journal before the next.
  */
+import { at } from "@hila/core/Lookup"
 import type { CausalModel } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { EvalError } from "../EvalError.ts"
@@ -62,10 +63,7 @@ const logLikelihoods = Effect.fnUntraced(function* (
   { model, vocabulary }: Respondent,
   requests: ReadonlyArray<Of<"LogLikelihood">>,
 ) {
-  const rows = requests.map(({ context, continuation }) =>
-    Encoding.continued(vocabulary, context, continuation),
-  )
-  const scored = yield* model.logLikelihoods(rows)
+  const scored = yield* model.logLikelihoods(yield* Encoding.continued(vocabulary, requests))
   return scored.map(({ isGreedy, sum }): Answer => [sum, isGreedy])
 })
 
@@ -73,7 +71,10 @@ const rolling = Effect.fnUntraced(function* (
   { model, vocabulary }: Respondent,
   requests: ReadonlyArray<Of<"Rolling">>,
 ) {
-  const windows = requests.map(({ text }) => Encoding.windows(vocabulary, text))
+  const windows = yield* Encoding.windows(
+    vocabulary,
+    requests.map(({ text }) => text),
+  )
   const scored = yield* model.logLikelihoods(windows.flat())
   let at = 0
   return windows.map((own): Answer => {
@@ -102,18 +103,25 @@ const generate = Effect.fnUntraced(function* (
     // Samples have seeds of their own, far enough from those of the next seed.
     const seed = (drawing.seed ?? 0) * samplesPerSeed + (one?.sample ?? 0)
     const room = Math.min(maxTokens, maxLength - 1)
-    const eos = model.shape.eosTokenIds.map((token) => tokenizer.decode([token]))
-    const prompts = indices.map((i) => Encoding.prompt(vocabulary, requests[i]?.context ?? "", room))
+    const eos = yield* tokenizer.decodeAll(model.shape.eosTokenIds.map((token) => [token]))
+    const prompts = yield* Encoding.prompts(
+      vocabulary,
+      indices.map((i) => at(requests, i).context),
+      room,
+    )
     const continuations = yield* model.continue(prompts, {
       ...drawing,
       seed,
       maxTokens: room,
       stop: until,
     })
-    continuations.forEach(({ tokens }, i) => {
-      const text = tokenizer.decode(tokens, { skipSpecial: true })
-      answers[indices[i] ?? 0] = before(text, [...until, ...eos.filter((stop) => stop !== "")])
-    })
+    const texts = yield* tokenizer.decodeAll(
+      continuations.map(({ tokens }) => tokens),
+      { skipSpecial: true },
+    )
+    for (const [i, text] of texts.entries()) {
+      answers[at(indices, i)] = before(text, [...until, ...eos.filter((stop) => stop !== "")])
+    }
   }
   return answers
 })

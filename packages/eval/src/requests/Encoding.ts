@@ -1,12 +1,15 @@
 /**
  * Requests as tokens: where a continuation begins, what goes before an empty context, what is cut when it is too long.
  *
- * A context and its continuation are encoded as one text and then split, since encoding them apart can give other
- * tokens at the seam. Whitespace at the end of a context belongs to the continuation. Special tokens are the
- * tokenizer's own affair, except that an empty context becomes the beginning-of-sequence token, and that a context which
- * begins with that token as text, as chat templates write it, gets no others.
+ * A context and its continuation are encoded as one text, since encoding them apart can give other tokens at the seam;
+ * the continuation is what comes behind as many tokens as the context has by itself, and the context keeps the tokens
+ * that it has by itself, as in the harness. Whitespace at the end of a context belongs to the continuation. Special
+ * tokens are the tokenizer's own affair, except that an empty context becomes the beginning-of-sequence token, and that a
+ * context which begins with that token as text, as chat templates write it, gets no others.
  */
-import type { Tokenizer } from "@hila/model"
+import { at } from "@hila/core/Lookup"
+import type { ModelError, Tokenizer } from "@hila/model"
+import * as Effect from "effect/Effect"
 import * as PythonText from "../metrics/PythonText.ts"
 
 /** What tokens depend on, beside the text. */
@@ -31,28 +34,65 @@ const cut = (tokens: ReadonlyArray<number>, contextLength: number, maxLength: nu
   return { tokens: tokens.slice(excess), contextLength: Math.max(1, contextLength - excess) }
 }
 
-/** Whether the tokenizer adds its special tokens to a context: not if a template has written them. */
-const addSpecial = ({ prefix, tokenizer }: Vocabulary, context: string): boolean => {
-  const beginning = tokenizer.decode([prefix])
-  return beginning === "" || !context.startsWith(beginning)
+/** Tokens of texts, each with the tokenizer's special tokens unless a template has written them. */
+const withSpecial = Effect.fnUntraced(function* (
+  { prefix, tokenizer }: Vocabulary,
+  texts: ReadonlyArray<string>,
+) {
+  const beginning = yield* tokenizer.decode([prefix])
+  const written = texts.map((text) => beginning !== "" && text.startsWith(beginning))
+  const of = (special: boolean) =>
+    tokenizer.encodeAll(
+      texts.filter((_, i) => at(written, i) !== special),
+      { addSpecial: special },
+    )
+  const [plain, special] = [(yield* of(false)).values(), (yield* of(true)).values()]
+  return written.map((own) => (own ? plain : special).next().value ?? [])
+})
+
+/** A context with what is to follow it. */
+export interface Pair {
+  readonly context: string
+  /** Not empty. */
+  readonly continuation: string
 }
 
-/** A context with a continuation; the continuation must not be empty. */
-export const continued = (vocabulary: Vocabulary, context: string, continuation: string): Continued => {
+/** Contexts with their continuations as tokens, in their order. */
+export const continued = Effect.fnUntraced(function* (
+  vocabulary: Vocabulary,
+  pairs: ReadonlyArray<Pair>,
+): Effect.fn.Return<ReadonlyArray<Continued>, ModelError> {
   const { maxLength, prefix, tokenizer } = vocabulary
-  if (context === "") {
-    const own = tokenizer.encode(continuation, { addSpecial: false })
-    return cut(own[0] === prefix && own.length > 1 ? own : [prefix, ...own], 1, maxLength)
-  }
-  const [before, space] = PythonText.splitEnd(context)
-  const special = { addSpecial: addSpecial(vocabulary, context) }
-  const whole = tokenizer.encode(before + space + continuation, special)
-  const contextLength = tokenizer.encode(before, special).length
-  // A tokenizer without special tokens gives nothing for a context of whitespace.
-  return contextLength === 0
-    ? cut([prefix, ...whole], 1, maxLength)
-    : cut(whole, Math.min(contextLength, whole.length - 1), maxLength)
-}
+  const split = pairs.map(({ context, continuation }) => {
+    const [before, space] = PythonText.splitEnd(context)
+    return { before, after: space + continuation, alone: context === "" }
+  })
+  const within = split.filter(({ alone }) => !alone)
+  const alone = split.filter((pair) => pair.alone).map(({ after }) => after)
+  const own = (yield* tokenizer.encodeAll(alone, { addSpecial: false })).values()
+  const whole = (yield* withSpecial(
+    vocabulary,
+    within.map(({ after, before }) => before + after),
+  )).values()
+  const contexts = (yield* withSpecial(
+    vocabulary,
+    within.map(({ before }) => before),
+  )).values()
+  return split.map((pair) => {
+    if (pair.alone) {
+      const tokens = own.next().value ?? []
+      return cut(tokens[0] === prefix && tokens.length > 1 ? tokens : [prefix, ...tokens], 1, maxLength)
+    }
+    const [both, context] = [whole.next().value ?? [], contexts.next().value ?? []]
+    // A tokenizer without special tokens gives nothing for a context of whitespace.
+    if (context.length === 0) return cut([prefix, ...both], 1, maxLength)
+    const rest = both.slice(context.length)
+    // Where joining leaves fewer tokens than the context has alone, the last one holds what is asked for.
+    return rest.length > 0
+      ? cut([...context, ...rest], context.length, maxLength)
+      : cut(both.length > 1 ? both : [prefix, ...both], Math.max(1, both.length - 1), maxLength)
+  })
+})
 
 /**
  * Tokens in windows that together predict each of them once. The first is conditioned on the prefix token, each later
@@ -74,12 +114,19 @@ export const windowsOf = (
   return rows
 }
 
-/** A text in such windows, with the special tokens that its tokenizer adds. */
-export const windows = (vocabulary: Vocabulary, text: string): ReadonlyArray<Continued> =>
-  windowsOf(vocabulary, vocabulary.tokenizer.encode(text))
+/** Texts in such windows, each with the special tokens that its tokenizer adds. */
+export const windows = (
+  vocabulary: Vocabulary,
+  texts: ReadonlyArray<string>,
+): Effect.Effect<ReadonlyArray<ReadonlyArray<Continued>>, ModelError> =>
+  Effect.map(vocabulary.tokenizer.encodeAll(texts), (rows) => rows.map((row) => windowsOf(vocabulary, row)))
 
-/** A prompt with room for `maxTokens` more: its end, if it is too long. */
-export const prompt = (vocabulary: Vocabulary, context: string, maxTokens: number): ReadonlyArray<number> =>
-  vocabulary.tokenizer
-    .encode(context, { addSpecial: addSpecial(vocabulary, context) })
-    .slice(-Math.max(1, vocabulary.maxLength - maxTokens))
+/** Prompts with room for `maxTokens` more: the end of each that is too long. */
+export const prompts = (
+  vocabulary: Vocabulary,
+  contexts: ReadonlyArray<string>,
+  maxTokens: number,
+): Effect.Effect<ReadonlyArray<ReadonlyArray<number>>, ModelError> =>
+  Effect.map(withSpecial(vocabulary, contexts), (rows) =>
+    rows.map((row) => row.slice(-Math.max(1, vocabulary.maxLength - maxTokens))),
+  )

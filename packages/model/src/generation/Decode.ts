@@ -6,10 +6,11 @@
  */
 import * as Effect from "effect/Effect"
 import type { Continuation, End } from "../Generation.ts"
-import { ModelError } from "../ModelError.ts"
+import type { ModelError } from "../ModelError.ts"
 import * as Random from "./Random.ts"
 import type { Logits, Next, Stepper } from "./Stepper.ts"
 import { notFinite } from "./Stepper.ts"
+import type { StopTest } from "./Text.ts"
 
 /** A sequence to write. */
 export interface Request {
@@ -43,10 +44,9 @@ export interface Options {
   readonly maxTokens: number
   readonly eos: ReadonlySet<number>
   readonly stopTokens: ReadonlySet<number>
-  /** Whether a response (its tokens so far) is complete by its text. */
-  readonly stopped: (response: ReadonlyArray<number>) => boolean
+  readonly stopped: StopTest
   /** Told of every token. */
-  readonly chosen: (sequence: Sequence) => Effect.Effect<void>
+  readonly chosen: (sequence: Sequence) => Effect.Effect<void, ModelError>
 }
 
 /** Writes a continuation for each request, in order. */
@@ -69,6 +69,7 @@ export const run = Effect.fnUntraced(function* <O extends Next | Logits>(
   let rows = sequences.map(({ source }) => sources.indexOf(source))
   let outputs = yield* stepper.start(firstOf.map((sequence) => sequence?.prompt ?? []))
   for (;;) {
+    const written: Array<Sequence> = []
     for (const [i, sequence] of batch.entries()) {
       if (sequence.end !== undefined) continue
       const choice = choose(outputs, rows[i] ?? 0, sequence)
@@ -78,10 +79,16 @@ export const run = Effect.fnUntraced(function* <O extends Next | Logits>(
       response.push(token)
       if (logProbability !== undefined) sequence.logProbabilities.push(logProbability)
       if (eos.has(token)) sequence.end = "eos"
-      else if (stopTokens.has(token) || stopped(response)) sequence.end = "stop"
-      else if (response.length >= maxTokens) sequence.end = "length"
-      yield* chosen(sequence)
+      else if (stopTokens.has(token)) sequence.end = "stop"
+      written.push(sequence)
     }
+    const open = written.filter(({ end }) => end === undefined)
+    const complete = yield* stopped(open.map(({ response }) => response))
+    for (const [i, sequence] of open.entries()) {
+      if (complete[i] === true) sequence.end = "stop"
+      else if (sequence.response.length >= maxTokens) sequence.end = "length"
+    }
+    for (const sequence of written) yield* chosen(sequence)
     const running = [...batch.keys()].filter((i) => batch[i]?.end === undefined)
     if (running.length === 0) break
     // An ended sequence goes on with its last token until it leaves; what comes of that is not read.

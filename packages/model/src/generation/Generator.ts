@@ -4,6 +4,7 @@
  * The same for one model and for several whose logits are combined.
  */
 import type * as Cause from "effect/Cause"
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
@@ -145,15 +146,16 @@ export const make = <C extends Continuation>({
   const generate: Generator<C>["generate"] = Effect.fnUntraced(function* (prompts, options) {
     const { addSpecial = true, samples = 1, stop = [] } = options
     const words = yield* tokenizer
-    const encoded = prompts.map((prompt) => words.encode(prompt, { addSpecial }))
+    const encoded = yield* words.encodeAll(prompts, { addSpecial })
     const continuations = yield* decodeAll(encoded, options, Text.stopTest(words, stop))
+    const responses = yield* Text.responseTexts(words, continuations, stop)
     return continuations.map((continuation, i) => {
-      const at = Math.floor(i / samples)
-      const prompt = encoded[at] ?? []
+      const source = Math.floor(i / samples)
+      const prompt = at(encoded, source)
       return {
         ...continuation,
-        prompt: prompts[at] ?? "",
-        response: Text.responseText(words, continuation, stop),
+        prompt: at(prompts, source),
+        response: at(responses, i),
         tokens: [...prompt, ...continuation.tokens],
         promptLength: prompt.length,
       }
@@ -165,21 +167,21 @@ export const make = <C extends Continuation>({
       Effect.gen(function* () {
         const { addSpecial = true, stop = [] } = options
         const words = yield* tokenizer
-        const encoded = [words.encode(prompt, { addSpecial })]
+        const encoded = [yield* words.encode(prompt, { addSpecial })]
         const textOf = Text.pieces(words, stop)
         yield* decodeAll(
           encoded,
           options,
           Text.stopTest(words, stop),
           ({ end, logProbabilities, response }) =>
-            Effect.asVoid(
+            Effect.flatMap(textOf(response, end), (text) =>
               Queue.offer(queue, {
                 token: response.at(-1) ?? 0,
-                text: textOf(response, end),
+                text,
                 ...(logProbabilities.length === 0 ? {} : { logProbability: logProbabilities.at(-1) ?? NaN }),
                 ...(end === undefined ? {} : { end }),
               }),
-            ),
+            ).pipe(Effect.asVoid),
         )
         yield* Queue.end(queue)
       }).pipe(Effect.catch((error) => Queue.fail(queue, error))),
@@ -193,7 +195,7 @@ export const make = <C extends Continuation>({
       return yield* decodeAll(
         prompts,
         options,
-        stop.length === 0 ? () => false : Text.stopTest(yield* tokenizer, stop),
+        stop.length === 0 ? Text.never : Text.stopTest(yield* tokenizer, stop),
       )
     }),
   }

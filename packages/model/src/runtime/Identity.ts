@@ -1,9 +1,13 @@
-/** What computes: ONNX Runtime's version, its provider and the type of numbers. Another one rounds in other places. */
+/**
+ * What computes: ONNX Runtime's version, its provider and the type of numbers, and the tokenizer library's. Another
+ * runtime rounds in other places, and another tokenizer may read odd texts as other tokens.
+ */
 import { createRequire } from "node:module"
 
-const { version }: { readonly version: string } = createRequire(import.meta.url)(
-  "onnxruntime-node/package.json",
-)
+const versionOf = (name: string): string => {
+  const { version }: { readonly version: string } = createRequire(import.meta.url)(`${name}/package.json`)
+  return `${name} ${version}`
+}
 
-/** `onnxruntime-node 1.30.0, cpu, f32`; the package itself is not loaded. */
-export const identity = `onnxruntime-node ${version}, cpu, f32`
+/** `onnxruntime-node 1.30.0, cpu, f32, tokenizers 0.23.2`; the packages themselves are not loaded. */
+export const identity = `${versionOf("onnxruntime-node")}, cpu, f32, ${versionOf("tokenizers")}`

@@ -44,7 +44,7 @@ export interface Files {
   readonly added: Readonly<Record<string, number>>
 }
 
-const bytes = { type: "ByteLevel", trim_offsets: false } as const
+const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: true } as const
 
 /** GPT-4's way to split text, with one digit at a time, on composed characters (Qwen, 2023). */
 const qwenPattern =
