@@ -1,24 +1,27 @@
 /** Files that go with weights: what a merge changes of them, what it carries, and what it leaves. */
 import { assert, describe, it } from "@effect/vitest"
-import { entry } from "@hila/core/Lookup"
 import { mergeRecipe } from "@hila/merge/Recipe"
-import { Checkpoint, Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { existsSync, readdirSync } from "node:fs"
-import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { parse } from "yaml"
 import { hasShared, micro, scratch, sharedPath } from "./support.ts"
 
 const family = fileURLToPath(new URL("../../../fixtures/micro/", import.meta.url))
 
 /** Merges a model with itself by a recipe whose other keys are `rest`. */
-const mergedWithItself = Effect.fnUntraced(function* (model: string, rest: string) {
+const mergedWithItself = Effect.fnUntraced(function* (
+  model: string,
+  rest: string,
+  options: Parameters<typeof mergeRecipe>[2] = {},
+) {
   const directory = yield* scratch
   const recipe = join(directory, "recipe.yml")
   const sources = `- {model: "${model}", parameters: {weight: 0.5}}\n`
   yield* write(recipe, `merge_method: linear\nmodels:\n${sources}${sources}${rest}`)
-  yield* mergeRecipe(recipe, join(directory, "merged"), { digests: false })
+  yield* mergeRecipe(recipe, join(directory, "merged"), { digests: false, ...options })
   return join(directory, "merged")
 })
 
@@ -29,20 +32,13 @@ const write = (path: string, text: string) =>
     await writeFile(path, text)
   })
 
-/** The base of the micro family with other files besides its own, by name. */
+/** The base of the micro family with other files besides its own, by name, in the directory `model` of another. */
 const modelWith = Effect.fnUntraced(function* (files: Readonly<Record<string, string>>) {
-  const directory = yield* scratch
-  for (const [name, text] of Object.entries(files)) yield* write(join(directory, "files", name), text)
-  const own = Object.fromEntries(
-    Object.keys(files).map((name) => [name, join(directory, "files", name)] as const),
-  )
   const base = yield* micro("base")
-  const path = join(directory, "model")
-  yield* Checkpoint.write(path, {
-    like: { files: { ...base.files, ...own } },
-    tensors: [...base.tensors.values()].map(({ dtype, name, shape }) => ({ name, dtype, shape })),
-    data: ({ name }, put) => Effect.flatMap(Safetensors.read(entry(base.tensors, name)), put),
-  })
+  const path = join(yield* scratch, "model")
+  for (const [name, from] of Object.entries(base.files))
+    yield* Effect.promise(() => cp(from, join(path, name)))
+  for (const [name, text] of Object.entries(files)) yield* write(join(path, name), text)
   return path
 })
 
@@ -131,6 +127,127 @@ describe("the chat template of a result (24-chat-template-auto-list)", () => {
       const model = yield* modelWith({ "tokenizer_config.json": '{"a": 1.0,}' })
       const error = yield* Effect.flip(mergedWithItself(model, "chat_template: chatml\n"))
       assert.include(error.message, "tokenizer_config.json: it is no JSON (line 1, column 11: expected a key")
+    }),
+  )
+})
+
+const own = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+
+describe("what goes along with a result (10-adapter-config-carried)", () => {
+  const along = [
+    "LICENSE",
+    "additional_chat_templates/tool_use.jinja",
+    "modeling_own.py",
+    "preprocessor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.model",
+    "video_preprocessor_config.json",
+  ]
+  const left = [
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "checkpoint-500/config.json",
+    "checkpoint-500/optimizer.pt",
+    "consolidated.00.pth",
+    "flax_model.msgpack",
+    "mergekit_config.yml",
+    "model-00001-of-00002.safetensors",
+    "onnx/decoder_config.json",
+    "openvino_model.xml",
+    "original/params.json",
+    "params.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "q4.gguf",
+    "rng_state_0.pth",
+    "scheduler.pt",
+    "tf_model.h5",
+    "trainer_state.json",
+    "training_args.bin",
+  ]
+
+  it.effect(
+    "is what describes the model; not adapters, other weights and what training left, and that is told",
+    () =>
+      Effect.gen(function* () {
+        const texts = Object.fromEntries([...along, ...left, "notes.xyz"].map((name) => [name, `of ${name}`]))
+        const model = yield* modelWith(texts)
+        const notes: Array<string> = []
+        const merged = yield* mergedWithItself(model, "", {
+          onReport: (report) => notes.push(...report.notes),
+        })
+        const names = readdirSync(merged, { recursive: true, withFileTypes: true })
+          .filter((each) => each.isFile())
+          .map((each) => join(each.parentPath, each.name).slice(merged.length + 1))
+        assert.sameMembers(names, [...own, ...along, "notes.xyz", "model.safetensors", "README.md"])
+        for (const name of along) assert.strictEqual(yield* read(join(merged, name)), `of ${name}`)
+        const told = notes.filter((note) => note.startsWith("files of"))
+        assert.deepStrictEqual(
+          told.map((note) => note.replace(model, "M")),
+          [
+            "files of M that do not go along: adapter_config.json, adapter_model.safetensors (adapter); checkpoint-500/, rng_state_0.pth, scheduler.pt, trainer_state.json, training_args.bin (training); consolidated.00.pth, flax_model.msgpack, model-00001-of-00002.safetensors, onnx/, openvino_model.xml, original/ and 5 more (weights); mergekit_config.yml (recipe)",
+            "files of M that go along as they are, unknown: notes.xyz",
+          ],
+        )
+        const quiet: Array<string> = []
+        yield* mergedWithItself(`${family}base`, "", { onReport: (report) => quiet.push(...report.notes) })
+        assert.deepStrictEqual(
+          quiet.filter((note) => note.startsWith("files of")),
+          [],
+        )
+      }),
+  )
+
+  it.effect(
+    "is not what leads nowhere: a document is passed over, a file of the model is named (23-broken-link)",
+    () =>
+      Effect.gen(function* () {
+        const model = yield* modelWith({})
+        const link = (target: string, name: string) =>
+          Effect.promise(() => symlink(target, join(model, name)))
+        yield* link("/nonexistent/blob", "USE_POLICY.md")
+        yield* link("/nonexistent/weights", "pytorch_model.bin")
+        yield* link(".", "itself")
+        yield* link("round", "round")
+        const merged = yield* mergedWithItself(model, "")
+        assert.sameMembers(readdirSync(merged), [...own, "model.safetensors", "README.md"])
+        yield* link("/nonexistent/blob", "special_tokens_map.json")
+        const error = yield* Effect.flip(mergedWithItself(model, ""))
+        assert.strictEqual(
+          error.message.replace(model, "M"),
+          "M: special_tokens_map.json is a link to what is not there: get the file again, or remove the link",
+        )
+      }),
+  )
+})
+
+describe("the card of a result names as its bases what the Hub knows (25-card-local-path)", () => {
+  it.effect("not a directory, though its path looks like a name", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      for (const name of ["a", "b"])
+        yield* Effect.promise(() => cp(`${family}base`, join(directory, "ck", name), { recursive: true }))
+      const recipe = join(directory, "recipe.yml")
+      const model = (name: string) => `- {model: ck/${name}, parameters: {weight: 0.5}}\n`
+      yield* write(recipe, `merge_method: linear\nmodels:\n${model("a")}${model("b")}`)
+      yield* mergeRecipe(recipe, join(directory, "merged"))
+      const card = yield* read(join(directory, "merged", "README.md"))
+      const [, matter] = /^---\n([\s\S]*?)---\n/.exec(card) ?? []
+      const facts: unknown = parse(matter ?? "")
+      assert.notProperty(facts, "base_model")
+      assert.notProperty(facts, "base_model_relation")
+      assert.nestedPropertyVal(facts, "hila.inputs[1].directory", "ck/b")
+      assert.notNestedProperty(facts, "hila.inputs[1].model")
+      assert.match(card, /\| model \| directory `ck\/b` \| model\.safetensors \| `[0-9a-f]{64}` \|/)
+    }),
+  )
+
+  it.effect("but the repository whose snapshot a directory is", () =>
+    Effect.gen(function* () {
+      const snapshot = join(yield* scratch, "models--me--base-1", "snapshots", "0123abcd")
+      yield* Effect.promise(() => cp(`${family}base`, snapshot, { recursive: true }))
+      const card = yield* read(join(yield* mergedWithItself(snapshot, ""), "README.md"))
+      assert.match(card, /\nbase_model:\n {2}- me\/base-1\nbase_model_relation: merge\n/)
     }),
   )
 })

@@ -11,6 +11,7 @@ import { join, resolve } from "node:path"
 import * as Architecture from "./Architecture.ts"
 import * as CheckpointWriter from "./CheckpointWriter.ts"
 import * as Dtype from "./Dtype.ts"
+import * as FileKind from "./FileKind.ts"
 import { failure, listFiles } from "./internal/files.ts"
 import * as JsonText from "./JsonText.ts"
 import * as ModelConfig from "./ModelConfig.ts"
@@ -35,10 +36,17 @@ export const open = Effect.fnUntraced(function* (
   directory: string,
 ): Effect.fn.Return<Checkpoint, CheckpointError | SafetensorsError> {
   const path = resolve(directory)
-  const files = yield* Effect.tryPromise({
+  const { dangling, files } = yield* Effect.tryPromise({
     try: () => listFiles(path),
     catch: (cause) => new CheckpointError({ path, ...failure(cause) }),
   })
+  const needed = dangling.find(
+    (name) => name === "model.safetensors" || name === indexName || FileKind.of(name) === "model",
+  )
+  if (needed !== undefined) {
+    const problem = `${needed} is a link to what is not there: get the file again, or remove the link`
+    return yield* new CheckpointError({ path, problem, blame: "input" })
+  }
   return yield* fromFiles(files, path)
 })
 

@@ -1,5 +1,5 @@
 /**
- * Writes a checkpoint directory: new weights, everything else copied byte for byte from another checkpoint.
+ * Writes a checkpoint directory: new weights, and what describes the model copied byte for byte from another checkpoint.
  *
  * The directory appears complete or not at all.
  */
@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import { constants } from "node:fs"
 import { copyFile, mkdir } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
+import * as FileKind from "./FileKind.ts"
 import { syncFile } from "./internal/files.ts"
 import * as NewDirectory from "./internal/newDirectory.ts"
 import type { CheckpointError, SafetensorsError } from "./ModelError.ts"
@@ -17,9 +18,6 @@ export interface Options<E, R> extends SafetensorsWriter.Options<E, R> {
   /** The checkpoint whose config, tokenizer and other files go with the weights. */
   readonly like: { readonly files: Readonly<Record<string, string>> }
 }
-
-/** Weights in any format, and indexes of their shards: what a copy of a checkpoint must not take along. */
-const weights = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|onnx_data)(\.index\.json)?$/
 
 /** Writes `model.safetensors` and the files of `like` to a directory that is new or empty. */
 export const write = <E, R>(
@@ -40,7 +38,7 @@ export const write = <E, R>(
 
 const copyFiles = async (files: Readonly<Record<string, string>>, directory: string): Promise<void> => {
   for (const [name, from] of Object.entries(files)) {
-    if (weights.test(name)) continue
+    if (!FileKind.isCarried(name)) continue
     const to = join(directory, name)
     await mkdir(dirname(to), { recursive: true })
     await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)

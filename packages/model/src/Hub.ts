@@ -40,6 +40,12 @@ export const parse = (text: string): Options | undefined => {
   return revision === undefined ? { repo } : { repo, revision }
 }
 
+/** The repository whose snapshot a directory is, by its path in the cache that Hub clients share; else undefined. */
+export const repoOf = (directory: string): string | undefined => {
+  const [, owner, name] = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\][^/\\]+[/\\]?$/.exec(directory) ?? []
+  return owner === undefined ? undefined : parse(`${owner}/${name}`)?.repo
+}
+
 const referenceOf = Effect.fnUntraced(function* ({ repo, revision = "main" }: Options) {
   const valid = repoPattern.test(repo) && revisionPattern.test(revision) && !revision.includes("..")
   if (valid) return { repo, revision }

@@ -4,7 +4,7 @@
  * The directory appears complete or not at all: a temporary sibling is filled, made durable and renamed. What a killed
  * process left behind is removed by the next run with the same output.
  */
-import { CheckpointError, type Safetensors, SafetensorsWriter } from "@hila/model"
+import { CheckpointError, FileKind, type Safetensors, SafetensorsWriter } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { randomBytes } from "node:crypto"
@@ -18,7 +18,7 @@ export type Write = (tensor: string, start: number, bytes: Uint8Array) => Effect
 
 export interface Options<E, R> {
   readonly tensors: ReadonlyArray<SafetensorsWriter.TensorSpec>
-  /** Files that go with the weights, by relative name: absolute paths to copy. Weight files among them are left out. */
+  /** Files that go with the weights, by relative name: absolute paths to copy; see `FileKind.isCarried`. */
   readonly files: Readonly<Record<string, string>>
   /** Bytes of weights per file; one file without it. */
   readonly shardBytes?: number | undefined
@@ -26,9 +26,6 @@ export interface Options<E, R> {
   /** Looks at, or adds to, the complete directory before it appears. */
   readonly finish?: ((directory: string) => Effect.Effect<void, E, R>) | undefined
 }
-
-/** Weights in any format, and indexes of their shards. */
-const weights = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|onnx_data)(\.index\.json)?$/
 
 const indexName = "model.safetensors.index.json"
 
@@ -47,9 +44,10 @@ export const write = Effect.fnUntraced(function* <E, R>(directory: string, optio
   yield* free
   yield* Effect.ignore(attempt(() => removeAbandoned(path)))
   const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`
+  const carried = Object.entries(options.files).filter(([name]) => FileKind.isCarried(name))
   const fill = Effect.gen(function* () {
     yield* attempt(() => mkdir(temporary, { recursive: true }))
-    yield* attempt(() => copyInto(temporary, carried(options.files)))
+    yield* attempt(() => copyInto(temporary, carried))
     yield* Effect.scoped(fillShards(temporary, options))
     if (options.finish !== undefined) yield* options.finish(temporary)
     yield* attempt(() => sync(temporary))
@@ -66,10 +64,6 @@ export const write = Effect.fnUntraced(function* <E, R>(directory: string, optio
       : Effect.ignore(attempt(() => rm(temporary, { recursive: true, force: true }))),
   )
 })
-
-/** Without weight files. */
-const carried = (files: Readonly<Record<string, string>>) =>
-  Object.entries(files).filter(([name]) => !weights.test(name))
 
 interface Shard {
   readonly name: string

@@ -9,6 +9,10 @@ import * as Text from "../preflight/Report.ts"
 export interface Input {
   readonly role: string
   readonly model: string
+  /** What the Hub calls it, where it was taken from there. */
+  readonly repo: string | undefined
+  /** Whether `model` is the path of a directory, which is no name outside of this machine. */
+  readonly isDirectory: boolean
   /** sha256 of its weight files by name; none where they were not asked for. */
   readonly digests: Readonly<Record<string, string>>
 }
@@ -26,9 +30,6 @@ export interface Facts {
   readonly report: Report.Report
 }
 
-/** Whether a reference can be one of the Hub's: `owner/name`. */
-const isHub = (model: string): boolean => /^[\w-][\w.-]*\/[\w.-]+(?:@[\w.-]+)?$/.test(model)
-
 /** The card's text. */
 export const render = ({
   inputs,
@@ -40,11 +41,9 @@ export const render = ({
   trainedOn,
   versions,
 }: Facts): string => {
-  const models = [...new Set(inputs.map(({ model }) => model).filter(isHub))]
+  const repos = [...new Set(inputs.flatMap(({ repo }) => repo ?? []))]
   const matter = {
-    ...(models.length === 0
-      ? {}
-      : { base_model: models.map((model) => model.split("@")[0]), base_model_relation: "merge" }),
+    ...(repos.length === 0 ? {} : { base_model: repos, base_model_relation: "merge" }),
     library_name: "transformers",
     tags: ["merge", "hila"],
     ...(trainedOn.length === 0 ? {} : { trainedOn }),
@@ -52,7 +51,11 @@ export const render = ({
       versions,
       profile,
       seed,
-      inputs: inputs.map(({ digests, model, role }) => ({ role, model, sha256: digests })),
+      inputs: inputs.map(({ digests, isDirectory, model, role }) => ({
+        role,
+        [isDirectory ? "directory" : "model"]: model,
+        sha256: digests,
+      })),
     },
   }
   const methods = Object.entries(report.methods).map(([method, count]) => `${method} (${count} tensors)`)
@@ -71,8 +74,9 @@ export const render = ({
   )
 }
 
-const rowsOf = ({ digests, model, role }: Input): ReadonlyArray<string> => {
+const rowsOf = ({ digests, isDirectory, model: text, role }: Input): ReadonlyArray<string> => {
   const files = Object.entries(digests)
+  const model = isDirectory ? `directory \`${text}\`` : text
   return files.length === 0
     ? [`| ${role} | ${model} | | not computed |`]
     : files.map(([file, digest]) => `| ${role} | ${model} | ${file} | \`${digest}\` |`)

@@ -53,7 +53,7 @@ const openModel = Effect.fnUntraced(function* (
       : needsFiles(located)
         ? yield* fromHub(path, directory, Hub.open(hub!))
         : yield* fromHub(path, directory, Hub.inspect(hub!))
-  const model = { reference, checkpoint: original, original, ...(hub === undefined ? {} : { hub }) }
+  const model: Model = { reference, checkpoint: original, original, directory: found, hub }
   if (lora === undefined) return model
   if (lora.revision !== undefined) {
     const problem = `an adapter is a directory, which has no revision: fetch ${lora.path} at ${lora.revision} and name its directory`

@@ -31,6 +31,8 @@ export interface Model {
   /** As it is on disk. */
   readonly original: Checkpoint.Checkpoint
   readonly adapter?: Adapter | undefined
+  /** Where it lies, if it was named by a path. */
+  readonly directory?: string | undefined
   /** Where its weights are to be fetched from. */
   readonly hub?: Hub.Options | undefined
 }

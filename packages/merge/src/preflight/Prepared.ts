@@ -13,6 +13,7 @@ import * as Settings from "../recipe/Settings.ts"
 import * as Slices from "../recipe/Slices.ts"
 import * as Alignment from "../tokenizers/Alignment.ts"
 import * as RowFile from "../tokenizers/RowFile.ts"
+import * as Carried from "./Carried.ts"
 import * as ChatTemplate from "./ChatTemplate.ts"
 import * as Companions from "./Companions.ts"
 import * as Heads from "./Heads.ts"
@@ -96,7 +97,8 @@ export const fromLocated = Effect.fnUntraced(function* (
   const tensors = yield* Plan.make(input)
   const originals = [...models.values()].map(({ original }) => original)
   const chatTemplate = yield* ChatTemplate.of(located, originals)
-  const notes = [...sliced.notes, ...ignored, ...tables.notes, ...(alignment?.notes ?? [])]
+  const carried = yield* Carried.of(like)
+  const notes = [...sliced.notes, ...ignored, ...tables.notes, ...(alignment?.notes ?? []), ...carried.notes]
   return { ...input, tensors, like, alignment, chatTemplate, notes }
 })
 

@@ -2,7 +2,13 @@
  * Merging by a recipe: pre-flight, the streaming engine, post-flight, and a directory that appears complete or not at
  * all.
  */
-import { type ArchitectureError, type Checkpoint, CheckpointError, type SafetensorsError } from "@hila/model"
+import {
+  type ArchitectureError,
+  type Checkpoint,
+  CheckpointError,
+  Hub,
+  type SafetensorsError,
+} from "@hila/model"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import { mkdir, readdir, readFile, rm, statfs, writeFile } from "node:fs/promises"
@@ -15,6 +21,7 @@ import * as Card from "../postflight/Card.ts"
 import * as Check from "../postflight/Check.ts"
 import * as Digest from "../postflight/Digest.ts"
 import * as TrainedOn from "../postflight/TrainedOn.ts"
+import * as Carried from "../preflight/Carried.ts"
 import * as ChatTemplate from "../preflight/ChatTemplate.ts"
 import * as Config from "../preflight/Config.ts"
 import * as Numbers from "../preflight/Numbers.ts"
@@ -124,7 +131,8 @@ const writeResult = Effect.fnUntraced(function* (
   options: Options,
 ): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
   const { recipe } = prepared.located
-  const texts = yield* textsOf(prepared)
+  const files = yield* filesOf(prepared)
+  const texts = yield* textsOf(prepared, files)
   const card = Card.render({
     name: basename(resolve(directory)),
     recipe: prepared.located.text,
@@ -142,7 +150,7 @@ const writeResult = Effect.fnUntraced(function* (
     method: recipe.merge_method,
     tensors: prepared.tensors.map(planOf),
     files: Object.fromEntries(
-      Object.entries(filesOf(prepared)).filter(
+      Object.entries(files).filter(
         ([name]) =>
           !Object.hasOwn(written, name) &&
           !(Object.hasOwn(texts, "chat_template.jinja") && ChatTemplate.isOther(name)),
@@ -157,20 +165,23 @@ const writeResult = Effect.fnUntraced(function* (
 })
 
 /** The files that go with the weights: the donor's, with the tokenizer that the recipe chose. */
-const filesOf = ({ alignment, like }: Prepared.Prepared): Readonly<Record<string, string>> => {
-  const { files } = like.original
+const filesOf = Effect.fnUntraced(function* ({ alignment, like }: Prepared.Prepared) {
+  const { files } = yield* Carried.of(like)
   if (alignment === undefined) return files
   const others = Object.entries(files).filter(([name]) => !TokenizerFile.isTokenizerFile(name))
   return { ...Object.fromEntries(others), ...alignment.files }
-}
+})
 
-/** Files whose text the merge makes. */
-const textsOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
+/** Files whose text the merge makes, of those that go along. */
+const textsOf = Effect.fnUntraced(function* (
+  prepared: Prepared.Prepared,
+  files: Readonly<Record<string, string>>,
+) {
   const { alignment, chatTemplate } = prepared
   return {
     ...(yield* configOf(prepared)),
     ...(alignment?.tokenizer === undefined ? {} : { "tokenizer.json": JSON.stringify(alignment.tokenizer) }),
-    ...(chatTemplate === undefined ? {} : yield* ChatTemplate.filesOf(chatTemplate, filesOf(prepared))),
+    ...(chatTemplate === undefined ? {} : yield* ChatTemplate.filesOf(chatTemplate, files)),
   }
 })
 
@@ -227,15 +238,17 @@ const inputsOf = Effect.fnUntraced(function* (
   { digests = true, onProgress }: Options,
 ) {
   const base = sliced.base === undefined ? undefined : Reference.text(sliced.base)
-  return yield* Effect.forEach([...models], ([model, { adapter, original }], index) =>
+  return yield* Effect.forEach([...models], ([model, { adapter, directory, hub, original }], index) =>
     Effect.gen(function* () {
       if (digests) onProgress?.("hashing", index / models.size)
       const role = model === base ? "base" : "model"
-      if (!digests) return { role, model, digests: {} }
+      const repo = hub?.repo ?? (directory === undefined ? undefined : Hub.repoOf(directory))
+      const input = { role, model, repo, isDirectory: directory !== undefined }
+      if (!digests) return { ...input, digests: {} }
       const found = yield* Digest.ofWeights(original)
-      if (adapter === undefined) return { role, model, digests: found }
+      if (adapter === undefined) return { ...input, digests: found }
       const name = "adapter_model.safetensors"
-      return { role, model, digests: { ...found, [name]: yield* Digest.ofFile(join(adapter.path, name)) } }
+      return { ...input, digests: { ...found, [name]: yield* Digest.ofFile(join(adapter.path, name)) } }
     }),
   )
 })

@@ -76,6 +76,6 @@ export const isList = (vocab: Vocabulary): vocab is Extract<Vocabulary, Readonly
 
 /** Files that belong to a tokenizer. */
 export const isTokenizerFile = (name: string): boolean =>
-  /^(?:tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges\.txt|chat_template.*|spiece\.model)$/.test(
+  /^(?:tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges\.txt|chat_template.*|additional_chat_templates\/.*|tekken.*|.*\.(?:model|spm|tiktoken))$/.test(
     name,
   )

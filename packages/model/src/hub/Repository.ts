@@ -69,7 +69,7 @@ const isDigest = (etag: string): boolean => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test
 /** Names at the top of a repository that are no path to elsewhere. */
 const isPlain = (name: string): boolean => /^[^./\\][^/\\]*$/.test(name)
 
-const companion = /\.(json|jinja|txt|model)$|^(LICENSE|NOTICE)/i
+const companion = /\.(json|jinja|txt|model|tiktoken|spm|py)$|^(LICENSE|NOTICE)/i
 const single = "model.safetensors"
 const index = "model.safetensors.index.json"
 

@@ -89,16 +89,39 @@ export const syncFile = async (path: string): Promise<void> => {
 /** Makes new names in a directory durable; a directory opens and syncs like a file. */
 export const syncDirectory = syncFile
 
-/** Every file below a directory, links followed, entries that begin with a dot left out: POSIX name → absolute path. */
-export const listFiles = async (directory: string, prefix = ""): Promise<Record<string, string>> => {
+/** The files of a directory, and links in it that lead nowhere. */
+export interface Listing {
+  /** POSIX name → absolute path. */
+  readonly files: Readonly<Record<string, string>>
+  /** POSIX names of links whose target is not there. */
+  readonly dangling: ReadonlyArray<string>
+}
+
+/**
+ * Every file below a directory, links followed, entries that begin with a dot left out. A link to a directory that it
+ * stands in leads nowhere.
+ */
+export const listFiles = async (directory: string): Promise<Listing> => {
   const files: Record<string, string> = {}
-  for (const name of (await readdir(directory)).toSorted()) {
-    if (name.startsWith(".")) continue
-    const path = join(directory, name)
-    if ((await stat(path)).isDirectory()) Object.assign(files, await listFiles(path, `${prefix}${name}/`))
-    else files[`${prefix}${name}`] = path
+  const dangling: Array<string> = []
+  const visit = async (folder: string, prefix: string, above: ReadonlyArray<string>): Promise<void> => {
+    const own = [...above, await realpath(folder)]
+    for (const entry of (await readdir(folder)).toSorted()) {
+      if (entry.startsWith(".")) continue
+      const [name, path] = [`${prefix}${entry}`, join(folder, entry)]
+      const target = await realpath(path).catch(nowhere)
+      if (target === undefined || own.includes(target)) dangling.push(name)
+      else if ((await stat(target)).isDirectory()) await visit(path, `${name}/`, own)
+      else files[name] = path
+    }
   }
-  return files
+  await visit(directory, "", [])
+  return { files, dangling }
+}
+
+const nowhere = (cause: unknown): undefined => {
+  const code = codeOf(cause)
+  if (code !== "ENOENT" && code !== "ELOOP") throw cause
 }
 
 /** What a call gives, or `missing` where the file it is about does not exist. */
