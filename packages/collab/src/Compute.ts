@@ -9,6 +9,7 @@ import { fromPool } from "@hila/model/OpenModels"
 import { encode } from "@hila/model/onnx/Encode"
 import type { Graph } from "@hila/model/onnx/Graph"
 import type { GraphError } from "@hila/model/onnx/GraphError"
+import { withIntegers } from "@hila/model/runtime/Identity"
 import * as Pool from "@hila/model/runtime/WorkerPool"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -23,6 +24,8 @@ const smallBytes = 2 ** 20
 export class Compute extends Context.Service<
   Compute,
   {
+    /** What computes, with its version, 8-bit products included: it enters the keys of stages that run experts. */
+    readonly identity: string
     /** Opens a graph until the scope closes; `name` stands for it in errors. */
     readonly open: (
       name: string,
@@ -36,7 +39,10 @@ export class Compute extends Context.Service<
       Effect.map(Pool.make(options), (pool) =>
         Context.empty().pipe(
           Context.add(LanguageModel, LanguageModel.of(fromPool(pool))),
-          Context.add(Compute, Compute.of({ open: (name, graph) => openIn(pool, name, graph) })),
+          Context.add(
+            Compute,
+            Compute.of({ identity: withIntegers, open: (name, graph) => openIn(pool, name, graph) }),
+          ),
         ),
       ),
     )

@@ -6,6 +6,7 @@ import { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
+import { Compute } from "./Compute.ts"
 import * as Datasets from "./Datasets.ts"
 import * as Expert from "./Expert.ts"
 import * as Features from "./Features.ts"
@@ -133,6 +134,7 @@ export const features = Stage.make({
   inputs: { model: Checkpoint.artifact, texts: LabelledText.divided },
   params: { spec: Expert.Spec },
   output: Features.artifact,
+  environment: [Compute],
   run: Effect.fn(function* ({ model, texts: divided }, { spec }) {
     const expert = yield* Expert.open(model, spec)
     const { bytes, classes, parameters, width } = expert

@@ -3,6 +3,9 @@
  *
  * Symmetric: w ≈ scale · q with q in −127…127 and scale = max |w| / 127 of an output's weights. Activations are quantised
  * as they come, when the model runs (Zafrir et al., 2019, "Q8BERT", without its training).
+ *
+ * Activations and weights use the whole of their 8 bits, so two products exceed 16: the runtime has to add them in 32 on
+ * every processor, which `SessionOptions` of @hila/model sees to.
  */
 import {
   Checkpoint,

@@ -173,6 +173,14 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }).pipe(Layer.provideMerge(Stag
       }).pipe(Effect.scoped),
     )
 
+    it.effect("are kept under what computes, exact 8-bit products included", () =>
+      Effect.gen(function* () {
+        const [compute, service] = [yield* Compute, yield* LanguageModel]
+        assert.strictEqual(compute.identity, `${service.identity}, int8 exact`)
+        assert.deepStrictEqual(Stages.features.environment, [Compute])
+      }),
+    )
+
     it.effect("of 8-bit weights are close to those of f32, in less than half of the bytes", () =>
       Effect.gen(function* () {
         const directory = yield* Family.temporary

@@ -11,3 +11,9 @@ const versionOf = (name: string): string => {
 
 /** `onnxruntime-node 1.30.0, cpu, f32, tokenizers 0.23.2`; the packages themselves are not loaded. */
 export const identity = `${versionOf("onnxruntime-node")}, cpu, f32, ${versionOf("tokenizers")}`
+
+/**
+ * What computes graphs with products of 8-bit integers too. "exact": on every processor the integers are what they are,
+ * which has not always been so (see `SessionOptions`); numbers of f32 never depended on it, so their identity says nothing.
+ */
+export const withIntegers = `${identity}, int8 exact`

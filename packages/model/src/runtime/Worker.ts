@@ -33,6 +33,7 @@ import type {
   Tensors,
   WeightAccess,
 } from "./Protocol.ts"
+import * as SessionOptions from "./SessionOptions.ts"
 import * as Slabs from "./Slabs.ts"
 
 const sessions = new Map<number, ort.InferenceSession>()
@@ -67,14 +68,14 @@ const sweep = (): void => {
   }
 }
 
-const createLinked = async (spec: SessionSpec, options: ort.InferenceSession.SessionOptions) => {
+const createLinked = async (spec: SessionSpec) => {
   sweep()
   const directory = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`))
   try {
     for (const { location, path } of spec.weights) linkSync(realpathSync(path), join(directory, location))
     const graph = join(directory, "graph.onnx")
     writeFileSync(graph, spec.model)
-    return await ort.InferenceSession.create(graph, options)
+    return await ort.InferenceSession.create(graph, SessionOptions.of(spec))
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
@@ -99,28 +100,19 @@ const readWhole = (path: string): Uint8Array => {
   }
 }
 
-const createInMemory = (spec: SessionSpec, options: ort.InferenceSession.SessionOptions) =>
+const createInMemory = (spec: SessionSpec) =>
   ort.InferenceSession.create(spec.model, {
-    ...options,
+    ...SessionOptions.of(spec),
     externalData: spec.weights.map(({ location, path }) => ({ path: location, data: readWhole(path) })),
   })
 
 const open = async (session: number, spec: SessionSpec): Promise<WeightAccess> => {
-  const options: ort.InferenceSession.SessionOptions = {
-    executionProviders: ["cpu"],
-    executionMode: "sequential",
-    enableMemPattern: spec.planMemory,
-    graphOptimizationLevel: "all",
-    intraOpNumThreads: spec.threads,
-    interOpNumThreads: 1,
-    logSeverityLevel: 3,
-  }
   const inMemory = async (): Promise<WeightAccess> => {
-    sessions.set(session, await createInMemory(spec, options))
+    sessions.set(session, await createInMemory(spec))
     return "memory"
   }
   if (spec.access === "memory") return inMemory()
-  return createLinked(spec, options).then(
+  return createLinked(spec).then(
     (created): WeightAccess => {
       sessions.set(session, created)
       return "link"
