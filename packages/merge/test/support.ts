@@ -38,6 +38,22 @@ export const tensorBytes = (checkpoint: Pick<Checkpoint.Checkpoint, "tensors">) 
     (entries) => Object.fromEntries(entries),
   )
 
+/** Every tensor's values as float32, by name. */
+export const tensorValues = (tensors: ReadonlyMap<string, Safetensors.TensorInfo>) =>
+  Effect.map(
+    Effect.forEach(tensors.values(), (info) =>
+      Effect.map(
+        Safetensors.read(info),
+        (bytes) =>
+          [
+            info.name,
+            Dtype.isFloat(info.dtype) ? Dtype.toFloat32(bytes, info.dtype) : new Float32Array(),
+          ] as const,
+      ),
+    ),
+    (entries) => new Map(entries),
+  )
+
 /** A repeatable source of numbers in [0, 1). */
 export const random = (seed: number) => {
   let state = seed >>> 0

@@ -13,7 +13,7 @@ import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Slices from "../recipe/Slices.ts"
 import { nearest } from "../recipe/Suggest.ts"
-import * as Adapter from "./Adapter.ts"
+import * as Adapter from "../adapters/Adapter.ts"
 import type { Model } from "./Plan.ts"
 
 /** Opens every model a recipe names, each once; `directory` is the recipe's. */

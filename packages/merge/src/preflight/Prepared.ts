@@ -98,7 +98,17 @@ export const fromLocated = Effect.fnUntraced(function* (
   const originals = [...models.values()].map(({ original }) => original)
   const chatTemplate = yield* ChatTemplate.of(located, originals)
   const carried = yield* Carried.of(like)
-  const notes = [...sliced.notes, ...ignored, ...tables.notes, ...(alignment?.notes ?? []), ...carried.notes]
+  const adapters = [...models.values()].flatMap(({ adapter }) =>
+    (adapter?.notes ?? []).map((note) => `${adapter?.path}: ${note}`),
+  )
+  const notes = [
+    ...sliced.notes,
+    ...ignored,
+    ...adapters,
+    ...tables.notes,
+    ...(alignment?.notes ?? []),
+    ...carried.notes,
+  ]
   return { ...input, tensors, like, alignment, chatTemplate, notes }
 })
 

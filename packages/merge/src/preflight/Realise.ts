@@ -19,7 +19,7 @@ import { elementsOf } from "../methods/Definition.ts"
 import * as RowFile from "../tokenizers/RowFile.ts"
 import * as Rows from "../tokenizers/Rows.ts"
 import * as Values from "../tools/Values.ts"
-import * as Adapter from "./Adapter.ts"
+import * as AdapterFile from "../adapters/AdapterFile.ts"
 import * as Plan from "./Plan.ts"
 import type { Prepared } from "./Prepared.ts"
 
@@ -40,7 +40,7 @@ export const realise = Effect.fnUntraced(function* (
   for (const [index, [text, model]] of originals.entries()) {
     const fetched = model.hub === undefined ? model.original : yield* Hub.open(model.hub)
     const file = join(scratch, `adapter-${index}.safetensors`)
-    if (model.adapter !== undefined) yield* Adapter.write(file, fetched, model.adapter)
+    if (model.adapter !== undefined) yield* AdapterFile.write(file, fetched, model.adapter)
     models.set(text, {
       ...model,
       original: fetched,
@@ -79,7 +79,7 @@ export const bytesOf = ({ alignment, models }: Prepared): number => {
   let bytes = 0
   for (const { adapter, checkpoint } of models.values()) {
     for (const info of checkpoint.tensors.values()) {
-      const changed = adapter?.pairs.has(info.name) === true
+      const changed = adapter?.changes.has(info.name) === true
       if (changed || (alignment !== undefined && RowFile.isVocabulary(info)))
         bytes += 4 * elementsOf(info.shape)
     }

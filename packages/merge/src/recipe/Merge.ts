@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import { mkdir, readdir, readFile, rm, statfs, writeFile } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
+import * as Adapter from "../adapters/Adapter.ts"
 import * as Engine from "../engine/Engine.ts"
 import type { TensorPlan } from "../engine/Plan.ts"
 import { type EngineError, MergeError } from "../MergeError.ts"
@@ -247,8 +248,10 @@ const inputsOf = Effect.fnUntraced(function* (
       if (!digests) return { ...input, digests: {} }
       const found = yield* Digest.ofWeights(original)
       if (adapter === undefined) return { ...input, digests: found }
-      const name = "adapter_model.safetensors"
-      return { ...input, digests: { ...found, [name]: yield* Digest.ofFile(join(adapter.path, name)) } }
+      const added = yield* Effect.forEach(Object.values(Adapter.files), (name) =>
+        Effect.map(Digest.ofFile(join(adapter.path, name)), (digest) => [name, digest] as const),
+      )
+      return { ...input, digests: { ...found, ...Object.fromEntries(added) } }
     }),
   )
 })
