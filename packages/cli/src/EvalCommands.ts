@@ -47,7 +47,7 @@ const compare = Command.make(
   (given) => Effect.flatMap(runs, ({ compare }) => compare(given)),
 ).pipe(
   Command.withDescription(
-    "Compares two models document by document: paired bootstrap, McNemar's test, Holm's adjustment, detectable difference",
+    "Compares two models document by document: differences with intervals, exact tests, Holm's adjustment, detectable difference",
   ),
   Command.withExamples([
     {

@@ -6,7 +6,7 @@
  * bootstrap over texts of the mean over seeds.
  */
 import { Artifact } from "@hila/core"
-import { Paired, Table } from "@hila/eval"
+import { Paired, PairedProportions, Table } from "@hila/eval"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { CollabError } from "./CollabError.ts"
@@ -92,7 +92,7 @@ const tests = (
         const [own, other] = [correct[s]![row]!, best[s]!]
         const count = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) =>
           a.reduce((n, value, i) => n + (value === 1 && b[i] === 0 ? 1 : 0), 0)
-        return Paired.mcNemar(count(own, other), count(other, own))
+        return PairedProportions.mcNemar(count(own, other), count(other, own))
       }),
     ),
   )

@@ -1,15 +1,20 @@
 /**
  * Two runs compared document by document: differences with their intervals, tests, and what could have been found.
  *
- * Scores of 0 and 1 are tested by McNemar's exact test, others by the paired bootstrap. p-values are adjusted by Holm's
- * method over the tasks that share a metric and a filter.
+ * Each row has its test and its interval from one model of the data, so that they never contradict each other: exact for
+ * scores of 0 and 1 (`PairedProportions`), a studentised bootstrap for other means (`PairedMeans`), percentiles for what
+ * is no mean over documents (`Paired`). p-values are adjusted by Holm's method over the tasks that share a metric and a
+ * filter.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { ResultsError } from "../EvalError.ts"
 import type { Value } from "../metrics/Aggregation.ts"
 import * as Metric from "../metrics/Metric.ts"
 import * as Files from "./Files.ts"
 import * as Paired from "./Paired.ts"
+import * as PairedMeans from "./PairedMeans.ts"
+import * as PairedProportions from "./PairedProportions.ts"
 import * as Report from "./Report.ts"
 
 /** One task, metric and filter of both runs. */
@@ -21,11 +26,9 @@ export interface Row extends Paired.Difference {
   readonly first: number
   readonly second: number
   readonly higherIsBetter: boolean
-  /** Two-sided, of McNemar's test for scores of 0 and 1, else of the bootstrap. */
-  readonly pValue: number
   readonly adjusted: number
-  /** Smallest difference found with a power of 80 %; NaN for what is no mean over documents. */
-  readonly minimumDetectable: number
+  /** Smallest difference found with a power of 80 %; NaN where there is none, or nothing to tell it by. */
+  readonly detectable: number
 }
 
 const isValue = (value: unknown): value is Value =>
@@ -48,26 +51,46 @@ const plain = (values: ReadonlyArray<Value>): ReadonlyArray<number> | undefined 
   return numbers.length === values.length ? numbers : undefined
 }
 
+/** Discordance that is assumed where fewer items differ: what so few say of the next items is little. */
+const leastDiscordance = 0.1
+
+type Measured = Paired.Difference & Pick<Row, "detectable">
+
+/** Scores of 0 and 1. */
+const proportions = (differences: ReadonlyArray<number>): Measured => {
+  const n = differences.length
+  const [first, second] = [1, -1].map((sign) => differences.filter((d) => d === sign).length)
+  const [onlyFirst, onlySecond] = [first ?? 0, second ?? 0]
+  return {
+    difference: (onlyFirst - onlySecond) / n,
+    ...PairedProportions.interval(onlyFirst, onlySecond, n),
+    pValue: PairedProportions.mcNemar(onlyFirst, onlySecond),
+    detectable: PairedProportions.detectable(n, Math.max(leastDiscordance, (onlyFirst + onlySecond) / n)),
+  }
+}
+
 const compareMetric = (
   first: ReadonlyArray<Value>,
   second: ReadonlyArray<Value>,
   metric: string,
 ): Omit<Row, "task" | "metric" | "filter" | "higherIsBetter" | "adjusted"> => {
   const aggregation = Metric.aggregationOf(metric)
-  const result = Paired.bootstrap(aggregation, first, second)
   const [a, b] = [plain(first), plain(second)]
-  const isMean = aggregation.standardError === "closed" && a !== undefined && b !== undefined
-  const binary = isMean && [...a, ...b].every((value) => value === 0 || value === 1)
-  const differences = isMean ? a.map((value, i) => value - (b[i] ?? 0)) : []
-  return {
-    ...result,
+  const scores = {
     n: first.length,
     first: aggregation.aggregate(first),
     second: aggregation.aggregate(second),
-    pValue: binary
-      ? Paired.mcNemar(differences.filter((d) => d > 0).length, differences.filter((d) => d < 0).length)
-      : result.pValue,
-    minimumDetectable: isMean ? Paired.minimumDetectable(differences) : Number.NaN,
+  }
+  if (aggregation.standardError !== "closed" || a === undefined || b === undefined) {
+    return { ...scores, ...Paired.bootstrap(aggregation, first, second), detectable: Number.NaN }
+  }
+  const differences = a.map((value, i) => value - at(b, i))
+  const binary = [...a, ...b].every((value) => value === 0 || value === 1)
+  return {
+    ...scores,
+    ...(binary
+      ? proportions(differences)
+      : { ...PairedMeans.studentised(differences), detectable: PairedMeans.detectable(differences) }),
   }
 }
 
@@ -174,6 +197,22 @@ const decimals = (value: number): string => (Number.isFinite(value) ? value.toFi
 const signed = (value: number): string => (value > 0 ? `+${decimals(value)}` : decimals(value))
 const probability = (value: number): string => (value < 0.0001 ? "<0.0001" : value.toFixed(4))
 
+/** A detectable difference from which on a comparison says little of two models that are any good. */
+const coarse = 0.2
+
+/** What the numbers of documents leave unsaid, a line per number. */
+const cautions = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
+  [...Map.groupBy(rows, ({ task }) => task)].flatMap(([task, own]) => {
+    const { detectable, n } = at(own, 0)
+    if (!PairedProportions.canReject(n))
+      return [`${task}: ${n} documents are too few to say anything, whatever they show`]
+    return detectable >= coarse
+      ? [
+          `${task}: ${n} documents are few: only a difference of ${decimals(detectable)} or more is likely to show`,
+        ]
+      : []
+  })
+
 /** The comparison as a table; a star marks differences that hold at 5 % after Holm's adjustment. */
 export const render = (
   { first, notes, rows, second }: Comparison,
@@ -191,10 +230,11 @@ export const render = (
     `${signed(row.low)} … ${signed(row.high)}`,
     probability(row.pValue),
     probability(row.adjusted),
-    row.adjusted < 0.05 ? "*" : "",
-    decimals(row.minimumDetectable),
+    row.adjusted <= 0.05 ? "*" : "",
+    decimals(row.detectable),
   ])
   const table = Report.lines(titles, body, format)
-  const said = notes.length === 0 ? "" : `\n\n${notes.join("\n")}`
+  const remarks = [...notes, ...cautions(rows)]
+  const said = remarks.length === 0 ? "" : `\n\n${remarks.join("\n")}`
   return format === "csv" ? table : `A: ${first}\nB: ${second}\n\n${table}${said}`
 }

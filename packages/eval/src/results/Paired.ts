@@ -4,6 +4,7 @@
  * Pairing takes the difficulty of documents out of the comparison, so differences that two standard errors side by side
  * cannot show may still be certain. Nothing here knows of tasks or files.
  */
+import { at } from "@hila/core/Lookup"
 import { Statistics } from "@hila/model"
 import type { Aggregation, Value } from "../metrics/Aggregation.ts"
 import * as PythonRandom from "../tasks/PythonRandom.ts"
@@ -24,9 +25,23 @@ const quantile = (sorted: ReadonlyArray<number>, share: number): number => {
   return below + (above - below) * (place - Math.floor(place))
 }
 
+/** The share of sorted values below one, as `quantile` reads it; of all shares that it has, the nearest to a half. */
+const shareBelow = (sorted: ReadonlyArray<number>, value: number): number => {
+  const first = sorted.findIndex((own) => own >= value)
+  if (first < 0) return 1
+  const last = sorted.findLastIndex((own) => own <= value)
+  if (last < 0) return 0
+  const steps = sorted.length - 1
+  if (last < first) {
+    const [low, high] = [at(sorted, last), at(sorted, first)]
+    return (last + (value - low) / (high - low)) / steps
+  }
+  return Math.min(Math.max(0.5, first / steps), last / steps)
+}
+
 /** How often is drawn, and by what. */
 export interface Options {
-  /** 2000 unless given. */
+  /** Some 2000 unless given. */
   readonly replicates?: number
   /** 0 unless given; the same seed gives the same figures. */
   readonly seed?: number
@@ -38,8 +53,8 @@ export type Draw = ReadonlyArray<ReadonlyArray<number>>
 /**
  * Paired bootstrap (Efron & Tibshirani, 1993) of any statistic of one or more sets of items, each drawn from with
  * replacement and for itself: `statistic` is given the indices, so that both models (and whatever else enters, such as
- * the base of a retention) are measured on the same draw. The interval is that of percentiles; the p-value counts
- * replicates that lie as far from the statistic as the statistic lies from 0.
+ * the base of a retention) are measured on the same draw. The interval is that of percentiles, and the p-value the
+ * level at which such an interval would just reach 0: one excludes 0 at 5 % if and only if the other is below.
  */
 export const resample = (
   sizes: ReadonlyArray<number>,
@@ -51,21 +66,14 @@ export const resample = (
   const drawn = Array.from({ length: replicates }, () =>
     statistic(sizes.map((n) => Array.from({ length: n }, () => Math.floor(random.random() * n)))),
   ).toSorted((a, b) => a - b)
-  // Equal draws may differ in the last place; they count as equal.
-  const slack = 1e-12 * Math.max(1, Math.abs(difference))
-  const extreme = drawn.filter((value) => Math.abs(value - difference) >= Math.abs(difference) - slack).length
+  const below = shareBelow(drawn, 0)
   return {
     difference,
     low: quantile(drawn, 0.025),
     high: quantile(drawn, 0.975),
-    pValue: (extreme + 1) / (replicates + 1),
+    pValue: Math.max(1 / (replicates + 1), 2 * Math.min(below, 1 - below)),
   }
 }
-
-const at =
-  <A>(values: ReadonlyArray<A>) =>
-  (i: number): A | number =>
-    values[i] ?? Number.NaN
 
 /** The difference of two models' scores, as an aggregation makes them from values on the same documents. */
 export const bootstrap = (
@@ -76,7 +84,8 @@ export const bootstrap = (
 ): Difference =>
   resample(
     [first.length],
-    ([indices = []]) => aggregate(indices.map(at(first))) - aggregate(indices.map(at(second))),
+    ([indices = []]) =>
+      aggregate(indices.map((i) => at(first, i))) - aggregate(indices.map((i) => at(second, i))),
     options,
   )
 
@@ -101,21 +110,6 @@ export const bootstrapMeans = (
   )
 }
 
-/**
- * McNemar's exact test (1947): of the documents that only one model gets right, is it as often the one as the other?
- * Two-sided binomial probability; 1 where the models never differ.
- */
-export const mcNemar = (onlyFirst: number, onlySecond: number): number => {
-  const n = onlyFirst + onlySecond
-  let log = -n * Math.LN2
-  let sum = 0
-  for (let k = 0; k <= Math.min(onlyFirst, onlySecond); k++) {
-    sum += Math.exp(log)
-    log += Math.log(n - k) - Math.log(k + 1)
-  }
-  return Math.min(1, 2 * sum)
-}
-
 /** p-values adjusted for their number (Holm, 1979): the chance of any false alarm among them stays below the level. */
 export const holm = (pValues: ReadonlyArray<number>): ReadonlyArray<number> => {
   const order = [...pValues.keys()].toSorted((a, b) => (pValues[a] ?? 1) - (pValues[b] ?? 1))
@@ -127,13 +121,3 @@ export const holm = (pValues: ReadonlyArray<number>): ReadonlyArray<number> => {
   }
   return adjusted
 }
-
-/** Normal quantiles of a two-sided level of 5 % and a power of 80 %. */
-const [level, power] = [1.959963984540054, 0.8416212335729143]
-
-/**
- * The smallest mean difference that a paired test at 5 % would find with a probability of 80 %: (z₀.₉₇₅ + z₀.₈) times
- * the standard error of the documents' differences.
- */
-export const minimumDetectable = (differences: ReadonlyArray<number>): number =>
-  (level + power) * Statistics.standardError(differences)
