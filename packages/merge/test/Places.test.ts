@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { mergeRecipe, Prepared } from "@hila/merge/Recipe"
 import * as Effect from "effect/Effect"
 import { mkdirSync, writeFileSync } from "node:fs"
-import { mkdir, writeFile } from "node:fs/promises"
+import { cp, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { hubOf } from "./hub.ts"
@@ -47,6 +47,39 @@ describe("a merge by recipe", () => {
         "r.yml:3:3: an adapter is a directory, which has no revision: fetch mine/math at v1 and name its directory",
       )
     }),
+  )
+
+  it.effect(
+    "takes a path with + or @ that is there as it is, else says how to write it (22-plus-in-a-path)",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* scratch
+        for (const name of ["dpo+v2", "sft@v3"])
+          yield* Effect.promise(() => cp(`${family}math`, join(directory, name), { recursive: true }))
+        const { models } = yield* Prepared.fromText(linear("dpo+v2", "sft@v3"), "r.yml", directory)
+        assert.deepStrictEqual(
+          [...models.values()].map(({ reference }) => reference),
+          [{ path: "dpo+v2" }, { path: "sft@v3" }],
+        )
+        const refused = (model: string) =>
+          Effect.flip(Prepared.fromText(linear(model), "r.yml", directory)).pipe(
+            Effect.map(({ message }) => message.replaceAll(/looked for [^)]*/g, "…")),
+          )
+        assert.strictEqual(
+          yield* refused("./dpo+v1"),
+          'r.yml:3:3: there is no directory ./dpo (…); + parts an adapter off: where ./dpo+v1 is one directory, write {model: {path: "./dpo+v1"}}',
+        )
+        assert.strictEqual(
+          yield* refused("./sft@v1"),
+          'r.yml:3:3: there is no directory ./sft (…); @ parts a revision off: where ./sft@v1 is one directory, write {model: {path: "./sft@v1"}}',
+        )
+        assert.strictEqual(
+          yield* refused("dpo+v2+v9"),
+          'r.yml:3:3: there is no directory v9 for the adapter: fetch it first; + parts an adapter off: where dpo+v2+v9 is one directory, write {model: {path: "dpo+v2+v9"}}',
+        )
+        const long = `merge_method: linear\nmodels:\n- {model: {model: {path: dpo+v2}}, parameters: {weight: 1}}\n`
+        assert.strictEqual((yield* Prepared.fromText(long, "r.yml", directory)).models.size, 1)
+      }),
   )
 
   it.effect("notes a model that is listed twice", () =>

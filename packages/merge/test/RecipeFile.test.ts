@@ -89,6 +89,41 @@ const mistakes: ReadonlyArray<readonly [title: string, text: string, line: strin
     "merge_method: ties\ndtype: bf16\n",
     'recipe.yml:2:8: dtype: there is no "bf16"; known: float32, float16, bfloat16, float64',
   ],
+  [
+    "a mistyped key, though it holds an anchor that nothing names",
+    "merge_method: ties\nmodels: [{model: a}]\ndtyp: &D bfloat16\n",
+    'recipe.yml:3:1: unknown key "dtyp" in the recipe, did you mean "dtype"?',
+  ],
+  [
+    "an unknown key without an anchor",
+    "merge_method: ties\nmodels: [{model: a}]\nconst_tag: 0.5\n",
+    'recipe.yml:3:1: unknown key "const_tag" in the recipe; known: merge_method, models, slices, modules, base_model, parameters, layer_weights, unit_weights, base_statistics, methods, dtype, out_dtype, tokenizer_source, tokenizer, chat_template, profile, seed',
+  ],
+  [
+    "an anchor in an unknown key of a model",
+    "merge_method: ties\nmodels: [{model: a, half: &H 0.5, parameters: {weight: *H}}]\n",
+    'recipe.yml:2:21: unknown key "half" in model 1; known: model, parameters, mask, statistics',
+  ],
+  [
+    "a mistyped key that << brings in",
+    "x-all: &A {paramters: {weight: 1}}\nmerge_method: linear\nmodels: [{model: a, <<: *A}]\n",
+    'recipe.yml:1:12: unknown key "paramters" in model 1, did you mean "parameters"?',
+  ],
+  [
+    "a << of a text",
+    "merge_method: linear\nmodels: [{model: a, <<: b}]\n",
+    "recipe.yml:2:21: <<: expected keys and values, or a list of such",
+  ],
+  [
+    "a key that is a list",
+    "merge_method: linear\n? [a, b]\n: 1\n",
+    "recipe.yml:2:3: keys must be plain words",
+  ],
+  [
+    "aliases that unfold without end",
+    `x-a: &A [${"1, ".repeat(200)}]\nx-b: &B {model: a, parameters: {${Array.from({ length: 600 }, (_, i) => `p${i}: *A`).join(", ")}}}\nmerge_method: linear\nmodels: [*B, *B]\n`,
+    "recipe.yml:1:298: the recipe unfolds to more than 100000 values",
+  ],
   ["an empty file", "", "recipe.yml:1:1: expected a recipe: keys such as merge_method and models"],
 ]
 
@@ -112,6 +147,58 @@ describe("recipes", () => {
     }),
   )
 
+  it.effect("may have keys that only hold anchors, also the same twice (21-yaml-anchors)", () =>
+    Effect.gen(function* () {
+      const text = [
+        "const_tag: &FIRST a",
+        "const_tag: &SECOND b",
+        "const_tag: &HALF 0.5",
+        "const_tag: &UNUSED 0.7",
+        "shared-env: &ENV",
+        "  parameters: {scale: [{filter: q_proj, value: *HALF}, {value: 1.0}]}",
+        "x-others: [&OTHER {parameters: {scale: 2}}, 1]",
+        "merge_method: passthrough",
+        "slices:",
+        "- sources: [{model: *FIRST, layer_range: [0, 3]}]",
+        "- sources: [{model: *SECOND, layer_range: [1, 4], <<: *ENV}]",
+        "- sources: [{model: *HALF, layer_range: [1, 4], <<: [*OTHER, *ENV]}]",
+        "- sources: [{model: a, parameters: {}, layer_range: [1, 4], <<: *ENV}]",
+        "",
+      ].join("\n")
+      const { errorAtKey, notes, recipe } = yield* RecipeFile.parse(text, "recipe.yml")
+      const scale = [{ filter: "q_proj", value: 0.5 }, { value: 1 }]
+      assert.deepStrictEqual(
+        recipe.slices?.map(({ sources: [source] }) => source),
+        [
+          { model: "a", layer_range: [0, 3] },
+          { model: "b", layer_range: [1, 4], parameters: { scale } },
+          { model: "0.5", layer_range: [1, 4], parameters: { scale: 2 } },
+          { model: "a", parameters: {}, layer_range: [1, 4] },
+        ],
+      )
+      assert.deepStrictEqual(notes, [
+        "keys that do nothing but hold anchors: const_tag, shared-env, x-others",
+      ])
+      // What << brings in has its place where it stands.
+      const path = ["slices", 1, "sources", 0, "parameters", "scale"]
+      assert.strictEqual(errorAtKey(path, "x").message, "recipe.yml:6:16: x")
+    }),
+  )
+
+  it.effect("may give an anchor anew, and name it where kinds differ", () =>
+    Effect.gen(function* () {
+      const { recipe } = yield* RecipeFile.parse(
+        "x-1: &V 1\nmerge_method: linear\nmodels:\n- {model: *V, parameters: {weight: *V, normalize: *V}}\n- {model: &V b}\n- {model: *V}\n",
+        "recipe.yml",
+      )
+      assert.deepStrictEqual(recipe.models, [
+        { model: "1", parameters: { weight: 1, normalize: 1 } },
+        { model: "b" },
+        { model: "b" },
+      ])
+    }),
+  )
+
   it("have a JSON Schema that refuses unknown keys where the reader does", () => {
     const schema = JSON.stringify(jsonSchema())
     assert.include(schema, '"additionalProperties":false')
@@ -130,6 +217,27 @@ describe("recipes", () => {
       lora: { path: "x" },
     })
     assert.strictEqual(Reference.text(Reference.parse("org/name@v1+lora")), "org/name@v1+lora")
+  })
+
+  it("take a + or @ as part of a path where there is such a directory (22-plus-in-a-path)", () => {
+    const there = (...directories: ReadonlyArray<string>) => {
+      const known = new Set(directories)
+      return (reference: Parameters<typeof Reference.parse>[0]) => Reference.parse(reference, known)
+    }
+    assert.deepStrictEqual(there("dpo+v2")("dpo+v2"), { path: "dpo+v2" })
+    assert.deepStrictEqual(there("dpo+v2", "tune")("dpo+v2+tune"), { path: "dpo+v2", lora: { path: "tune" } })
+    assert.deepStrictEqual(there("dpo", "a+b")("dpo+a+b"), { path: "dpo", lora: { path: "a+b" } })
+    assert.deepStrictEqual(there("a+b")("org/name@v1+a+b"), {
+      path: "org/name",
+      revision: "v1",
+      lora: { path: "a+b" },
+    })
+    assert.deepStrictEqual(there("m@2")("m@2+x"), { path: "m@2", lora: { path: "x" } })
+    assert.deepStrictEqual(there("m@2", "x@3")({ model: "m@2", lora: "x@3" }), {
+      path: "m@2",
+      lora: { path: "x@3" },
+    })
+    assert.deepStrictEqual(there("m@2")("m@3"), { path: "m", revision: "3" })
   })
 })
 

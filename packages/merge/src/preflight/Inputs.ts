@@ -45,7 +45,10 @@ const openModel = Effect.fnUntraced(function* (
     found === undefined ? Hub.parse(revision === undefined ? path : `${path}@${revision}`) : undefined
   if (found === undefined && hub === undefined) {
     const looked = [...new Set([resolve(directory, path), resolve(path)])].join(" and ")
-    return yield* located.error(at, `there is no directory ${path} (looked for ${looked})`)
+    return yield* located.error(
+      at,
+      `there is no directory ${path} (looked for ${looked})${parted(reference)}`,
+    )
   }
   const original =
     found !== undefined
@@ -61,9 +64,21 @@ const openModel = Effect.fnUntraced(function* (
   }
   const adapter = yield* locate(located, at, lora.path, directory)
   return adapter === undefined
-    ? yield* located.error(at, `there is no directory ${lora.path} for the adapter: fetch it first`)
+    ? yield* located.error(
+        at,
+        `there is no directory ${lora.path} for the adapter: fetch it first${parted(reference)}`,
+      )
     : { ...model, adapter: yield* Adapter.open(adapter, original) }
 })
+
+/** How to write a path that was taken apart. */
+const parted = (reference: Reference.Reference): string => {
+  const { lora, revision } = reference
+  if (lora === undefined && revision === undefined) return ""
+  const sign = lora === undefined ? "@ parts a revision" : "+ parts an adapter"
+  const whole = Reference.text(reference)
+  return `; ${sign} off: where ${whole} is one directory, write {model: {path: "${whole}"}}`
+}
 
 /** What cannot be had from the Hub may have been meant for a directory: the error says that there is none either. */
 const fromHub = <A, E>(

@@ -67,7 +67,8 @@ export const fromText = Effect.fnUntraced(function* (
   name: string,
   directory: string,
 ): Effect.fn.Return<Prepared, PrepareError> {
-  const located = yield* RecipeFile.parse(text, name)
+  const parsed = yield* RecipeFile.parse(text, name)
+  const located = { ...parsed, reference: yield* Reference.onDisk(parsed.recipe, directory) }
   return yield* fromLocated(
     located,
     (sliced) => Inputs.open(located, sliced, directory),

@@ -18,6 +18,7 @@ import type { Residual } from "../UnitCoefficients.ts"
 import type { UnitWeights } from "../UnitWeights.ts"
 import { mergePrepared, type Options, type RecipeMergeError } from "./Merge.ts"
 import type { Located, Path } from "./RecipeFile.ts"
+import * as Reference from "./Reference.ts"
 import type { Parameters, Recipe } from "./RecipeSchema.ts"
 import type { Source } from "./Slices.ts"
 
@@ -163,7 +164,8 @@ const oneOrMore = <A>(count: number, make: (index: number) => A): readonly [A, .
 const locatedOf = (recipe: Recipe): Located => {
   const error = (path: Path, problem: string) =>
     new RecipeError({ file: inputOf(path), line: 1, column: 1, problem })
-  return { recipe, text: stringify(recipe, { lineWidth: 0 }), error, errorAtKey: error }
+  const text = stringify(recipe, { lineWidth: 0 })
+  return { recipe, text, reference: Reference.parse, notes: [], error, errorAtKey: error }
 }
 
 /** `models 2 parameters weight` for the path to it. */

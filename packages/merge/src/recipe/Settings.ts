@@ -5,11 +5,19 @@
  */
 import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
-import type { Default, Definition, Parameter, Profile, Scalar, Values } from "../methods/Definition.ts"
+import type {
+  Default,
+  Definition,
+  Parameter,
+  Profile,
+  Scalar as Setting,
+  Values,
+} from "../methods/Definition.ts"
 import { names, type Name } from "../methods/names.ts"
 import { definitions } from "../methods/registry.ts"
 import type { Located, Path } from "./RecipeFile.ts"
 import * as Reference from "./Reference.ts"
+import * as Scalar from "./Scalar.ts"
 import type { Scope, Slice, Source } from "./Slices.ts"
 import { hint } from "./Suggest.ts"
 import * as Value from "./Value.ts"
@@ -30,18 +38,19 @@ export const of = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Values, RecipeError> {
   const definition = definitions[name]
   const profile = located.recipe.profile ?? "tool"
-  const values: Record<string, Scalar | ReadonlyArray<Scalar>> = { seed: located.recipe.seed ?? 0 }
+  const values: Record<string, Setting | ReadonlyArray<Setting>> = { seed: located.recipe.seed ?? 0 }
   const near = override === undefined ? [] : [override]
   for (const [key, parameter] of Object.entries(definition.parameters)) {
     if (parameter.level === "merge") {
-      const found = lookUp([...near, ...slice.scopes], key, subject)
+      const found = lookUp([...near, ...slice.scopes], key, parameter, subject)
       values[key] = yield* checked(located, name, key, parameter, found, profile, undefined)
       continue
     }
-    const each: Array<Scalar> = []
+    const each: Array<Setting> = []
     for (const source of slice.sources) {
       const scopes = [...near, ...(source.scope === undefined ? [] : [source.scope]), ...slice.scopes]
-      each.push(yield* checked(located, name, key, parameter, lookUp(scopes, key, subject), profile, source))
+      const found = lookUp(scopes, key, parameter, subject)
+      each.push(yield* checked(located, name, key, parameter, found, profile, source))
     }
     values[key] = each
   }
@@ -58,18 +67,19 @@ export const of = Effect.fnUntraced(function* (
 const lookUp = (
   scopes: ReadonlyArray<Scope>,
   key: string,
+  { kind }: Parameter,
   subject: Value.Subject,
 ): Value.Found | undefined => {
   for (const { parameters, path } of scopes) {
     const value = Object.hasOwn(parameters, key) ? parameters[key] : undefined
     if (value === undefined) continue
-    const found = Value.at(value, subject, [...path, key])
+    const found = Value.at(value, subject, [...path, key], kind === "number")
     if (found !== undefined) return found
   }
   return undefined
 }
 
-const chosen = (value: Default, profile: Profile): Scalar | undefined =>
+const chosen = (value: Default, profile: Profile): Setting | undefined =>
   typeof value === "object" ? value[profile] : value
 
 /** A value as its parameter wants it, or the default. */
@@ -81,7 +91,7 @@ const checked = (
   found: Value.Found | undefined,
   profile: Profile,
   source: Source | undefined,
-): Effect.Effect<Scalar, RecipeError> => {
+): Effect.Effect<Setting, RecipeError> => {
   if (found === undefined) {
     const standard = chosen(parameter.default, profile)
     if (standard !== undefined) return Effect.succeed(standard)
@@ -100,17 +110,20 @@ const checked = (
   const wrong = (expected: string) =>
     Effect.fail(error(path, `${key}: expected ${expected}, got ${JSON.stringify(value)}`))
   if (kind === "number") {
-    if (typeof value !== "number") return wrong("a number")
+    const number = Scalar.toNumber(value)
+    if (number === undefined) return wrong("a number")
     const [least, greatest] = range ?? [-Infinity, Infinity]
-    return value >= least && value <= greatest
-      ? Effect.succeed(value)
+    return number >= least && number <= greatest
+      ? Effect.succeed(number)
       : wrong(
           greatest === Infinity ? `a number of at least ${least}` : `a number from ${least} to ${greatest}`,
         )
   }
-  if (kind === "boolean") return typeof value === "boolean" ? Effect.succeed(value) : wrong("true or false")
+  const flag = Scalar.toFlag(value)
+  if (kind === "boolean") return flag === undefined ? wrong("true or false") : Effect.succeed(flag)
+  const isWord = typeof value === "string" && kind.includes(value)
   const word =
-    typeof value === "boolean" ? chosen(parameter.flags?.[value ? "true" : "false"], profile) : value
+    flag === undefined || isWord ? value : chosen(parameter.flags?.[flag ? "true" : "false"], profile)
   return typeof word === "string" && kind.includes(word)
     ? Effect.succeed(word)
     : wrong([...(parameter.flags === undefined ? [] : ["true", "false"]), ...kind].join(", "))

@@ -107,7 +107,7 @@ export const of = Effect.fnUntraced(function* (located: Located): Effect.fn.Retu
   const result: Array<Slice> = []
   for (const { path: at, scopes, sources } of raw) {
     const all = sources.map(({ model, parameters, path: own, range, ...files }): Source => ({
-      reference: Reference.parse(model),
+      reference: located.reference(model),
       range,
       scope: scopeOf(parameters, own)[0],
       path: own,
@@ -153,7 +153,7 @@ const moduleOf = Effect.fnUntraced(function* ({ error, errorAtKey, recipe }: Loc
 
 /** The one base of a recipe. */
 const baseOf = Effect.fnUntraced(function* (
-  { error, recipe }: Located,
+  { error, recipe, reference }: Located,
   slices: ReadonlyArray<{ readonly base: ModelReference | undefined; readonly path: Path }>,
 ) {
   const named = [
@@ -161,10 +161,10 @@ const baseOf = Effect.fnUntraced(function* (
     ...slices.flatMap(({ base, path }) =>
       base === undefined ? [] : [{ model: base, path: [...path, "base_model"] }],
     ),
-  ].map(({ model, path }) => ({ reference: Reference.parse(model), path }))
+  ].map(({ model, path }) => ({ reference: reference(model), path }))
   const [first] = named
   if (first === undefined) return undefined
-  const second = named.find(({ reference }) => Reference.text(reference) !== Reference.text(first.reference))
+  const second = named.find((other) => Reference.text(other.reference) !== Reference.text(first.reference))
   return second === undefined
     ? first
     : yield* error(

@@ -2,6 +2,7 @@
  * Values of parameters: scalars, gradients over the layers, and values by filter.
  */
 import type { Path } from "./RecipeFile.ts"
+import { toNumber } from "./Scalar.ts"
 import type { Conditional, Filter, Scalar, Value } from "./RecipeSchema.ts"
 
 /** The tensor of the result that a value is for. */
@@ -27,15 +28,23 @@ const isConditional = (item: unknown): item is Conditional =>
 const isList = (value: Value | Conditional["value"]): value is ReadonlyArray<Scalar | Conditional> =>
   Array.isArray(value)
 
-/** The value for a tensor; undefined where no filter matches it or the value is null. */
-export const at = (value: Value, subject: Subject, path: Path): Found | undefined => {
-  if (isConditional(value)) return ofConditional(value, subject, path)
+/**
+ * The value for a tensor; undefined where no filter matches it or the value is null. Where a number is wanted, the
+ * texts and flags of a gradient are read as numbers.
+ */
+export const at = (
+  value: Value,
+  subject: Subject,
+  path: Path,
+  isNumeric: boolean = false,
+): Found | undefined => {
+  if (isConditional(value)) return ofConditional(value, subject, path, isNumeric)
   if (!isList(value)) return value === null ? undefined : { value, path }
   const plain = value.filter((item): item is Scalar => !isConditional(item))
-  if (plain.length === value.length) return gradient(plain, subject.t, path)
+  if (plain.length === value.length) return gradient(plain, subject.t, path, isNumeric)
   for (const [index, item] of value.entries()) {
     const found = isConditional(item)
-      ? ofConditional(item, subject, [...path, index])
+      ? ofConditional(item, subject, [...path, index], isNumeric)
       : item === null
         ? undefined
         : { value: item, path: [...path, index] }
@@ -44,13 +53,26 @@ export const at = (value: Value, subject: Subject, path: Path): Found | undefine
   return undefined
 }
 
-const ofConditional = ({ filter, value }: Conditional, subject: Subject, path: Path): Found | undefined =>
-  filter === undefined || matches(filter, subject) ? at(value, subject, [...path, "value"]) : undefined
+const ofConditional = (
+  { filter, value }: Conditional,
+  subject: Subject,
+  path: Path,
+  isNumeric: boolean,
+): Found | undefined =>
+  filter === undefined || matches(filter, subject)
+    ? at(value, subject, [...path, "value"], isNumeric)
+    : undefined
 
 /** Numbers are interpolated between their neighbours; of other values each holds for its share of the layers. */
-const gradient = (values: ReadonlyArray<Scalar>, t: number, path: Path): Found | undefined => {
+const gradient = (
+  values: ReadonlyArray<Scalar>,
+  t: number,
+  path: Path,
+  isNumeric: boolean,
+): Found | undefined => {
   if (values.length === 0) return undefined
-  const numbers = values.filter((value) => typeof value === "number")
+  const read = isNumeric ? values.map((value) => toNumber(value) ?? value) : values
+  const numbers = read.filter((value) => typeof value === "number")
   if (numbers.length < values.length) {
     const value = values[Math.min(Math.floor(t * values.length), values.length - 1)]
     return value == null ? undefined : { value, path }

@@ -135,13 +135,17 @@ const notesOf = (participants: ReadonlyArray<Participant>, rows: number, ids: nu
 
 /** The participant whose tokenizer the result's is, or begins with. */
 const donorOf = (
-  { error }: Located,
+  { error, reference }: Located,
   path: Path,
   source: ModelReference,
   participants: ReadonlyArray<Participant>,
 ): Effect.Effect<number, RecipeError> => {
   if (source === "union" || source === "base") return Effect.succeed(0)
-  const text = nameOf(source)
+  // Sources may be written `model:path`.
+  const text =
+    typeof source === "string" && source.startsWith("model:")
+      ? source.slice("model:".length)
+      : Reference.text(reference(source))
   const at = participants.findIndex((participant) => participant.text === text)
   return at === -1
     ? Effect.fail(
@@ -152,12 +156,6 @@ const donorOf = (
       )
     : Effect.succeed(at)
 }
-
-/** Sources may be written `model:path`. */
-const nameOf = (source: ModelReference): string =>
-  typeof source === "string" && source.startsWith("model:")
-    ? source.slice("model:".length)
-    : Reference.text(Reference.parse(source))
 
 const rulesOf = Effect.fnUntraced(function* (
   located: Located,
