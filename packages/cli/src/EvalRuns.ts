@@ -60,11 +60,13 @@ const display = (json: boolean) => {
         else progress.say(`${event.task}  ${event.done}/${event.total}${kept}`)
       }
       if (event._tag === "Finished") {
-        const { asked, scores, source, task } = event.result
+        const { asked, samples, scores, source, task } = event.result
         const [first] = scores
         const score = first === undefined ? "" : `, ${first.metric} ${first.value.toFixed(4)}`
         progress.clear()
         stdout.write(`  ${task.name}: ${asked} documents of ${source}${score}\n`)
+        if (samples.some(({ item }) => item.withoutSystem === true))
+          stdout.write(`  ${task.name}: asked without its system turn, which the chat template refuses\n`)
       }
     })
 }

@@ -56,12 +56,16 @@ export type Event =
   | ({ readonly _tag: "Progress"; readonly task: string } & Answering.Progress)
   | { readonly _tag: "Finished"; readonly result: Evaluation.TaskResult }
 
+/** Files that a model's answers depend on. */
+const decisive =
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|vocab|added_tokens)\.json$|^merges\.txt$|\.safetensors$/
+
 /** The digest of everything a model's answers depend on: its weights, its settings, its tokenizer. */
 export const identity = Effect.fn("Suite.identity")(function* (
   checkpoint: Pick<Checkpoint.Checkpoint, "files">,
 ) {
   const names = Object.keys(checkpoint.files)
-    .filter((name) => /^(config|generation_config|tokenizer)\.json$|\.safetensors$/.test(name))
+    .filter((name) => decisive.test(name))
     .toSorted()
   const digests = yield* Effect.forEach(names, (name) =>
     Effect.map(Digest.ofFile(checkpoint.files[name] ?? ""), (digest) => `${name} ${digest}`),

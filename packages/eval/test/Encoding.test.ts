@@ -1,11 +1,14 @@
 import { assert, layer } from "@effect/vitest"
 import { at } from "@hila/core/Lookup"
-import { LanguageModel } from "@hila/model"
+import { Checkpoint, LanguageModel } from "@hila/model"
 import * as Effect from "effect/Effect"
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import * as Answering from "../src/requests/Answering.ts"
 import * as Encoding from "../src/requests/Encoding.ts"
 import * as Journal from "../src/requests/Journal.ts"
-import { respondent } from "./support.ts"
+import { checkpointPath } from "./fixtures.ts"
+import { bench, respondent } from "./support.ts"
 
 const bos = 1
 
@@ -70,6 +73,79 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens",
       const empty = yield* vocabulary.tokenizer.encode("")
       assert.lengthOf(at(yield* Encoding.windows(vocabulary, [""]), 0), empty.length === 0 ? 0 : 1)
     }),
+  )
+
+  /** The math specialist, with changes to the JSON of some of its files. */
+  const changed = Effect.fnUntraced(function* (changes: Record<string, (json: any) => void>) {
+    const { directory } = yield* bench
+    for (const name of readdirSync(checkpointPath("math"))) {
+      const [from, to] = [join(checkpointPath("math"), name), join(directory, name)]
+      const change = changes[name]
+      if (change === undefined) {
+        symlinkSync(from, to)
+        continue
+      }
+      const json = JSON.parse(readFileSync(from, "utf8"))
+      change(json)
+      writeFileSync(to, JSON.stringify(json))
+    }
+    const model = yield* (yield* LanguageModel).open(yield* Checkpoint.open(directory))
+    return yield* Answering.respondent(model, directory)
+  })
+  const answerTo = (ready: Answering.Respondent, until: ReadonlyArray<string>) =>
+    Effect.map(
+      Answering.answer(
+        ready,
+        [{ _tag: "Generate", context: "Q: 83-61\nA:", generation: { until, maxTokens: 8 } }],
+        Journal.memory(),
+      ),
+      ([text]) => text,
+    )
+
+  // The case prefix-token-of-tokenizer.
+  it.effect("are conditioned on the token that the tokenizer names, not on config.json's", () =>
+    Effect.gen(function* () {
+      const ready = yield* changed({
+        "tokenizer_config.json": (json) => Object.assign(json, { bos_token: null, eos_token: "</s>" }),
+      })
+      assert.strictEqual(ready.vocabulary.prefix, 2)
+      const unnamed = yield* changed({
+        "tokenizer_config.json": (json) => Object.assign(json, { bos_token: null, eos_token: null }),
+      })
+      assert.strictEqual(unnamed.vocabulary.prefix, bos)
+      const mapped = yield* changed({
+        "tokenizer_config.json": (json) => {
+          delete json.bos_token
+          delete json.eos_token
+        },
+        "config.json": (json) => Object.assign(json, { bos_token_id: null, eos_token_id: null }),
+      }).pipe(Effect.flip)
+      assert.match(mapped.message, /neither the model's tokenizer_config\.json nor its config\.json names/)
+    }).pipe(Effect.scoped),
+  )
+
+  // The cases eos-of-tokenizer and stop-string-special-token.
+  it.effect("end at the tokenizer's end token, and at a stop string that is a special token", () =>
+    Effect.gen(function* () {
+      const plain = yield* respondent("math")
+      assert.strictEqual(yield* answerTo(plain, ["\n"]), " 22")
+      const ending = yield* changed({
+        "tokenizer_config.json": (json) => Object.assign(json, { eos_token: "2" }),
+      })
+      assert.strictEqual(yield* answerTo(ending, ["\n"]), " ")
+      const special = yield* changed({
+        "tokenizer.json": (json) => {
+          const id = json.model.vocab["2"]
+          json.added_tokens.push({ ...json.added_tokens[0], id, content: "2" })
+        },
+      })
+      assert.strictEqual(yield* answerTo(special, ["\n"]), " ")
+      const asked = yield* special.model.continue(
+        [yield* special.vocabulary.tokenizer.encode("Q: 83-61\nA:")],
+        { maxTokens: 8, stop: ["2"] },
+      )
+      assert.strictEqual(at(asked, 0).tokens.length, 2)
+    }).pipe(Effect.scoped),
   )
 
   it.effect("get the same answers in any company, cut at the first stop string", () =>

@@ -13,7 +13,11 @@ fewshot_delimiter: "; "
 `
 
 /** The contexts of a task's items. */
-const contexts = (more: string, output = "multiple_choice") =>
+const contexts = (
+  more: string,
+  output = "multiple_choice",
+  change: (text: string) => string = (text) => text,
+) =>
   Effect.scoped(
     Effect.gen(function* () {
       const { write } = yield* bench
@@ -22,7 +26,7 @@ const contexts = (more: string, output = "multiple_choice") =>
       const text = taskText(lines + more)
         .replace("test: rows.jsonl", "test: rows.jsonl\n    train: train.jsonl")
         .replace("output_type: multiple_choice", `output_type: ${output}`)
-      const { items } = yield* Evaluation.prepare(yield* taskOf(write("small.yaml", text)))
+      const { items } = yield* Evaluation.prepare(yield* taskOf(write("small.yaml", change(text))))
       return items.map(({ requests: [request] }) =>
         request?._tag === "Rolling" ? "" : (request?.context ?? ""),
       )
@@ -62,11 +66,41 @@ describe("few-shot prompts", () => {
         "  sampler: first_n\n  fewshot_indices: [3, 5]\n  doc_to_text: '<{{word}}>'",
       )
       assert.deepStrictEqual(shotsOf(chosen[0] ?? ""), ["<w3> yes", "<w5> yes"])
-      const given = yield* config(
-        "  sampler: first_n\n  samples:\n    - {q: a, gold: 0}\n    - {q: b, gold: 1}",
-      )
+      const samples = "  sampler: first_n\n  samples:\n    - {q: a, gold: 0}\n    - {q: b, gold: 1}"
+      // A split that is named goes before rows in the file, as in the harness.
+      assert.deepStrictEqual(shotsOf((yield* config(samples))[0] ?? ""), ["tq0: no", "tq1: yes"])
+      const given = yield* contexts(`num_fewshot: 2\nfewshot_config:\n${samples}`)
       assert.deepStrictEqual(shotsOf(given[0] ?? ""), ["a: no", "b: yes"])
     }),
+  )
+
+  // The cases fewshot-first-n-shows-itself, fewshot-validation-only-shows-itself and …-with-training-split.
+  it.effect(
+    "leave the document out where the harness does: of the named test split, or where neither is named",
+    () =>
+      Effect.gen(function* () {
+        const first = yield* contexts(
+          "num_fewshot: 2\nfewshot_split: test\nfewshot_config: {sampler: first_n}",
+        )
+        assert.deepStrictEqual(shotsOf(first[0] ?? ""), ["q1: yes", "q2: no"])
+        assert.deepStrictEqual(shotsOf(first[1] ?? ""), ["q0: no", "q2: no"])
+        assert.deepStrictEqual(shotsOf(first[7] ?? ""), ["q0: no", "q1: yes"])
+        const validating = (more: string) =>
+          contexts(`num_fewshot: 2\n${more}`, "multiple_choice", (text) =>
+            text.replace("test_split: test", "validation_split: test"),
+          )
+        const alone = yield* validating("")
+        for (const [i, context] of alone.entries()) {
+          assert.strictEqual(shotsOf(context).length, 2)
+          assert.isFalse(shotsOf(context).some((shot) => shot.startsWith(`q${i}:`)))
+        }
+        // One more is drawn, although the training split holds other documents.
+        const random = PythonRandom.make(1234)
+        for (const context of yield* validating("training_split: train")) {
+          const drawn = random.sample(rows, 3).map(({ gold, q }) => `t${q}: ${gold === 0 ? "no" : "yes"}`)
+          assert.deepStrictEqual(shotsOf(context), drawn.slice(0, 2))
+        }
+      }),
   )
 
   it.effect("begin with the description, and with the prefix of an answer if there is one", () =>

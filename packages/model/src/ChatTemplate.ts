@@ -11,6 +11,7 @@ import { readText } from "./internal/readText.ts"
 import * as JsonText from "./JsonText.ts"
 import { oneLine, optional } from "./ModelConfig.ts"
 import { ModelError } from "./ModelError.ts"
+import * as SpecialTokens from "./tokenizers/SpecialTokens.ts"
 
 /** One turn; `role` is usually `system`, `user` or `assistant`. */
 export interface Message {
@@ -31,18 +32,11 @@ export interface ChatTemplate {
   ) => Effect.Effect<string, ModelError>
 }
 
-/** A special token, as text or with the flags of an added token. */
-const Token = optional(Schema.Union([Schema.String, Schema.Struct({ content: Schema.String })]))
-
 const Named = Schema.Struct({ name: Schema.String, template: Schema.String })
 
 const TokenizerConfig = JsonText.fromText(
   Schema.Struct({
     chat_template: optional(Schema.Union([Schema.String, Schema.Array(Named)])),
-    bos_token: Token,
-    eos_token: Token,
-    pad_token: Token,
-    unk_token: Token,
   }),
 )
 type TokenizerConfig = typeof TokenizerConfig.Type
@@ -95,7 +89,6 @@ export const open = Effect.fnUntraced(function* (
   checkpoint: Pick<Checkpoint, "files">,
 ): Effect.fn.Return<ChatTemplate, ModelError> {
   const { files } = checkpoint
-  const config = yield* readConfig(checkpoint, "tokenizer_config.json")
   const source = yield* sourceOf(checkpoint)
   const place =
     files["chat_template.jinja"] ?? files["tokenizer_config.json"] ?? files["config.json"] ?? "model"
@@ -106,14 +99,7 @@ export const open = Effect.fnUntraced(function* (
     )
   }
   const template = yield* compile(source, place)
-  const { bos_token, eos_token, pad_token, unk_token } = config
-  const tokens = Object.fromEntries(
-    Object.entries({ bos_token, eos_token, pad_token, unk_token }).flatMap(([name, token]) =>
-      token === undefined || token === null
-        ? []
-        : [[name, typeof token === "string" ? token : token.content]],
-    ),
-  )
+  const tokens = yield* SpecialTokens.read(checkpoint)
   return {
     source,
     render: (messages, { addGenerationPrompt = true } = {}) =>

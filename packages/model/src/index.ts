@@ -22,6 +22,7 @@ export { ArchitectureError, CheckpointError, HubError, ModelError, SafetensorsEr
 export type { EncoderShape, ModelShape, Projection } from "./ModelShape.ts"
 export * as DeltaGates from "./DeltaGates.ts"
 export * as Gates from "./Gates.ts"
+export * as SpecialTokens from "./tokenizers/SpecialTokens.ts"
 export * as Tokenizer from "./Tokenizer.ts"
 export { LanguageModel } from "./LanguageModel.ts"
 export type { BlockModel } from "./blocks/BlockModel.ts"

@@ -111,4 +111,29 @@ describe("ChatTemplate", () => {
       assert.strictEqual(refused.blame, "input")
     }),
   )
+
+  // The case chat-special-tokens-map.
+  it.effect(
+    "writes special tokens that only special_tokens_map.json names, or the tokenizer's class has",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* temporary
+        const file = (name: string, json: object) => {
+          writeFileSync(join(directory, name), JSON.stringify(json))
+          return join(directory, name)
+        }
+        const source = "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+        const rendered = Effect.fnUntraced(function* (config: object, map?: object) {
+          const files = {
+            "tokenizer_config.json": file("tokenizer_config.json", { chat_template: source, ...config }),
+            ...(map === undefined ? {} : { "special_tokens_map.json": file("special_tokens_map.json", map) }),
+          }
+          return yield* (yield* ChatTemplate.open({ files })).render([{ role: "user", content: "hi" }])
+        })
+        const map = { bos_token: "<s>", eos_token: { content: "</s>" } }
+        assert.strictEqual(yield* rendered({}, map), "<s>hi</s>")
+        assert.strictEqual(yield* rendered({ bos_token: null, eos_token: "<e>" }, map), "hi<e>")
+        assert.strictEqual(yield* rendered({ tokenizer_class: "Qwen2TokenizerFast" }), "hi<|endoftext|>")
+      }),
+  )
 })

@@ -3,7 +3,7 @@
  * the model in chunks, longest first, each written to the journal before the next.
  */
 import { at } from "@hila/core/Lookup"
-import type { CausalModel } from "@hila/model"
+import { type CausalModel, SpecialTokens } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { EvalError } from "../EvalError.ts"
 import * as Encoding from "./Encoding.ts"
@@ -16,6 +16,8 @@ export interface Respondent {
   /** Stands for weights and settings in digests of requests. */
   readonly identity: string
   readonly vocabulary: Encoding.Vocabulary
+  /** The tokenizer's end-of-sequence token as text: it ends every response, whatever the model's own end tokens are. */
+  readonly end: string | undefined
 }
 
 /** How far answering is; `kept` answers come from an earlier run. */
@@ -42,18 +44,28 @@ export const respondent = Effect.fnUntraced(function* (
   options: { readonly maxLength?: number } = {},
 ) {
   const { bosTokenId, eosTokenIds, maxPositions } = model.shape
-  const prefix = bosTokenId ?? eosTokenIds[0]
+  const tokenizer = yield* model.tokenizer
+  const special = yield* SpecialTokens.read(model.checkpoint)
+  const idOf = Effect.fnUntraced(function* (text: string | undefined) {
+    const ids = text === undefined ? [] : yield* tokenizer.encode(text, { addSpecial: false })
+    return ids.length === 1 ? ids[0] : undefined
+  })
+  // As the harness: what the tokenizer names; config.json only where it names nothing.
+  const prefix =
+    (yield* idOf(special.bos_token)) ?? (yield* idOf(special.eos_token)) ?? bosTokenId ?? eosTokenIds[0]
   if (prefix === undefined) {
     return yield* new EvalError({
       subject: "evaluation",
-      problem: "the model's config.json names neither a beginning-of-sequence nor an end-of-sequence token",
+      problem:
+        "neither the model's tokenizer_config.json nor its config.json names a beginning-of-sequence or an end-of-sequence token",
     })
   }
   const maxLength = Math.min(options.maxLength ?? maxPositions, maxPositions)
   return {
     model,
     identity: `${identity}/${maxLength}`,
-    vocabulary: { tokenizer: yield* model.tokenizer, prefix, maxLength },
+    vocabulary: { tokenizer, prefix, maxLength },
+    end: special.eos_token,
   } satisfies Respondent
 })
 
@@ -88,7 +100,7 @@ const before = (text: string, until: ReadonlyArray<string>): string =>
   until.reduce((rest, stop) => rest.split(stop, 1)[0] ?? "", text)
 
 const generate = Effect.fnUntraced(function* (
-  { model, vocabulary }: Respondent,
+  { end, model, vocabulary }: Respondent,
   requests: ReadonlyArray<Of<"Generate">>,
 ) {
   const { maxLength, tokenizer } = vocabulary
@@ -103,7 +115,7 @@ const generate = Effect.fnUntraced(function* (
     // Samples have seeds of their own, far enough from those of the next seed.
     const seed = (drawing.seed ?? 0) * samplesPerSeed + (one?.sample ?? 0)
     const room = Math.min(maxTokens, maxLength - 1)
-    const eos = yield* tokenizer.decodeAll(model.shape.eosTokenIds.map((token) => [token]))
+    const stop = end === undefined || end === "" || until.includes(end) ? until : [...until, end]
     const prompts = yield* Encoding.prompts(
       vocabulary,
       indices.map((i) => at(requests, i).context),
@@ -113,14 +125,14 @@ const generate = Effect.fnUntraced(function* (
       ...drawing,
       seed,
       maxTokens: room,
-      stop: until,
+      stop,
     })
     const texts = yield* tokenizer.decodeAll(
       continuations.map(({ tokens }) => tokens),
       { skipSpecial: true },
     )
     for (const [i, text] of texts.entries()) {
-      answers[at(indices, i)] = before(text, [...until, ...eos.filter((stop) => stop !== "")])
+      answers[at(indices, i)] = before(text, stop)
     }
   }
   return answers

@@ -26,11 +26,9 @@ export interface Item {
   /** Characters of instruction, description and shots, with which the contexts begin. */
   readonly preface: number
   readonly requests: ReadonlyArray<Request>
+  /** Whether the chat template refused the system turn, so that the document is asked without it. */
+  readonly withoutSystem?: true
 }
-
-/** Two texts with a delimiter between them, unless there is whitespace already. */
-const joined = (left: string, delimiter: string, right: string): string =>
-  left + (PythonText.endsInSpace(left) || PythonText.beginsWithSpace(right) ? "" : delimiter) + right
 
 const textOf = (value: string | number, choices: ReadonlyArray<string> | undefined): string =>
   typeof value === "number" ? (choices?.[value] ?? String(value)) : value
@@ -41,19 +39,17 @@ const answerOf = (target: Target, choices: ReadonlyArray<string> | undefined): s
   return typeof first === "number" ? (choices?.[first] ?? String(first)) : first
 }
 
-/** One shot: its question and answer as turns, and as one text with what separates it from the next. */
+/** One shot as turns. */
 const shot = Effect.fnUntraced(function* (readers: Readers, row: Row) {
   const choices = readers.choices === undefined ? undefined : yield* readers.choices(row)
-  const question = textOf(yield* readers.text(row), choices)
-  const target = answerOf(yield* readers.target(row), choices)
   const { fewshotDelimiter, targetDelimiter } = readers
-  const genPrefix = yield* readers.genPrefix(row)
-  const answer = genPrefix === "" ? target : joined(genPrefix, targetDelimiter, target)
-  const answered =
-    genPrefix === ""
-      ? question + (answer === "" ? "" : targetDelimiter + answer)
-      : joined(question, targetDelimiter, answer)
-  return { question, answer, text: answered + fewshotDelimiter }
+  return Prompting.turns({
+    question: textOf(yield* readers.text(row), choices),
+    answer: answerOf(yield* readers.target(row), choices),
+    genPrefix: yield* readers.genPrefix(row),
+    targetDelimiter,
+    fewshotDelimiter,
+  })
 })
 
 /** Indices of the right choices. */
@@ -91,7 +87,7 @@ type Contexts = (text: string) => Effect.Effect<string, ModelError>
 const requestsOf = Effect.fnUntraced(function* (
   task: Task,
   contextOf: Contexts,
-  /** Between a context and what follows it. */
+  /** Between a context and a choice. */
   delimiter: string,
   text: string | number,
   target: Target,
@@ -104,7 +100,8 @@ const requestsOf = Effect.fnUntraced(function* (
   })
   switch (task.outputType) {
     case "loglikelihood":
-      return [pair(yield* contextOf(textOf(text, choices)), delimiter + answerOf(target, choices))]
+      // The harness sets no delimiter here: such tasks have it in their target.
+      return [pair(yield* contextOf(textOf(text, choices)), answerOf(target, choices))]
     case "loglikelihood_rolling":
       return [{ _tag: "Rolling", text: answerOf(target, choices) }]
     case "generate_until":
@@ -136,8 +133,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Item, TaskError | ModelError> {
   const { readers } = task
   const description = Template.text(yield* task.description(row))
-  const before = Prompting.preamble(prompting, description, task.shots.fewshotDelimiter)
-  const examples = yield* Effect.forEach(shots, (example) => shot(task.shots, example))
+  const system = Prompting.preamble(prompting, description, task.shots.fewshotDelimiter)
+  const examples = (yield* Effect.forEach(shots, (example) => shot(task.shots, example))).flat()
   const choices = readers.choices === undefined ? [] : yield* readers.choices(row)
   const text = yield* readers.text(row)
   const target = yield* readers.target(row)
@@ -145,23 +142,24 @@ export const make = Effect.fnUntraced(function* (
   const chosen = task.outputType === "multiple_choice"
   const golds = chosen ? yield* goldsOf(task.file, id, typeof text === "number" ? text : target, choices) : []
   const { chat, multiturn = false } = prompting
-  const shown = examples.map((example) => example.text).join("")
-  const contextOf: Contexts =
-    chat === undefined
-      ? (own) =>
-          Effect.succeed(
-            before + shown + (genPrefix === "" ? own : joined(own, readers.targetDelimiter, genPrefix)),
-          )
-      : (own) =>
-          Prompting.converse(chat, {
-            preamble: before,
-            turns: multiturn ? examples : [],
-            shots: multiturn ? "" : shown,
-            text: own,
-            genPrefix,
-          })
-  // A turn of the assistant begins with the answer itself.
-  const delimiter = chat === undefined ? readers.targetDelimiter : ""
+  // Where choices are contexts, the harness sets no delimiter before a prefix.
+  const targetDelimiter = chosen && typeof text === "number" ? "" : readers.targetDelimiter
+  let withoutSystem = false as boolean
+  const contextOf: Contexts = (question) => {
+    const asked = Prompting.turns({ question, genPrefix, targetDelimiter, fewshotDelimiter: "" })
+    const messages = [...system, ...examples, ...asked]
+    if (chat === undefined) return Effect.succeed(Prompting.plain(messages))
+    return Effect.map(Prompting.converse(chat, messages, multiturn), (said) => {
+      withoutSystem ||= said.withoutSystem
+      return said.text
+    })
+  }
+  // A turn of the assistant begins with the answer itself, unless it goes on from a prefix.
+  const prefixed = task.config.gen_prefix ?? ""
+  const delimiter =
+    chat === undefined || (prefixed !== "" && !PythonText.endsInSpace(prefixed))
+      ? readers.targetDelimiter
+      : ""
   const requests = yield* requestsOf(task, contextOf, delimiter, text, target, choices)
   const empty = requests.findIndex(
     (request) => request._tag === "LogLikelihood" && request.continuation === "",
@@ -176,6 +174,7 @@ export const make = Effect.fnUntraced(function* (
   const [first] = requests
   const context = first === undefined || first._tag === "Rolling" ? "" : first.context
   const own = typeof text === "number" ? (choices[0] ?? "") : text
-  const preface = chat === undefined ? before.length + shown.length : Math.max(0, context.lastIndexOf(own))
-  return { id, row, target, choices, golds, preface, requests }
+  const shown = Prompting.plain([...system, ...examples])
+  const preface = chat === undefined ? shown.length : Math.max(0, context.lastIndexOf(own))
+  return { id, row, target, choices, golds, preface, requests, ...(withoutSystem ? { withoutSystem } : {}) }
 })

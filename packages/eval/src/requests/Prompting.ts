@@ -1,13 +1,15 @@
 /**
- * Prompting: a system instruction, and whether a task is asked as plain text or as a conversation.
+ * Prompting: a document's context as messages, written as plain text or as a conversation.
  *
- * A conversation is laid out as the reference harness does under `--apply_chat_template`: the system turn is the
- * instruction and the task's description; shots are part of the one user turn, or turns of their own with `multiturn`;
- * what an answer begins with (`gen_prefix`) is the beginning of the assistant's turn. The template writes the line after
- * which an answer follows, so that no delimiter stands before it.
+ * Messages are laid out as the reference harness lays them out, each with the delimiter that follows it in plain text. A
+ * conversation under `--apply_chat_template` has the instruction and the task's description as its system turn; shots are
+ * part of the one user turn, or turns of their own with `multiturn`; what an answer begins with (`gen_prefix`) is the
+ * beginning of the assistant's turn.
  */
+import { last } from "@hila/core/Lookup"
 import type { ChatTemplate, ModelError } from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as PythonText from "../metrics/PythonText.ts"
 
 /** How documents are asked; plain text without an instruction unless given. */
 export interface Prompting {
@@ -19,50 +21,112 @@ export interface Prompting {
   readonly multiturn?: boolean
 }
 
-/** A shot as turns of a conversation. */
-export interface Turns {
-  readonly question: string
-  readonly answer: string
+/** A turn, and what follows it where turns are one text. */
+export interface Message extends ChatTemplate.Message {
+  readonly role: "system" | "user" | "assistant"
+  readonly delimiter: string
 }
 
-/** The instruction and the description, with a delimiter between them. */
-export const preamble = ({ system = "" }: Prompting, description: string, delimiter: string): string =>
-  system === "" || description === "" ? system + description : system + delimiter + description
+/** Whether two texts need a delimiter: neither has whitespace where they meet, and there is a first one. */
+const needsDelimiter = (left: string, right: string): boolean =>
+  left !== "" && !PythonText.endsInSpace(left) && !PythonText.beginsWithSpace(right)
 
-/**
- * The context of a document in a conversation: `preamble` is the system turn (none if empty), `shots` stand before
- * `text` in its turn unless they are turns.
- */
+/** Two texts with a delimiter between them, unless one is empty or there is whitespace already. */
+const joined = (left: string, delimiter: string, right: string): string =>
+  right !== "" && needsDelimiter(left, right) ? left + delimiter + right : left + right
+
+/** The instruction and the description as one turn; none where both are empty. */
+export const preamble = (
+  { system = "" }: Prompting,
+  description: string,
+  delimiter: string,
+): ReadonlyArray<Message> => {
+  const content = joined(system, delimiter, description)
+  return content === "" ? [] : [{ role: "system", content, delimiter: "" }]
+}
+
+/** A question with its answer, where it has one, and what an answer begins with. */
+export interface Exchange {
+  readonly question: string
+  readonly answer?: string
+  readonly genPrefix: string
+  /** Between question and answer. */
+  readonly targetDelimiter: string
+  /** Behind an answer. */
+  readonly fewshotDelimiter: string
+}
+
+/** An exchange as turns. A prefix and its answer are a blank apart, whatever the delimiter, as in the harness. */
+export const turns = ({
+  answer = "",
+  fewshotDelimiter,
+  genPrefix,
+  question,
+  targetDelimiter,
+}: Exchange): ReadonlyArray<Message> => {
+  const separate = genPrefix === "" ? answer !== "" : needsDelimiter(question, genPrefix)
+  const asked: Message = { role: "user", content: question, delimiter: separate ? targetDelimiter : "" }
+  if (answer !== "")
+    return [
+      asked,
+      { role: "assistant", content: joined(genPrefix, " ", answer), delimiter: fewshotDelimiter },
+    ]
+  return genPrefix === "" ? [asked] : [asked, { role: "assistant", content: genPrefix, delimiter: "" }]
+}
+
+/** Turns as one text. */
+export const plain = (messages: ReadonlyArray<Message>): string =>
+  messages.map(({ content, delimiter }) => content + delimiter).join("")
+
+/** All turns of users and shots as one, before the beginning of an answer, if there is one. */
+const singleTurn = (messages: ReadonlyArray<Message>): ReadonlyArray<ChatTemplate.Message> => {
+  const system = messages.filter(({ role }) => role === "system")
+  const rest = messages.slice(system.length)
+  const end = rest.at(-1)?.role === "assistant" ? rest.slice(-1) : []
+  const asked = rest.slice(0, rest.length - end.length)
+  const content = plain(asked.slice(0, -1)) + (asked.at(-1)?.content ?? "")
+  return [...system, { role: "user", content }, ...end]
+}
+
+/** Marks where a turn of the assistant goes on, with a blank that templates which strip what they are given take off. */
+const mark = "<hila:goes-on>"
+
+/** A conversation as text; where the last turn is the assistant's, it goes on where that turn ends. */
+const render = (
+  chat: ChatTemplate.ChatTemplate,
+  messages: ReadonlyArray<ChatTemplate.Message>,
+): Effect.Effect<string, ModelError> => {
+  const end = last(messages)
+  if (end.role !== "assistant") return chat.render(messages)
+  const begun = { ...end, content: `${end.content}${mark} ` }
+  return Effect.map(
+    chat.render([...messages.slice(0, -1), begun], { addGenerationPrompt: false }),
+    (text) => {
+      const at = text.lastIndexOf(mark)
+      if (at < 0) return text
+      const before = text.slice(0, at)
+      return text.startsWith(`${mark} `, at) ? before : before.trimEnd()
+    },
+  )
+}
+
+/** A conversation's text, and whether the template took no system turn, so that it was asked without one. */
+export interface Conversation {
+  readonly text: string
+  readonly withoutSystem: boolean
+}
+
+/** Turns as a conversation. A template that refuses the system turn is asked again without it. */
 export const converse = (
   chat: ChatTemplate.ChatTemplate,
-  {
-    genPrefix,
-    preamble: system,
-    shots,
-    text,
-    turns,
-  }: {
-    readonly preamble: string
-    readonly turns: ReadonlyArray<Turns>
-    readonly shots: string
-    readonly text: string
-    readonly genPrefix: string
-  },
-): Effect.Effect<string, ModelError> => {
-  const messages: ReadonlyArray<ChatTemplate.Message> = [
-    ...(system === "" ? [] : [{ role: "system", content: system }]),
-    ...turns.flatMap(({ answer, question }) => [
-      { role: "user", content: question },
-      { role: "assistant", content: answer },
-    ]),
-    { role: "user", content: shots + text },
-    ...(genPrefix === "" ? [] : [{ role: "assistant", content: genPrefix }]),
-  ]
-  return Effect.map(chat.render(messages, { addGenerationPrompt: genPrefix === "" }), (rendered) => {
-    if (genPrefix === "") return rendered
-    // The turn goes on: what the template writes after it is cut. Templates may strip what they are given.
-    const begun = genPrefix.trim()
-    const at = rendered.lastIndexOf(begun)
-    return at < 0 ? rendered : rendered.slice(0, at + begun.length)
-  })
+  messages: ReadonlyArray<Message>,
+  multiturn: boolean,
+): Effect.Effect<Conversation, ModelError> => {
+  const whole = (multiturn ? messages : singleTurn(messages)).map(({ content, role }) => ({ role, content }))
+  const without = whole.filter(({ role }) => role !== "system")
+  const as = (withoutSystem: boolean) => (text: string) => ({ text, withoutSystem })
+  const asked = Effect.map(render(chat, whole), as(false))
+  return without.length === whole.length
+    ? asked
+    : Effect.catch(asked, () => Effect.map(render(chat, without), as(true)))
 }

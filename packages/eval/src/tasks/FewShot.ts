@@ -2,9 +2,11 @@
  * Few-shot examples: which documents are shown before the one that is asked, chosen as the reference harness chooses.
  *
  * The default sampler draws with Python's generator, seeded once per task: the draws of a document depend on those
- * before it, so they are made for every document of the split, asked or not. `first_n` always shows the first.
+ * before it, so they are made for every document of the split, asked or not. `first_n` shows the first.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
+import { isDeepStrictEqual } from "node:util"
 import { TaskError } from "../EvalError.ts"
 import * as PythonRandom from "./PythonRandom.ts"
 import type { Task } from "./Task.ts"
@@ -23,10 +25,11 @@ export const split = ({ config }: Task): string | undefined =>
   undefined
 
 /**
- * The shots of every document. `pool` has the documents shots are drawn from, `documents` those of the evaluated split;
- * they are the same rows where both are one split. A document is kept from being its own shot only where the file names
- * the evaluated split as the one of shots: where shots come from it for want of another, and under `first_n`, the
- * harness lets it through, and so the numbers are the harness's.
+ * The shots of every document. `pool` has the documents shots are drawn from, `documents` those of the evaluated split.
+ *
+ * A document is kept from being its own shot where the split of shots that the file names is its test split, or where it
+ * names neither: one more is then drawn, and rows equal to the document are left out. Elsewhere the harness lets a
+ * document through, and so the numbers are the harness's.
  */
 export const choose = Effect.fnUntraced(function* (
   { config, file, numFewshot }: Task,
@@ -36,37 +39,56 @@ export const choose = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Shots, TaskError> {
   if (numFewshot === 0) return () => []
   const { fewshot_indices: indices, sampler = "default", samples } = config.fewshot_config ?? {}
-  const given: ReadonlyArray<Row> = samples ?? pool
+  const named = config.fewshot_config?.split ?? config.fewshot_split ?? undefined
+  const given: ReadonlyArray<Row> = named === undefined ? (samples ?? pool) : pool
   const chosen =
-    indices === undefined || indices === null
+    indices === undefined || indices === null || indices.length === 0
       ? given
       : indices.flatMap((index) => given.slice(index, index + 1))
   const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
-  const named = config.fewshot_config?.split ?? config.fewshot_split ?? undefined
-  const own = named !== undefined && named === (config.test_split ?? config.validation_split)
-  const needed = numFewshot + Number(sampler === "default" && samples === undefined && own)
-  if (chosen.length < needed) {
-    return yield* fail(
-      "num_fewshot",
-      `${numFewshot} shots need ${needed} documents, there are ${chosen.length}`,
-    )
-  }
-  if (sampler === "first_n") {
-    const shots = chosen.slice(0, numFewshot)
-    return () => shots
-  }
-  if (sampler !== "default") {
+  const apart = named === (config.test_split ?? undefined)
+  const needed = numFewshot + Number(apart)
+  if (sampler !== "default" && sampler !== "first_n") {
     return yield* fail(
       "fewshot_config.sampler",
       `there is no sampler ${sampler}; there are default and first_n`,
     )
   }
+  if (chosen.length < (sampler === "first_n" ? numFewshot : needed)) {
+    return yield* fail(
+      "num_fewshot",
+      `${numFewshot} shots need ${needed} documents, there are ${chosen.length}`,
+    )
+  }
+  const others = (document: Row, rows: ReadonlyArray<Row>) =>
+    apart ? rows.filter((row) => row !== document && !isDeepStrictEqual(row, document)) : rows
+  if (sampler === "first_n") {
+    const few = documents.find((document) => others(document, chosen).length < numFewshot)
+    if (few !== undefined) {
+      return yield* fail(
+        "num_fewshot",
+        `${numFewshot} shots need as many documents beside the one asked, there are ${chosen.length - 1}`,
+      )
+    }
+    return (index) => others(at(documents, index), chosen).slice(0, numFewshot)
+  }
   const random = PythonRandom.make(seed)
-  const drawn = documents.map((document) =>
-    random
-      .sample(chosen, needed)
-      .filter((shot) => !own || shot !== document)
-      .slice(0, numFewshot),
-  )
-  return (index) => drawn[index] ?? []
+  const drawn: Array<ReadonlyArray<Row>> = []
+  for (const document of documents) {
+    const shots = others(document, random.sample(chosen, needed)).slice(0, numFewshot)
+    if (shots.length === numFewshot) {
+      drawn.push(shots)
+      continue
+    }
+    // Equal rows were drawn more than once: drawn again from all that are another document.
+    const rest = others(document, chosen)
+    if (rest.length < numFewshot) {
+      return yield* fail(
+        "num_fewshot",
+        `${numFewshot} shots need as many documents that are not the one asked, there are ${rest.length}`,
+      )
+    }
+    drawn.push(random.sample(rest, numFewshot))
+  }
+  return (index) => at(drawn, index)
 })
