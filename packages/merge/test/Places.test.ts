@@ -82,6 +82,13 @@ describe("a merge by recipe", () => {
       }),
   )
 
+  it.effect("notes keys that only hold anchors", () =>
+    Effect.gen(function* () {
+      const { notes } = yield* Prepared.fromText(`x-half: &H 0.5\n${linear(`${family}math`)}`, "r.yml", "/")
+      assert.deepStrictEqual(notes, ["keys that do nothing but hold anchors: x-half"])
+    }),
+  )
+
   it.effect("notes a model that is listed twice", () =>
     Effect.gen(function* () {
       const text = linear(`${family}math`, `${family}base`, `${family}math`)

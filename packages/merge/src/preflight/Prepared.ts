@@ -103,6 +103,7 @@ export const fromLocated = Effect.fnUntraced(function* (
     (adapter?.notes ?? []).map((note) => `${adapter?.path}: ${note}`),
   )
   const notes = [
+    ...located.notes,
     ...sliced.notes,
     ...ignored,
     ...adapters,
