@@ -4,10 +4,12 @@
  * Models are merged by tensor name, so this needs no architecture. Shapes that differ are refused, never skipped or
  * cropped. A head that is the embedding under a second name (tied weights) is merged once and written once.
  */
-import { type Checkpoint, Dtype, type Safetensors, type SafetensorsError } from "@hila/model"
+import { at, entry } from "@hila/core/Lookup"
+import { Buffers, type Checkpoint, Dtype, type Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
 import * as Numbers from "./preflight/Numbers.ts"
+import * as View from "./preflight/View.ts"
 
 /** A model and its part in the merge, `"base"` or `"expert 2"`, for error messages. */
 export interface Participant {
@@ -33,15 +35,15 @@ export const plan = Effect.fnUntraced(function* (
   method: string,
   participants: readonly [Participant, ...ReadonlyArray<Participant>],
 ): Effect.fn.Return<ReadonlyArray<PlannedTensor>, MergeError | SafetensorsError> {
-  const [first, ...others] = participants
   for (const { checkpoint, role } of participants) yield* Numbers.checkModel(method, role, checkpoint)
+  const [first, ...others] = yield* alike(method, participants)
   const refuse = (input: string, problem: string, tensor?: string) =>
     new MergeError({ method, input, problem, ...(tensor === undefined ? {} : { tensor }) })
 
-  const names = tensorNames(first.checkpoint)
+  const names = needed(first.checkpoint)
   const known = new Set(names)
   for (const { checkpoint, role } of others) {
-    const own = tensorNames(checkpoint)
+    const own = needed(checkpoint)
     const present = new Set(own)
     const missing = names.find((name) => !present.has(name))
     if (missing !== undefined) {
@@ -62,10 +64,14 @@ export const plan = Effect.fnUntraced(function* (
   }
 
   const planned: Array<PlannedTensor> = []
-  for (const name of names) {
+  for (const [name, leading] of first.checkpoint.tensors) {
+    if (Buffers.is(leading)) {
+      planned.push({ info: leading, inputs: [leading], dtype: undefined })
+      continue
+    }
     const inputs: Array<Safetensors.TensorInfo> = []
-    for (const { checkpoint, role } of participants) {
-      const info = checkpoint.tensors.get(name)!
+    for (const { checkpoint, role } of [first, ...others]) {
+      const info = entry(checkpoint.tensors, name)
       const problem = mismatch(first.role, inputs[0] ?? info, info)
       if (problem !== undefined) return yield* refuse(role, problem, name)
       inputs.push(info)
@@ -99,22 +105,28 @@ const mismatch = (
 
 const isInteger = (dtype: Dtype.Dtype) => /^(?:BOOL|[IU]\d+)$/.test(dtype)
 
-const heads: ReadonlyArray<string> = ["lm_head.weight", "embed_out.weight"]
-const embeddings: ReadonlyArray<string> = [
-  "embed_tokens.weight",
-  "wte.weight",
-  "embed_in.weight",
-  "word_embeddings.weight",
-]
+/** The participants under the first one's names. The config is carried as it is, so none may be untied by the merge. */
+const alike = Effect.fnUntraced(function* (
+  method: string,
+  participants: readonly [Participant, ...ReadonlyArray<Participant>],
+) {
+  const { names, untied } = yield* View.of(participants)
+  const [first, ...others] = participants
+  if (untied) {
+    const problem =
+      "some models have a head of their own, and the first ties its to the embedding: merge them by a recipe, which unties the result"
+    return yield* refusal(method, first.role, problem)
+  }
+  const seen = ({ checkpoint, role }: Participant, index: number): Participant => ({
+    role,
+    checkpoint: View.apply(checkpoint, at(names, index)),
+  })
+  return [seen(first, 0), ...others.map((other, index) => seen(other, index + 1))] as const
+})
 
-/** A checkpoint's tensor names without a stored head that is the embedding by the model's own config. */
-export const tensorNames = ({ config, tensors }: Checkpoint.Checkpoint): ReadonlyArray<string> => {
-  const names = [...tensors.keys()]
-  const tied =
-    config["tie_word_embeddings"] === true &&
-    names.some((name) => embeddings.some((embedding) => name.endsWith(embedding)))
-  return tied ? names.filter((name) => !heads.includes(name)) : names
-}
+/** The tensors that every model has to have. */
+const needed = ({ tensors }: Checkpoint.Checkpoint): ReadonlyArray<string> =>
+  [...tensors.values()].filter((info) => !Buffers.is(info)).map(({ name }) => name)
 
 /** A base and its experts as participants. */
 export const baseAndExperts = (

@@ -5,7 +5,6 @@
  */
 import { Artifact, ArtifactError, type Node, Source } from "@hila/core"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { readFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import * as Architecture from "./Architecture.ts"
@@ -13,12 +12,12 @@ import * as CheckpointWriter from "./CheckpointWriter.ts"
 import * as Dtype from "./Dtype.ts"
 import * as FileKind from "./FileKind.ts"
 import { failure, listFiles } from "./internal/files.ts"
-import * as JsonText from "./JsonText.ts"
 import * as ModelConfig from "./ModelConfig.ts"
 import { type ArchitectureError, CheckpointError, type SafetensorsError } from "./ModelError.ts"
 import type { EncoderShape, ModelShape, Stack } from "./ModelShape.ts"
 import * as Quantisation from "./Quantisation.ts"
 import * as Safetensors from "./Safetensors.ts"
+import * as Shards from "./Shards.ts"
 
 /** A model on disk; no bytes of its tensors are in memory. */
 export interface Checkpoint {
@@ -27,6 +26,8 @@ export interface Checkpoint {
   readonly config: ModelConfig.ModelConfig
   /** By name, in the order of the data in each file. */
   readonly tensors: ReadonlyMap<string, Safetensors.TensorInfo>
+  /** Where index and shards disagree, in one line each. */
+  readonly remarks?: ReadonlyArray<string>
 }
 
 const indexName = "model.safetensors.index.json"
@@ -59,10 +60,12 @@ export const fromFiles = Effect.fnUntraced(function* (
     yield* readText(files, "config.json", location, "not a checkpoint: config.json is missing"),
     pathOf(files, "config.json", location),
   )
-  const tensors = Object.hasOwn(files, "model.safetensors")
-    ? (yield* Safetensors.open(pathOf(files, "model.safetensors", location))).tensors
-    : yield* openShards(files, location)
-  return { files, config, tensors }
+  if (Object.hasOwn(files, "model.safetensors")) {
+    const { tensors } = yield* Safetensors.open(pathOf(files, "model.safetensors", location))
+    return { files, config, tensors }
+  }
+  const { remarks, tensors } = yield* openShards(files, location, config)
+  return { files, config, tensors, ...(remarks.length === 0 ? {} : { remarks }) }
 })
 
 const pathOf = (files: Readonly<Record<string, string>>, name: string, location: string): string =>
@@ -76,41 +79,14 @@ const readText = (files: Readonly<Record<string, string>>, name: string, locatio
       })
     : Effect.fail(new CheckpointError({ path: location, problem: missing, blame: "input" }))
 
-const decodeIndex = Schema.decodeUnknownEffect(
-  JsonText.fromText(Schema.Struct({ weight_map: Schema.Record(Schema.String, Schema.String) })),
-)
-
-/** Tensors by the index: each where the index says, and none that the index does not name. */
-const openShards = Effect.fnUntraced(function* (files: Readonly<Record<string, string>>, location: string) {
+const openShards = Effect.fnUntraced(function* (
+  files: Readonly<Record<string, string>>,
+  location: string,
+  config: ModelConfig.ModelConfig,
+) {
   const missing = `no weights: neither model.safetensors nor ${indexName} is there`
   const text = yield* readText(files, indexName, location, missing)
-  const path = pathOf(files, indexName, location)
-  const refuse = (tensor: string, problem: string) =>
-    new CheckpointError({ path, tensor, problem, blame: "input" })
-  const { weight_map: weightMap } = yield* Effect.mapError(
-    decodeIndex(text),
-    ({ message }) => new CheckpointError({ path, problem: ModelConfig.oneLine(message), blame: "input" }),
-  )
-  const shards = new Map<string, Safetensors.Safetensors>()
-  for (const [tensor, shard] of Object.entries(weightMap)) {
-    if (shards.has(shard)) continue
-    if (!Object.hasOwn(files, shard))
-      return yield* refuse(tensor, `its shard ${JSON.stringify(shard)} is missing`)
-    shards.set(shard, yield* Safetensors.open(pathOf(files, shard, location)))
-  }
-  for (const [tensor, shard] of Object.entries(weightMap)) {
-    if (shards.get(shard)?.tensors.has(tensor) !== true)
-      return yield* refuse(tensor, `is not in its shard ${shard}`)
-  }
-  const tensors = new Map<string, Safetensors.TensorInfo>()
-  for (const [shard, file] of shards) {
-    for (const [tensor, info] of file.tensors) {
-      if (!Object.hasOwn(weightMap, tensor))
-        return yield* refuse(tensor, `is in shard ${shard} but not in the index`)
-      if (weightMap[tensor] === shard) tensors.set(tensor, info)
-    }
-  }
-  return tensors
+  return yield* Shards.open(text, pathOf(files, indexName, location), files, config)
 })
 
 /** Writes `model.safetensors` and the other files of `like` to a directory that is new or empty, and opens it. */

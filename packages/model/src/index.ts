@@ -1,6 +1,7 @@
 /** Language-model checkpoints and their execution. */
 export * as Answer from "./Answer.ts"
 export * as Architecture from "./Architecture.ts"
+export * as Buffers from "./Buffers.ts"
 export * as Checkpoint from "./Checkpoint.ts"
 export * as Dtype from "./Dtype.ts"
 export * as Example from "./Example.ts"

@@ -38,6 +38,23 @@ const sharded = Effect.gen(function* () {
   return { directory, index }
 })
 
+/** Rewrites a shard with other tensors, and other bytes for some. */
+const rewritten = Effect.fnUntraced(function* (
+  shard: string,
+  change: (own: ReadonlyArray<SafetensorsWriter.TensorSpec>) => ReadonlyArray<SafetensorsWriter.TensorSpec>,
+  bytes: Readonly<Record<string, Uint8Array>> = {},
+) {
+  const { tensors } = yield* Safetensors.open(shard)
+  yield* SafetensorsWriter.write(`${shard}.new`, {
+    tensors: change([...tensors.values()]),
+    data: ({ name }, put) =>
+      bytes[name] === undefined
+        ? Effect.flatMap(Safetensors.read(tensors.get(name)!), put)
+        : put(bytes[name]),
+  })
+  yield* Effect.promise(() => rename(`${shard}.new`, shard))
+})
+
 const refusal = (directory: string) =>
   Effect.map(Effect.flip(Checkpoint.open(directory)), ({ message }) => message)
 
@@ -140,7 +157,90 @@ describe("Checkpoint", () => {
     }),
   )
 
-  it.effect("says what is wrong with an index: shard, tensor, stray tensor, text", () =>
+  it.effect("passes over what an index promises and the model does not need (case 14-index-names-more)", () =>
+    Effect.gen(function* () {
+      const { directory, index } = yield* sharded
+      const names = [
+        "model.layers.0.self_attn.rotary_emb.inv_freq",
+        "lm_head.weight",
+        "model.layers.9.self_attn.q_proj.weight",
+      ]
+      for (const name of names) {
+        yield* edit(index, (text) =>
+          text.replace(/"weight_map":\{/, `$&${JSON.stringify(name)}:"model-00002-of-00002.safetensors",`),
+        )
+      }
+      const { remarks, tensors } = yield* Checkpoint.open(directory)
+      assert.deepStrictEqual(
+        remarks,
+        names
+          .toReversed()
+          .map(
+            (name) => `the index names ${name}, which no shard has and the model does not need: passed over`,
+          ),
+      )
+      assert.sameMembers([...tensors.keys()], [...(yield* Checkpoint.open(base)).tensors.keys()])
+      // Nobody knows what a model without a record needs; a buffer of the config's is none of it.
+      yield* edit(join(directory, "config.json"), (text) => text.replace('"llama"', '"unheard"'))
+      assert.match(
+        yield* refusal(directory),
+        /tensor "model\.layers\.9\.self_attn\.q_proj\.weight": is not in its shard model-00002-of-00002\.safetensors, nor in another/,
+      )
+    }),
+  )
+
+  it.effect("reads every tensor of every shard, wherever the index says it is", () =>
+    Effect.gen(function* () {
+      const { directory, index } = yield* sharded
+      yield* Effect.promise(() =>
+        writeFile(join(directory, "consolidated.safetensors"), "none of the model's"),
+      )
+      const norm = '"model.norm.weight":"model-00002-of-00002.safetensors"'
+      const text = yield* Effect.promise(() => readFile(index, "utf8"))
+      assert.include(text, norm)
+      for (const [changed, remark] of [
+        [
+          norm.replace("00002-of", "00001-of"),
+          "model.norm.weight is in model-00002-of-00002.safetensors, and not in model-00001-of-00002.safetensors as the index says",
+        ],
+        [
+          "",
+          "model.norm.weight is in model-00002-of-00002.safetensors, and the index does not name it: read all the same",
+        ],
+      ] as const) {
+        const other = text.replace(norm, changed).replace(",}", "}").replace(",,", ",")
+        yield* Effect.promise(() => writeFile(index, other))
+        const { remarks, tensors } = yield* Checkpoint.open(directory)
+        assert.deepStrictEqual(remarks, [remark])
+        assert.isTrue(tensors.has("model.norm.weight"))
+      }
+    }),
+  )
+
+  it.effect(
+    "takes a tensor that stands in two shards once where it is the same, and refuses it where it differs",
+    () =>
+      Effect.gen(function* () {
+        const { directory } = yield* sharded
+        const { tensors } = yield* Checkpoint.open(directory)
+        const norm = tensors.get("model.norm.weight")!
+        const shard = join(directory, "model-00001-of-00002.safetensors")
+        const bytes = yield* Safetensors.read(norm)
+        yield* rewritten(shard, (own) => [...own, norm], { [norm.name]: bytes })
+        const { remarks, tensors: read } = yield* Checkpoint.open(directory)
+        assert.deepStrictEqual(remarks, [
+          "model.norm.weight stands in more than one shard, each time the same",
+        ])
+        assert.strictEqual(read.size, tensors.size)
+        yield* rewritten(shard, (own) => own, { [norm.name]: bytes.map((byte) => byte ^ 1) })
+        assert.match(
+          yield* refusal(directory),
+          /"model\.norm\.weight": stands in two shards and differs \(.*00001.*00002/,
+        )
+      }),
+  )
+
+  it.effect("says what is wrong with an index: shard, tensor, text", () =>
     Effect.gen(function* () {
       const { directory, index } = yield* sharded
       const second = join(directory, "model-00002-of-00002.safetensors")
@@ -151,21 +251,18 @@ describe("Checkpoint", () => {
       )
       yield* Effect.promise(() => rename(`${second}.away`, second))
       const text = yield* Effect.promise(() => readFile(index, "utf8"))
-      yield* Effect.promise(() => writeFile(index, text.replace('"model.norm.weight"', '"model.norm.bias"')))
-      assert.match(yield* refusal(directory), /tensor "model\.norm\.bias": is not in its shard model-00002/)
-      yield* Effect.promise(() =>
-        writeFile(index, text.replace(/"model\.norm\.weight":"[^"]*",?/, "").replace(",}", "}")),
-      )
-      assert.match(
-        yield* refusal(directory),
-        /tensor "model\.norm\.weight": is in shard model-00002-of-00002\.safetensors but not in the index/,
-      )
       yield* Effect.promise(() =>
         writeFile(index, text.replace("model-00001-of-00002", "../model-00001-of-00002")),
       )
       assert.match(
         yield* refusal(directory),
         /its shard "\.\.\/model-00001-of-00002\.safetensors" is missing/,
+      )
+      yield* Effect.promise(() => writeFile(index, text))
+      yield* rewritten(second, (own) => own.filter(({ name }) => name !== "model.norm.weight"))
+      assert.match(
+        yield* refusal(directory),
+        /tensor "model\.norm\.weight": is not in its shard model-00002-of-00002\.safetensors, nor in another/,
       )
       yield* Effect.promise(() => writeFile(index, "{"))
       assert.match(yield* refusal(directory), /index\.json: /)

@@ -1,5 +1,6 @@
 /** The result's config.json: the donor's, byte for byte but for the values that the merge changed. */
-import { JsonText, type ModelConfig } from "@hila/model"
+import { JsonText, type ModelConfig, Quantisation } from "@hila/model"
+import * as Ties from "./Ties.ts"
 
 /** What a merge may change. */
 export interface Changes {
@@ -12,6 +13,7 @@ export interface Changes {
 /** One value of the config. */
 export interface Edit {
   readonly path: JsonText.Path
+  /** Undefined takes the key out. */
   readonly value: unknown
 }
 
@@ -34,6 +36,21 @@ export const edits = (
     .map(([key, value]) => ({ path: [key], value }))
 }
 
+/** A config that ties its head, untied. */
+export const untied = (config: ModelConfig.ModelConfig): ReadonlyArray<Edit> => {
+  const said = Ties.places(config).filter(({ tied }) => tied)
+  const paths = said.length === 0 ? [["tie_word_embeddings"]] : said.map(({ path }) => path)
+  return paths.map((path) => ({ path, value: false }))
+}
+
+/** A config without what it says of a quantisation, which plain weights do not have. */
+export const plain = (config: ModelConfig.ModelConfig): ReadonlyArray<Edit> =>
+  Quantisation.declared(config).map(({ path }) => ({ path, value: undefined }))
+
 /** The text of a config with these values. */
 export const edited = (text: string, changes: ReadonlyArray<Edit>): string =>
-  changes.reduce((before, { path, value }) => JsonText.set(before, path, value), text)
+  changes.reduce(
+    (before, { path, value }) =>
+      value === undefined ? JsonText.remove(before, path) : JsonText.set(before, path, value),
+    text,
+  )

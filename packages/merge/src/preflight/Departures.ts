@@ -1,6 +1,7 @@
 /**
  * Where a run departs from the existing merge tool, or from what a reader of the recipe may expect, in one line each.
  */
+import { Buffers } from "@hila/model"
 import { definitions } from "../methods/registry.ts"
 import { elementsOf, numbers } from "../methods/Definition.ts"
 import * as Value from "../recipe/Value.ts"
@@ -51,6 +52,7 @@ const byTensor = (tensors: ReadonlyArray<OutputTensor>): ReadonlyArray<string> =
 
 const linesOf = ({ base, method, models, shape, values }: OutputTensor): ReadonlyArray<string> => {
   const first = base ?? models[0]!
+  if (method === undefined && Buffers.is(first)) return ["config.json determines it: copied from one model"]
   if (method === undefined) return [`${first.dtype} holds integers: copied from the first model`]
   const definition = definitions[method]
   const lines: Array<string> = []

@@ -15,6 +15,7 @@ import * as Slices from "../recipe/Slices.ts"
 import { nearest } from "../recipe/Suggest.ts"
 import * as Adapter from "../adapters/Adapter.ts"
 import type { Model } from "./Plan.ts"
+import * as Ties from "./Ties.ts"
 
 /** Opens every model a recipe names, each once; `directory` is the recipe's. */
 export const open = Effect.fnUntraced(function* (
@@ -53,9 +54,7 @@ const openModel = Effect.fnUntraced(function* (
   const original =
     found !== undefined
       ? yield* Checkpoint.open(found)
-      : needsFiles(located)
-        ? yield* fromHub(path, directory, Hub.open(hub!))
-        : yield* fromHub(path, directory, Hub.inspect(hub!))
+      : yield* fromHub(path, directory, needsFiles(located) ? Hub.open(hub!) : headers(hub!))
   const model: Model = { reference, checkpoint: original, original, directory: found, hub }
   if (lora === undefined) return model
   if (lora.revision !== undefined) {
@@ -79,6 +78,12 @@ const parted = (reference: Reference.Reference): string => {
   const whole = Reference.text(reference)
   return `; ${sign} off: where ${whole} is one directory, write {model: {path: "${whole}"}}`
 }
+
+/** A model's headers, or all of it where only its values tell which tensors are copies of others. */
+const headers = Effect.fnUntraced(function* (hub: Hub.Options) {
+  const found = yield* Hub.inspect(hub)
+  return (yield* Ties.candidates(found)).length === 0 ? found : yield* Hub.open(hub)
+})
 
 /** What cannot be had from the Hub may have been meant for a directory: the error says that there is none either. */
 const fromHub = <A, E>(

@@ -4,13 +4,12 @@
  * Codes of quantised formats are refused before a weight is read. Integers have no mean: a tensor of them is copied, and
  * has to be the same in every model, which is found by reading these few bytes.
  */
-import { Checkpoint, Dtype, Quantisation, type Safetensors, type SafetensorsError } from "@hila/model"
+import { type Checkpoint, Dtype, Quantisation, Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError, type RecipeError } from "../MergeError.ts"
 import type { Located } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Slices from "../recipe/Slices.ts"
-import * as Values from "../tools/Values.ts"
 import type { Model } from "./Plan.ts"
 
 /** Fails at the first model of a recipe that is quantised, at its place in the recipe. */
@@ -25,6 +24,15 @@ export const checkModels = Effect.fnUntraced(function* (
     if (found !== undefined) return yield* located.error(path, `${text} ${Quantisation.refusal(found)}`)
   }
 })
+
+/** What is to be said of configs that speak of a quantisation their tensors do not have. */
+export const notesOf = (models: ReadonlyMap<string, Model>): ReadonlyArray<string> =>
+  [...models].flatMap(([text, { original }]) =>
+    Quantisation.declared(original.config).map(
+      ({ path }) =>
+        `${path.join(".")} in config.json of ${text} says that it is quantised, and its weights are plain numbers: merged as such, and the result has no such key`,
+    ),
+  )
 
 /** Fails where a model given as a value is quantised; `input` is its role. */
 export const checkModel = (
@@ -48,7 +56,7 @@ export const checkIntegers = Effect.fnUntraced(function* (
   for (const [first, ...others] of tensors) {
     if (Dtype.isFloat(first.dtype)) continue
     for (const other of others) {
-      if (yield* Values.sameBytes(first, other)) continue
+      if (yield* Safetensors.sameBytes(first, other)) continue
       return yield* new MergeError({
         method,
         input: "models",

@@ -4,14 +4,14 @@
  * From headers and configs alone; no weight is read. Models are merged by tensor name. Whatever does not fit is refused
  * here: nothing is skipped or cropped.
  */
-import { type Checkpoint, Dtype, type Hub, type Safetensors } from "@hila/model"
+import { at, entry } from "@hila/core/Lookup"
+import { Buffers, type Checkpoint, Dtype, type Hub, type Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { UnitSpan } from "../engine/Method.ts"
 import { MergeError, type RecipeError } from "../MergeError.ts"
 import type { Values } from "../methods/Definition.ts"
 import type { Name } from "../methods/names.ts"
 import { definitions } from "../methods/registry.ts"
-import { tensorNames } from "../Preflight.ts"
 import type { Located } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Slices from "../recipe/Slices.ts"
@@ -22,6 +22,7 @@ import type * as Heads from "./Heads.ts"
 import * as Overrides from "./Overrides.ts"
 import * as Statistics from "./Statistics.ts"
 import type * as Tables from "./Tables.ts"
+import type * as View from "./View.ts"
 
 /** A model of the merge. */
 export interface Model {
@@ -33,6 +34,8 @@ export interface Model {
   readonly adapter?: Adapter | undefined
   /** Where it lies, if it was named by a path. */
   readonly directory?: string | undefined
+  /** What its tensors are called here; as they are stored unless given. */
+  readonly names?: View.Names | undefined
   /** Where its weights are to be fetched from. */
   readonly hub?: Hub.Options | undefined
 }
@@ -45,7 +48,7 @@ export interface OutputTensor {
   readonly subject: Value.Subject
   readonly base: Safetensors.TensorInfo | undefined
   readonly models: ReadonlyArray<Safetensors.TensorInfo>
-  /** Undefined where the tensor holds integers, which are copied from the base or the first model. */
+  /** Undefined where the tensor holds integers or is a buffer, which are copied from the base or the first model. */
   readonly method: Name | undefined
   readonly values: Values
   readonly units: ReadonlyArray<UnitSpan>
@@ -161,8 +164,14 @@ const layered = (
   }
 }
 
-const namesOf = (models: Input["models"], { reference }: Slices.Source) =>
-  tensorNames(models.get(Reference.text(reference))!.checkpoint)
+const tensorsOf = (models: Input["models"], { reference }: Slices.Source) =>
+  entry(models, Reference.text(reference)).checkpoint.tensors
+
+const namesOf = (models: Input["models"], source: Slices.Source) => [...tensorsOf(models, source).keys()]
+
+/** Those that every model has to have. */
+const needed = (models: Input["models"], source: Slices.Source) =>
+  [...tensorsOf(models, source).values()].filter((info) => !Buffers.is(info)).map(({ name }) => name)
 
 const rangeOf = Effect.fnUntraced(function* (
   { located }: Input,
@@ -182,10 +191,10 @@ const rangeOf = Effect.fnUntraced(function* (
 const checkNames = Effect.fnUntraced(function* ({ located, models }: Input, slice: Slices.Slice) {
   const [first, ...others] = Slices.everySource(slice)
   if (first === undefined || first.range !== undefined) return
-  const names = namesOf(models, first)
+  const names = needed(models, first)
   const known = new Set(names)
   for (const other of others) {
-    const own = namesOf(models, other)
+    const own = needed(models, other)
     const present = new Set(own)
     const [a, b] = [Reference.text(first.reference), Reference.text(other.reference)]
     const missing = names.find((name) => !present.has(name))
@@ -212,9 +221,11 @@ const tensorOf = Effect.fnUntraced(function* (
       (yield* located.error(source.path, `tensor ${name} is missing in ${Reference.text(source.reference)}`))
     )
   })
-  const base = slice.base === undefined ? undefined : yield* info(slice.base)
-  const inputs = yield* Effect.forEach(slice.sources, info)
   const all = [...(slice.base === undefined ? [] : [slice.base]), ...slice.sources]
+  const leading = yield* info(at(all, 0))
+  if (Buffers.is(leading)) return copied(subject, leading, undefined, [leading])
+  const base = slice.base === undefined ? undefined : leading
+  const inputs = yield* Effect.forEach(slice.sources, info)
   const infos = base === undefined ? inputs : [base, ...inputs]
   const first = infos[0]!
   for (const [index, got] of infos.entries()) {
@@ -227,18 +238,7 @@ const tensorOf = Effect.fnUntraced(function* (
     if (problem !== undefined) return yield* located.error(all[index]!.path, problem)
   }
   const { shape } = first
-  const common = { name: subject.tensor, shape, subject, base, models: inputs }
-  if (!Dtype.isFloat(first.dtype)) {
-    return {
-      ...common,
-      dtype: first.dtype,
-      method: undefined,
-      values: {},
-      units: [],
-      masks: [],
-      statistics: Statistics.none,
-    }
-  }
+  if (!Dtype.isFloat(first.dtype)) return copied(subject, first, base, inputs)
   const { name, units, values } = yield* Overrides.settings(input, place)
   const own = models.get(Reference.text(all[0]!.reference))!.original.tensors.get(first.name)?.dtype
   const dtype = outputDtype(located.recipe) ?? own ?? first.dtype
@@ -253,7 +253,11 @@ const tensorOf = Effect.fnUntraced(function* (
     embedding: values["embedding"] === true,
   })
   return {
-    ...common,
+    name: subject.tensor,
+    shape,
+    subject,
+    base,
+    models: inputs,
     dtype,
     method: name,
     values,
@@ -261,6 +265,26 @@ const tensorOf = Effect.fnUntraced(function* (
     masks: weighed ? masks(subject.tensor) : [],
     statistics,
   }
+})
+
+/** A tensor that no method computes. */
+const copied = (
+  subject: Value.Subject,
+  { dtype, shape }: Safetensors.TensorInfo,
+  base: Safetensors.TensorInfo | undefined,
+  models: ReadonlyArray<Safetensors.TensorInfo>,
+): OutputTensor => ({
+  name: subject.tensor,
+  shape,
+  dtype,
+  subject,
+  base,
+  models,
+  method: undefined,
+  values: {},
+  units: [],
+  masks: [],
+  statistics: Statistics.none,
 })
 
 const dtypes = { float64: "F64", float32: "F32", float16: "F16", bfloat16: "BF16" } as const

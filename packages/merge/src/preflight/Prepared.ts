@@ -1,6 +1,7 @@
 /**
  * A recipe made ready: read, its models opened, every tensor planned, nothing read or written yet.
  */
+import { at, entry } from "@hila/core/Lookup"
 import type { ArchitectureError, CheckpointError, HubError, SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
@@ -23,6 +24,7 @@ import * as Overrides from "./Overrides.ts"
 import * as Plan from "./Plan.ts"
 import * as Statistics from "./Statistics.ts"
 import * as Tables from "./Tables.ts"
+import * as View from "./View.ts"
 
 /** What a merge is going to do. */
 export interface Prepared extends Plan.Input {
@@ -33,6 +35,8 @@ export interface Prepared extends Plan.Input {
   readonly alignment: Alignment.Alignment | undefined
   /** The result's chat template, if the recipe gives one. */
   readonly chatTemplate: string | undefined
+  /** Whether the result has a head of its own though the config it gets ties it to the embedding. */
+  readonly untied: boolean
   /** What is accepted without effect, and what else is to be said. */
   readonly notes: ReadonlyArray<string>
 }
@@ -89,7 +93,8 @@ export const fromLocated = Effect.fnUntraced(function* (
   const companions = yield* openCompanions(sliced)
   const opened = yield* openModels(sliced)
   yield* Numbers.checkModels(located, sliced, opened)
-  const { alignment, models } = yield* aligned(located, sliced, opened)
+  const alike = yield* viewed(sliced, opened)
+  const { alignment, models } = yield* aligned(located, sliced, alike.models)
   const like = Plan.likeOf({ models, sliced })
   const heads = Overrides.usesHeads(located, sliced) ? yield* Heads.of(like.checkpoint) : undefined
   const tables = yield* Tables.of(located, sliced, like.checkpoint, companions)
@@ -106,13 +111,65 @@ export const fromLocated = Effect.fnUntraced(function* (
     ...located.notes,
     ...sliced.notes,
     ...ignored,
+    ...[...models].flatMap(([text, { original }]) =>
+      (original.remarks ?? []).map((remark) => `${text}: ${remark}`),
+    ),
+    ...Numbers.notesOf(models),
+    ...alike.notes,
     ...adapters,
     ...tables.notes,
     ...(alignment?.notes ?? []),
     ...carried.notes,
   ]
-  return { ...input, tensors, like, alignment, chatTemplate, notes }
+  return { ...input, tensors, like, alignment, chatTemplate, untied: alike.untied, notes }
 })
+
+/** Models under the names of the one that the result is like. */
+const viewed = Effect.fnUntraced(function* (
+  sliced: Slices.Sliced,
+  models: ReadonlyMap<string, Plan.Model>,
+): Effect.fn.Return<
+  Pick<View.Alike, "notes" | "untied"> & { readonly models: ReadonlyMap<string, Plan.Model> },
+  MergeError | SafetensorsError
+> {
+  const like = Plan.likeOf({ models, sliced })
+  const others = [...models.values()].filter((model) => model !== like)
+  const participant = ({ original, reference }: Plan.Model) => ({
+    role: Reference.text(reference),
+    checkpoint: original,
+  })
+  const { names, notes, untied } = yield* View.of([participant(like), ...others.map(participant)])
+  for (const [index, { adapter }] of [like, ...others].entries()) {
+    const seen = new Set(at(names, index).values())
+    const lost = [...(adapter?.changes.keys() ?? [])].find((stored) => !seen.has(stored))
+    if (adapter === undefined || lost === undefined) continue
+    const problem = `changes ${lost}, which in this model is a copy of the tensor that it is tied to: untie the model first (tie_word_embeddings false)`
+    return yield* new MergeError({ method: "merge", input: adapter.path, problem })
+  }
+  const views = new Map([like, ...others].map((model, index) => [model, at(names, index)]))
+  return {
+    notes,
+    untied,
+    models: new Map([...models].map(([text, model]) => [text, asSeen(model, entry(views, model))])),
+  }
+})
+
+const asSeen = (model: Plan.Model, names: View.Names): Plan.Model => {
+  const { adapter, original } = model
+  const checkpoint = View.apply(original, names)
+  // A head that the embedding stands for changes with it.
+  const changes = [...names].flatMap(([name, stored]) => {
+    const change = adapter?.changes.get(stored)
+    return change === undefined ? [] : [[name, change] as const]
+  })
+  return {
+    ...model,
+    names,
+    original: checkpoint,
+    checkpoint,
+    ...(adapter === undefined ? {} : { adapter: { ...adapter, changes: new Map(changes) } }),
+  }
+}
 
 /** Models whose embeddings and heads have the rows that the recipe's tokenizer rule gives them; not yet in any file. */
 const aligned = Effect.fnUntraced(function* (

@@ -22,6 +22,7 @@ import * as Values from "../tools/Values.ts"
 import * as AdapterFile from "../adapters/AdapterFile.ts"
 import * as Plan from "./Plan.ts"
 import type { Prepared } from "./Prepared.ts"
+import * as View from "./View.ts"
 
 /** A prepared merge whose tensors all lie in files; `scratch` is a directory that outlives the merge. */
 export const realise = Effect.fnUntraced(function* (
@@ -38,7 +39,10 @@ export const realise = Effect.fnUntraced(function* (
   }
   const models = new Map<string, Plan.Model>()
   for (const [index, [text, model]] of originals.entries()) {
-    const fetched = model.hub === undefined ? model.original : yield* Hub.open(model.hub)
+    const fetched =
+      model.hub === undefined
+        ? model.original
+        : View.apply(yield* Hub.open(model.hub), model.names ?? new Map())
     const file = join(scratch, `adapter-${index}.safetensors`)
     if (model.adapter !== undefined) yield* AdapterFile.write(file, fetched, model.adapter)
     models.set(text, {

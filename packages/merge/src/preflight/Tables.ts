@@ -59,7 +59,7 @@ export const of = Effect.fnUntraced(function* (
   const method = located.recipe.merge_method
   const said = <A, E extends { readonly message: string }>(at: Path, effect: Effect.Effect<A, E>) =>
     Effect.mapError(effect, (error) => located.error(at, isMergeError(error) ? textOf(error) : error.message))
-  const names = Preflight.tensorNames(base)
+  const names = [...base.tensors.keys()]
   const spansOf: Array<UnitCoefficients.SpansOf> = []
   for (const table of layerWeights) {
     yield* said(

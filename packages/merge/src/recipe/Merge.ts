@@ -220,14 +220,19 @@ const planOf = (tensor: OutputTensor): TensorPlan => {
 
 /** The result's config.json, where it is not the donor's. */
 const configOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
-  const { alignment, like, located, sliced, tensors } = prepared
+  const { alignment, like, located, sliced, tensors, untied } = prepared
   const { dtype, out_dtype } = located.recipe
   const stacked = sliced.slices.some(({ sources }) => sources.some(({ range }) => range !== undefined))
-  const edits = Config.edits(like.original.config, {
-    dtype: out_dtype ?? dtype ?? undefined,
-    layers: stacked ? TensorName.layersOf(tensors.map(({ name }) => name)) : undefined,
-    vocabulary: alignment?.rows,
-  })
+  const { config } = like.original
+  const edits = [
+    ...(untied ? Config.untied(config) : []),
+    ...Config.plain(config),
+    ...Config.edits(config, {
+      dtype: out_dtype ?? dtype ?? undefined,
+      layers: stacked ? TensorName.layersOf(tensors.map(({ name }) => name)) : undefined,
+      vocabulary: alignment?.rows,
+    }),
+  ]
   const path = like.original.files["config.json"]
   if (edits.length === 0 || path === undefined) return {}
   const text = yield* attempt(path, () => readFile(path, "utf8"))

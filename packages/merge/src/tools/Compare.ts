@@ -5,7 +5,7 @@
  * quantised weights and what goes with them) is compared byte for byte: where it is not the same, nothing is known of how
  * far it is apart, nor of the layer, the unit and the whole that it belongs to.
  */
-import { type Checkpoint, Quantisation, Unit } from "@hila/model"
+import { type Checkpoint, Quantisation, Safetensors, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "../MergeError.ts"
 import * as Report from "../preflight/Report.ts"
@@ -93,7 +93,7 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
     const at = TensorName.layerOf(name)?.layer
     const layer = of(layers, at === undefined ? "outside" : String(at))
     if (!Values.isFloatTensor(first) || !Values.isFloatTensor(second) || coded.has(name)) {
-      if (yield* Values.sameBytes(first, second)) continue
+      if (yield* Safetensors.sameBytes(first, second)) continue
       notCompared.set(name, [...new Set([first.dtype, second.dtype])].join(" and "))
       for (const without of [sums, layer, total, ...own.map((span) => span.sums)]) unknown.add(without)
       continue

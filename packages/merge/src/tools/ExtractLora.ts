@@ -4,7 +4,14 @@
  * W_1 − W_0 ≈ B A with B = U √s and A = √s Vᵀ, written as PEFT reads it (lora_alpha equals the rank, so the factor is 1).
  * What is no matrix of a linear layer (embeddings, norms, head, biases) is left out and said.
  */
-import { Checkpoint, CheckpointError, Dtype, type SafetensorsError, SafetensorsWriter } from "@hila/model"
+import {
+  Checkpoint,
+  CheckpointError,
+  Dtype,
+  Safetensors,
+  type SafetensorsError,
+  SafetensorsWriter,
+} from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { mkdir, rename, rm, writeFile } from "node:fs/promises"
@@ -14,7 +21,6 @@ import * as Numbers from "../preflight/Numbers.ts"
 import * as TensorName from "../recipe/TensorName.ts"
 import { isFree } from "../internal/disk.ts"
 import * as LowRank from "./LowRank.ts"
-import * as Values from "./Values.ts"
 
 /** One layer's adapter: its rank, and ‖W_1 − W_0 − B A‖ / ‖W_1 − W_0‖. */
 export interface Extracted {
@@ -69,7 +75,7 @@ export const extractLora = Effect.fn("extractLora")(function* (
       )
     }
     if (!Dtype.isFloat(info.dtype) || !Dtype.isFloat(other.dtype)) {
-      if (!(yield* Values.sameBytes(info, other))) leftOut.push(name)
+      if (!(yield* Safetensors.sameBytes(info, other))) leftOut.push(name)
       continue
     }
     const [from, to] = [yield* Checkpoint.readFloat32(base, name), yield* Checkpoint.readFloat32(model, name)]

@@ -87,6 +87,7 @@ export const inspect = Effect.fn("inspect")(function* (
     oddities: [
       ...(quantised === undefined ? leftBehind(checkpoint) : [`is ${Quantisation.describe(quantised)}`]),
       ...(valid._tag === "Failure" ? [valid.failure.message] : []),
+      ...(checkpoint.remarks ?? []),
       ...declared(checkpoint, dtypes),
       ...(yield* vocabularyOddities(checkpoint, vocabulary)),
       ...(values ? yield* valueOddities(checkpoint) : []),

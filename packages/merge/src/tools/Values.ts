@@ -13,24 +13,6 @@ export interface FloatTensor extends Safetensors.TensorInfo {
 /** Whether a tensor holds floats. */
 export const isFloatTensor = (info: Safetensors.TensorInfo): info is FloatTensor => Dtype.isFloat(info.dtype)
 
-/** Bytes compared at once. */
-const SPAN = 1 << 24
-
-/** Whether two tensors of one dtype and shape hold the same bytes; reads no further than the first difference. */
-export const sameBytes = Effect.fnUntraced(function* (
-  a: Safetensors.TensorInfo,
-  b: Safetensors.TensorInfo,
-): Effect.fn.Return<boolean, SafetensorsError> {
-  if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false
-  if (a.file === b.file && a.offset === b.offset) return true
-  for (let start = 0; start < a.byteLength; start += SPAN) {
-    const range = { start, length: Math.min(SPAN, a.byteLength - start) }
-    const [x, y] = [yield* Safetensors.read(a, range), yield* Safetensors.read(b, range)]
-    if (Buffer.compare(x, y) !== 0) return false
-  }
-  return true
-})
-
 /** Hands the same pieces of tensors of one size to `look`, in order; `start` is the first element's index. */
 export const forEachPiece = (
   tensors: ReadonlyArray<FloatTensor>,
