@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { mergeRecipe } from "@hila/merge/Recipe"
 import * as Effect from "effect/Effect"
 import { existsSync, readdirSync } from "node:fs"
-import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises"
+import { cp, mkdir, readFile, symlink, truncate, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parse } from "yaml"
@@ -196,6 +196,18 @@ describe("what goes along with a result (10-adapter-config-carried)", () => {
           [],
         )
       }),
+  )
+
+  it.effect("is not what is unknown and as large as weights", () =>
+    Effect.gen(function* () {
+      const model = yield* modelWith({ "weights.xyz": "", "small.xyz": "" })
+      yield* Effect.promise(() => truncate(join(model, "weights.xyz"), (64 << 20) + 1))
+      const notes: Array<string> = []
+      const merged = yield* mergedWithItself(model, "", { onReport: (report) => notes.push(...report.notes) })
+      assert.isFalse(existsSync(join(merged, "weights.xyz")))
+      assert.isTrue(existsSync(join(merged, "small.xyz")))
+      assert.include(notes, `files of ${model} that do not go along: weights.xyz (unknown and large)`)
+    }),
   )
 
   it.effect(

@@ -185,6 +185,21 @@ describe("recipes", () => {
     }),
   )
 
+  it.effect("may begin with a version of YAML and hold texts of several lines", () =>
+    Effect.gen(function* () {
+      const { recipe } = yield* RecipeFile.parse(
+        "%YAML 1.2\n---\nmerge_method: linear\nmodels: [{model: a, parameters: {weight: 010}}]\nchat_template: |\n  {{ a }}\n  {{ b }}\ndtype:\n",
+        "recipe.yml",
+      )
+      assert.deepStrictEqual(recipe, {
+        merge_method: "linear",
+        models: [{ model: "a", parameters: { weight: 8 } }],
+        chat_template: "{{ a }}\n{{ b }}\n",
+        dtype: null,
+      })
+    }),
+  )
+
   it.effect("may give an anchor anew, and name it where kinds differ", () =>
     Effect.gen(function* () {
       const { recipe } = yield* RecipeFile.parse(

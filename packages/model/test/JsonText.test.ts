@@ -163,3 +163,80 @@ describe("a change of a JSON text keeps every other byte", () => {
     expect(() => JsonText.set(config, ["text_config", "x"], 1)).toThrow("no JSON value at text_config")
   })
 })
+
+/** Repeatable choices below a bound. */
+const choices = (seed: number) => {
+  let state = seed
+  return (below: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+}
+
+/** A value as a text of Python's in some layout, and the paths to everything in it. */
+const made = (
+  choose: (below: number) => number,
+  path: JsonText.Path = [],
+): [string, Array<JsonText.Path>] => {
+  const kind = path.length === 0 ? 4 : choose(path.length > 3 ? 4 : 6)
+  if (kind < 4) return [["NaN", "-Infinity", "30.0", '"a\\"b{[,"'][choose(4)] ?? "", [path]]
+  const space = ["", " ", "\n    ", "\r\n\t"][choose(4)] ?? ""
+  const paths: Array<JsonText.Path> = [path]
+  const items = Array.from({ length: choose(4) }, (_, index) => {
+    const step = kind === 4 ? `k${index}` : index
+    const [text, inner] = made(choose, [...path, step])
+    paths.push(...inner)
+    return `${space}${kind === 4 ? `"${step}"${space}: ` : ""}${text}`
+  })
+  const [open, close] = kind === 4 ? ["{", "}"] : ["[", "]"]
+  return [`${open}${items.join(",")}${space}${close}`, paths]
+}
+
+/** What `set` does, on values. */
+const setValue = (value: unknown, [step, ...rest]: JsonText.Path, to: unknown): unknown => {
+  if (step === undefined) return to
+  if (Array.isArray(value)) return value.map((each, i) => (i === step ? setValue(each, rest, to) : each))
+  const object = new Map<string, unknown>(Object.entries(Object(value)))
+  return Object.fromEntries(object.set(String(step), setValue(object.get(String(step)), rest, to)))
+}
+
+describe("on texts of every layout", () => {
+  it("a changed value is read back, and what is before and after it is as it was", () => {
+    let changes = 0
+    for (let seed = 0; seed < 200; seed++) {
+      const [text, paths] = made(choices(seed))
+      for (const path of paths) {
+        for (const to of [7, { a: [1, {}], b: "x" }]) {
+          const changed = JsonText.set(text, path, to)
+          expect(valueOf(changed)).toEqual(setValue(valueOf(text), path, to))
+          // Putting the old bytes back in place of the new ones gives the old text.
+          const back = JsonText.set(changed, path, 0)
+          expect(back).toBe(JsonText.set(text, path, 0))
+          changes++
+        }
+      }
+    }
+    expect(changes).toBeGreaterThan(1000)
+  })
+
+  it("a key that is added and removed leaves no trace", () => {
+    for (let seed = 0; seed < 200; seed++) {
+      const [text, paths] = made(choices(seed))
+      for (const path of paths) {
+        const parent = path.reduce((value: unknown, step) => Object(value)[step], valueOf(text))
+        if (typeof parent !== "object" || parent === null) continue
+        const added = { a: 1 }
+        const step = Array.isArray(parent) ? parent.length : "added"
+        const longer = Array.isArray(parent)
+          ? JsonText.append(text, path, [added])
+          : JsonText.set(text, [...path, step], added)
+        const grown = Array.isArray(parent) ? [...parent, added] : { ...parent, added }
+        expect(valueOf(longer)).toEqual(setValue(valueOf(text), path, grown))
+        // In what was empty, the layout of nothing is lost.
+        const shorter = JsonText.remove(longer, [...path, step])
+        const wanted = Object.keys(parent).length > 0 ? text : JsonText.set(text, path, parent)
+        expect(shorter).toBe(wanted)
+      }
+    }
+  })
+})
