@@ -5,6 +5,10 @@ import * as Result from "effect/Result"
 
 // The characters `str.isspace` accepts; JavaScript's \s has U+FEFF in their place of U+001C…U+001F and U+0085.
 const space = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+
+/** The source of Python's `\\s*`. */
+export const spaces = `[${space}]*`
+
 const around = new RegExp(`^[${space}]+|[${space}]+$`, "g")
 const between = new RegExp(`[${space}]+`, "g")
 

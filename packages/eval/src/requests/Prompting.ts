@@ -128,5 +128,5 @@ export const converse = (
   const asked = Effect.map(render(chat, whole), as(false))
   return without.length === whole.length
     ? asked
-    : Effect.catch(asked, () => Effect.map(render(chat, without), as(true)))
+    : asked.pipe(Effect.catch(() => Effect.map(render(chat, without), as(true))))
 }

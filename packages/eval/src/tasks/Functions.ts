@@ -6,8 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
+import type { Value } from "../metrics/Aggregation.ts"
 import * as Documents from "./functions/Documents.ts"
 import * as Math from "./functions/Math.ts"
+import * as WikiText from "./functions/WikiText.ts"
 import type { FunctionName } from "./TaskConfig.ts"
 import type { Row } from "./Template.ts"
 
@@ -15,7 +17,7 @@ import type { Row } from "./Template.ts"
 export type Process = (rows: ReadonlyArray<Row>) => ReadonlyArray<Row>
 
 /** Turns a document and the responses to it into values by metric. */
-export type Results = (row: Row, responses: ReadonlyArray<Response>) => Readonly<Record<string, number>>
+export type Results = (row: Row, responses: ReadonlyArray<Response>) => Readonly<Record<string, Value>>
 
 /** A response as a result function sees it: a log-likelihood with its greedy flag, or a text. */
 export interface Response {
@@ -31,7 +33,10 @@ export const processes: Readonly<Record<string, Process>> = { ...Documents.proce
 export const fields: Readonly<Record<string, (row: Row) => unknown>> = Documents.fields
 
 /** `process_results`. */
-export const results: Readonly<Record<string, Results>> = Math.results
+export const results: Readonly<Record<string, Results>> = {
+  ...Math.results,
+  "hila.wikitext_counts": WikiText.counts,
+}
 
 /** `custom_dataset`: rows that are made, not read. */
 export const datasets: Readonly<Record<string, () => Effect.Effect<ReadonlyArray<Row>, TaskError>>> =

@@ -8,6 +8,7 @@ import type { TaskError } from "../../EvalError.ts"
 import * as Micro from "../../Micro.ts"
 import type { Domain } from "../../MicroRules.ts"
 import * as Template from "../Template.ts"
+import * as WikiText from "./WikiText.ts"
 import type { Row } from "../Template.ts"
 
 type Process = (rows: ReadonlyArray<Row>) => ReadonlyArray<Row>
@@ -151,18 +152,6 @@ const lambada = each((row) =>
   "continuation" in row ? { text: `${text(row, "context")} ${text(row, "continuation")}` } : row,
 )
 
-/** WikiText: a page per article; elsewhere lines, with a heading ` = Title = ` before each article. */
-const wikitext: Process = (rows) => {
-  if (rows.some((row) => "page" in row)) return rows
-  const pages: Array<string> = []
-  for (const row of rows) {
-    const line = text(row, "text")
-    if (/^ = [^=].*[^=] = $/.test(line)) pages.push(line)
-    else if (pages.length > 0) pages.push(`${pages.pop()}\n${line}`)
-  }
-  return pages.map((page) => ({ page }))
-}
-
 /** TAT-QA: one document per question that has a single answer, with its table as lines and its paragraphs. */
 const tatqa: Process = (rows) =>
   rows.flatMap((row) => {
@@ -226,25 +215,12 @@ export const processes: Readonly<Record<string, Process>> = {
   "hila.pubmedqa": pubmedqa,
   "hila.tatqa": tatqa,
   "hila.truthfulqa": truthfulqa,
-  "hila.wikitext": wikitext,
+  "hila.wikitext": WikiText.pages,
   "hila.winogrande": winogrande,
 }
 
-/**
- * WikiText's tokenised text much as it was written: its marks @-@, @,@ and @.@ joined up, no space before
- * punctuation and inside brackets and double quotes.
- */
-const detokenized = (row: Row): string =>
-  text(row, "page")
-    .replaceAll(/ @([-,.])@ /g, "$1")
-    .replaceAll(/ ([,;:.!?])(?=\s|$)/g, "$1")
-    .replaceAll(/ ('s|'t|'re|'ve|'ll|'d|'m)\b/g, "$1")
-    .replaceAll(/([([]) /g, "$1")
-    .replaceAll(/ ([)\]])/g, "$1")
-    .replaceAll(/" ([^"\n]*) "/g, '"$1"')
-
 export const fields: Readonly<Record<string, (row: Row) => unknown>> = {
-  "hila.wikitext_text": detokenized,
+  "hila.wikitext_text": WikiText.text,
   "hila.xcopa_choices": (row) => [lowerFirst(row["choice1"]), lowerFirst(row["choice2"])],
 }
 
