@@ -8,12 +8,12 @@ import { readFile } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import { MergeError, type RecipeError } from "../MergeError.ts"
 import * as RecipeFile from "../recipe/RecipeFile.ts"
-import type { Located } from "../recipe/RecipeFile.ts"
+import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Settings from "../recipe/Settings.ts"
 import * as Slices from "../recipe/Slices.ts"
 import * as Alignment from "../tokenizers/Alignment.ts"
-import * as RowFile from "../tokenizers/RowFile.ts"
+import * as Vocabulary from "../tokenizers/Vocabulary.ts"
 import * as Carried from "./Carried.ts"
 import * as ChatTemplate from "./ChatTemplate.ts"
 import * as Companions from "./Companions.ts"
@@ -22,6 +22,7 @@ import * as Inputs from "./Inputs.ts"
 import * as Numbers from "./Numbers.ts"
 import * as Overrides from "./Overrides.ts"
 import * as Plan from "./Plan.ts"
+import * as SpecialIds from "./SpecialIds.ts"
 import * as Statistics from "./Statistics.ts"
 import * as Tables from "./Tables.ts"
 import * as View from "./View.ts"
@@ -33,6 +34,8 @@ export interface Prepared extends Plan.Input {
   readonly like: Plan.Model
   /** What the recipe's tokenizer rule does, if it has one. */
   readonly alignment: Alignment.Alignment | undefined
+  /** Ids of special tokens in the result's configs, where the rule moves them. */
+  readonly specialIds: SpecialIds.SpecialIds | undefined
   /** The result's chat template, if the recipe gives one. */
   readonly chatTemplate: string | undefined
   /** Whether the result has a head of its own though the config it gets ties it to the embedding. */
@@ -94,8 +97,19 @@ export const fromLocated = Effect.fnUntraced(function* (
   const opened = yield* openModels(sliced)
   yield* Numbers.checkModels(located, sliced, opened)
   const alike = yield* viewed(sliced, opened)
-  const { alignment, models } = yield* aligned(located, sliced, alike.models)
+  const { alignment, models, path } = yield* aligned(located, sliced, alike.models)
   const like = Plan.likeOf({ models, sliced })
+  const named = (text: string) => ({ text, checkpoint: entry(opened, text).original })
+  const specialIds =
+    alignment === undefined
+      ? undefined
+      : yield* SpecialIds.of(
+          located,
+          path,
+          alignment,
+          named(Reference.text(like.reference)),
+          named(alignment.donor),
+        )
   const heads = Overrides.usesHeads(located, sliced) ? yield* Heads.of(like.checkpoint) : undefined
   const tables = yield* Tables.of(located, sliced, like.checkpoint, companions)
   const statistics = yield* Statistics.of(located, sliced, like.checkpoint, companions)
@@ -119,9 +133,10 @@ export const fromLocated = Effect.fnUntraced(function* (
     ...adapters,
     ...tables.notes,
     ...(alignment?.notes ?? []),
+    ...(specialIds?.notes ?? []),
     ...carried.notes,
   ]
-  return { ...input, tensors, like, alignment, chatTemplate, untied: alike.untied, notes }
+  return { ...input, tensors, like, alignment, specialIds, chatTemplate, untied: alike.untied, notes }
 })
 
 /** Models under the names of the one that the result is like. */
@@ -177,26 +192,30 @@ const aligned = Effect.fnUntraced(function* (
   sliced: Slices.Sliced,
   models: ReadonlyMap<string, Plan.Model>,
 ): Effect.fn.Return<
-  { readonly alignment: Alignment.Alignment | undefined; readonly models: ReadonlyMap<string, Plan.Model> },
+  {
+    readonly alignment: Alignment.Alignment | undefined
+    readonly models: ReadonlyMap<string, Plan.Model>
+    /** Of the rule. */
+    readonly path: Path
+  },
   RecipeError | CheckpointError
 > {
   const request = yield* Alignment.requestOf(located)
-  if (request === undefined) return { alignment: undefined, models }
+  if (request === undefined) return { alignment: undefined, models, path: [] }
   const base = sliced.base === undefined ? undefined : Reference.text(sliced.base)
   const order = [...models].toSorted(([a], [b]) => Number(b === base) - Number(a === base))
   const participants = order.map(([text, { checkpoint }]) => ({ text, checkpoint }))
   const alignment = yield* Alignment.of(located, request, participants, base !== undefined)
-  const view = (model: Plan.Model): Plan.Model => ({
-    ...model,
-    checkpoint: {
-      ...model.checkpoint,
-      tensors: new Map(
-        [...model.checkpoint.tensors].map(([name, info]) => [
-          name,
-          RowFile.isVocabulary(info) ? { ...info, shape: [alignment.rows, ...info.shape.slice(1)] } : info,
-        ]),
-      ),
-    },
-  })
-  return { alignment, models: new Map(order.map(([text, model]) => [text, view(model)])) }
+  const view = (model: Plan.Model): Plan.Model => {
+    const { tensors: ofTokens } = Vocabulary.of(model.checkpoint)
+    const tensors = [...model.checkpoint.tensors].map(([name, info]) => {
+      const rows = ofTokens.get(name)
+      return [
+        name,
+        rows === undefined ? info : { ...info, shape: Vocabulary.shapeWith(rows, alignment.rows) },
+      ] as const
+    })
+    return { ...model, checkpoint: { ...model.checkpoint, tensors: new Map(tensors) } }
+  }
+  return { alignment, path: request.path, models: new Map(order.map(([text, model]) => [text, view(model)])) }
 })

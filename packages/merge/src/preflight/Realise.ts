@@ -4,6 +4,7 @@
  *
  * Made tensors go into files of a scratch directory, so that the engine streams them like any others.
  */
+import { entry } from "@hila/core/Lookup"
 import {
   type Checkpoint,
   type CheckpointError,
@@ -18,6 +19,7 @@ import type { MergeError, RecipeError } from "../MergeError.ts"
 import { elementsOf } from "../methods/Definition.ts"
 import * as RowFile from "../tokenizers/RowFile.ts"
 import * as Rows from "../tokenizers/Rows.ts"
+import * as Vocabulary from "../tokenizers/Vocabulary.ts"
 import * as Values from "../tools/Values.ts"
 import * as AdapterFile from "../adapters/AdapterFile.ts"
 import * as Plan from "./Plan.ts"
@@ -53,18 +55,17 @@ export const realise = Effect.fnUntraced(function* (
   }
   if (alignment !== undefined) {
     const order = [...alignment.models.keys()]
-    const all = order.map((text) => models.get(text)!.checkpoint)
+    const all = order.map((text) => entry(models, text).checkpoint)
     for (const [index, text] of order.entries()) {
-      const rows = alignment.models.get(text)!
-      const { checkpoint } = models.get(text)!
-      const tensors = [...checkpoint.tensors.values()]
-        .filter(RowFile.isVocabulary)
-        .filter(Values.isFloatTensor)
-        .filter(({ shape }) => !Rows.isIdentity(rows, index, shape[0]!))
+      const rows = entry(alignment.models, text)
+      const { checkpoint } = entry(models, text)
+      const tensors = [...Vocabulary.of(checkpoint).tensors.values()]
+        .filter((own) => !Rows.isIdentity(rows, index, own.rows))
+        .filter((own): own is RowFile.FloatRows => Values.isFloatTensor(own.info))
       if (tensors.length === 0) continue
       const file = join(scratch, `vocabulary-${index}.safetensors`)
-      yield* RowFile.write(file, tensors, rows, index, all)
-      models.set(text, { ...models.get(text)!, checkpoint: yield* overlay(checkpoint, file) })
+      yield* RowFile.write(file, tensors, { rows, model: index, all })
+      models.set(text, { ...entry(models, text), checkpoint: yield* overlay(checkpoint, file) })
     }
   }
   const input = { ...prepared, models }
@@ -81,11 +82,11 @@ const overlay = (checkpoint: Checkpoint.Checkpoint, file: string) =>
 /** Bytes of the tensors that are made, on the disk of the result until it is done. */
 export const bytesOf = ({ alignment, models }: Prepared): number => {
   let bytes = 0
-  for (const { adapter, checkpoint } of models.values()) {
+  for (const { adapter, checkpoint, original } of models.values()) {
+    const ofTokens = alignment === undefined ? undefined : Vocabulary.of(original).tensors
     for (const info of checkpoint.tensors.values()) {
       const changed = adapter?.changes.has(info.name) === true
-      if (changed || (alignment !== undefined && RowFile.isVocabulary(info)))
-        bytes += 4 * elementsOf(info.shape)
+      if (changed || ofTokens?.has(info.name) === true) bytes += 4 * elementsOf(info.shape)
     }
   }
   return bytes

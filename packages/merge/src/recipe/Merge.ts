@@ -180,8 +180,8 @@ const textsOf = Effect.fnUntraced(function* (
 ) {
   const { alignment, chatTemplate } = prepared
   return {
-    ...(yield* configOf(prepared)),
-    ...(alignment?.tokenizer === undefined ? {} : { "tokenizer.json": JSON.stringify(alignment.tokenizer) }),
+    ...(yield* configsOf(prepared)),
+    ...(alignment?.tokenizer === undefined ? {} : { "tokenizer.json": alignment.tokenizer }),
     ...(chatTemplate === undefined ? {} : yield* ChatTemplate.filesOf(chatTemplate, files)),
   }
 })
@@ -218,12 +218,13 @@ const planOf = (tensor: OutputTensor): TensorPlan => {
       }
 }
 
-/** The result's config.json, where it is not the donor's. */
-const configOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
-  const { alignment, like, located, sliced, tensors, untied } = prepared
+/** The configs that the merge changes. */
+const configsOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
+  const { alignment, like, located, sliced, specialIds, tensors, untied } = prepared
   const { dtype, out_dtype } = located.recipe
   const stacked = sliced.slices.some(({ sources }) => sources.some(({ range }) => range !== undefined))
   const { config } = like.original
+  const { "config.json": ids = [], ...others } = specialIds?.edits ?? {}
   const edits = [
     ...(untied ? Config.untied(config) : []),
     ...Config.plain(config),
@@ -232,11 +233,15 @@ const configOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
       layers: stacked ? TensorName.layersOf(tensors.map(({ name }) => name)) : undefined,
       vocabulary: alignment?.rows,
     }),
+    ...ids,
   ]
-  const path = like.original.files["config.json"]
-  if (edits.length === 0 || path === undefined) return {}
-  const text = yield* attempt(path, () => readFile(path, "utf8"))
-  return { "config.json": Config.edited(text, edits) }
+  const texts: Record<string, string> = {}
+  for (const [name, changes] of Object.entries({ ...others, "config.json": edits })) {
+    const path = like.original.files[name]
+    if (changes.length === 0 || path === undefined) continue
+    texts[name] = Config.edited(yield* attempt(path, () => readFile(path, "utf8")), changes)
+  }
+  return texts
 })
 
 const inputsOf = Effect.fnUntraced(function* (

@@ -1,16 +1,18 @@
 /**
  * What a recipe's tokenizer rule does: the result's vocabulary and tokenizer files, and where each row comes from.
  */
+import { at, entry } from "@hila/core/Lookup"
 import type { Checkpoint, CheckpointError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import type { ModelReference, Recipe } from "../recipe/RecipeSchema.ts"
 import * as Reference from "../recipe/Reference.ts"
-import * as RowFile from "./RowFile.ts"
 import * as Rows from "./Rows.ts"
+import * as Splitting from "./Splitting.ts"
 import * as TokenizerFile from "./TokenizerFile.ts"
 import * as Union from "./Union.ts"
+import * as Vocabulary from "./Vocabulary.ts"
 
 /** A model whose vocabulary takes part; the base first, where there is one. */
 export interface Participant {
@@ -22,12 +24,18 @@ export interface Participant {
 export interface Alignment {
   /** Rows of embedding and head. */
   readonly rows: number
+  /** Ids by token. */
+  readonly ids: ReadonlyMap<string, number>
+  /** Each model's own ids by token, by the text of its reference. */
+  readonly tokens: ReadonlyMap<string, ReadonlyMap<string, number>>
+  /** The model whose tokenizer the result's is, or begins with. */
+  readonly donor: string
   /** By the text of the model's reference, in the order of the participants. */
   readonly models: ReadonlyMap<string, ReadonlyArray<Rows.Row>>
   /** Tokenizer files to copy, by name. */
   readonly files: Readonly<Record<string, string>>
-  /** The new tokenizer.json, where no model's fits as it is. */
-  readonly tokenizer: TokenizerFile.Contents | undefined
+  /** The text of the new tokenizer.json, where no model's fits as it is. */
+  readonly tokenizer: string | undefined
   readonly notes: ReadonlyArray<string>
 }
 
@@ -59,78 +67,146 @@ export const of = Effect.fnUntraced(function* (
   participants: ReadonlyArray<Participant>,
   hasBase: boolean,
 ): Effect.fn.Return<Alignment, RecipeError | CheckpointError> {
-  const files = yield* Effect.forEach(participants, ({ checkpoint, text }) =>
-    TokenizerFile.read(checkpoint, text),
-  )
   const source = rule.source ?? "union"
   const donor = yield* donorOf(located, path, source, participants)
+  const vocabularies = participants.map(({ checkpoint }) => Vocabulary.of(checkpoint))
+  const { notes: assumed, tokenizers } = yield* tokenizersOf(located, path, participants, vocabularies, donor)
   const wanted = Object.keys(rule.tokens ?? {})
-  const order = [files[donor]!, ...(source === "union" ? files.filter((_, index) => index !== donor) : [])]
-  const united = Union.of([order[0]!, ...order.slice(1)], wanted)
+  const first = at(tokenizers, donor)
+  const united = Union.of(
+    [first, ...(source === "union" ? tokenizers.filter((each) => each !== first) : [])],
+    wanted,
+  )
   if (united._tag === "Refused") return yield* located.error(path, united.problem)
-  const ids = Math.max(-1, ...united.ids.values()) + 1
+  let ids = 0
+  for (const id of united.ids.values()) ids = Math.max(ids, id + 1)
   const multiple = rule.pad_to_multiple_of ?? 1
   const rows = Math.ceil(ids / multiple) * multiple
-  const rules = yield* rulesOf(located, path, rule, participants, files)
-  const models = Rows.assign({
+  const rules = yield* rulesOf(located, path, rule, participants, tokenizers, vocabularies)
+  const owners = tokenizers.map(({ file }, index) => ({ ids: file.ids, rows: rowsOf(vocabularies, index) }))
+  const assigned = Rows.assign({
     vocabulary: united.ids,
     rows,
-    models: files.map((file) => file.ids),
+    models: owners,
     base: hasBase ? 0 : undefined,
     rules,
   })
-  const outside = outsideOf(united.ids, models, participants)
-  if (outside !== undefined) return yield* located.error(outside.path(path, rule), outside.problem)
-  const { files: of } = participants[donor]!.checkpoint
-  const own = Object.entries(of).filter(([name]) => TokenizerFile.isTokenizerFile(name))
+  const [unowned] = assigned.unowned
+  if (unowned !== undefined) {
+    const problem = `token ${JSON.stringify(unowned)}: no model has a row for its id ${entry(first.file.ids, unowned)} (${first.name} has ${rowsOf(vocabularies, donor)}): give it a source under tokenizer.tokens, {kind: zero} for instance`
+    return yield* located.error(path, problem)
+  }
+  yield* checkDoubts(located, path, participants, vocabularies, assigned.models)
+  const own = Object.entries(at(participants, donor).checkpoint.files).filter(([name]) =>
+    TokenizerFile.isTokenizerFile(name),
+  )
+  const stale = united.text === undefined ? [] : own.filter(([name]) => TokenizerFile.isOtherForm(name))
   return {
     rows,
-    models: new Map(participants.map(({ text }, index) => [text, models[index]!])),
-    files: Object.fromEntries(united.grew ? own.filter(([name]) => name !== "tokenizer.json") : own),
-    tokenizer: united.grew ? united.contents : undefined,
-    notes: notesOf(participants, rows, ids, united.grew),
+    ids: united.ids,
+    tokens: new Map(tokenizers.map(({ file, name }) => [name, file.ids])),
+    donor: at(participants, donor).text,
+    models: new Map(participants.map(({ text }, index) => [text, at(assigned.models, index)])),
+    files: Object.fromEntries(
+      united.text === undefined
+        ? own
+        : own.filter(([name]) => name !== "tokenizer.json" && !TokenizerFile.isOtherForm(name)),
+    ),
+    tokenizer: united.text,
+    notes: [
+      ...assumed,
+      ...notesOf(tokenizers, vocabularies, rows, ids, united.text !== undefined),
+      ...Splitting.notesOf(
+        first,
+        tokenizers.filter((each) => each !== first),
+      ),
+      ...united.notes,
+      ...(stale.length === 0
+        ? []
+        : [
+            `${stale.map(([name]) => name).join(", ")} of ${first.name}: left out, since the union has more tokens`,
+          ]),
+    ],
   }
 })
 
-/** The first row that a model's matrices do not have: of a rule's id, or of a tokenizer with more tokens than rows. */
-const outsideOf = (
-  vocabulary: ReadonlyMap<string, number>,
-  models: ReadonlyArray<ReadonlyArray<Rows.Row>>,
+const rowsOf = (vocabularies: ReadonlyArray<Vocabulary.Vocabulary>, index: number): number =>
+  at(vocabularies, index).rows ?? 0
+
+/** The tokenizer of every participant; one that has none at all is taken to have the donor's. */
+const tokenizersOf = Effect.fnUntraced(function* (
+  located: Located,
+  path: Path,
   participants: ReadonlyArray<Participant>,
-) => {
-  const has = participants.map(({ checkpoint }) =>
-    Math.min(
-      ...[...checkpoint.tensors.values()].filter(RowFile.isVocabulary).map(({ shape }) => shape[0] ?? 0),
-    ),
-  )
-  for (const [token, at] of vocabulary) {
-    for (const rows of models) {
-      const row = rows[at]
-      if (row?._tag !== "Rows") continue
-      const found = row.from.find(({ id, model }) => id >= has[model]!)
-      if (found === undefined) continue
-      const whose = `${participants[found.model]!.text} has ${has[found.model]} embedding rows`
-      return {
-        path: (path: Path, { tokens }: Rule): Path =>
-          tokens != null && Object.hasOwn(tokens, token) ? [...path, "tokens", token] : path,
-        problem: `token ${JSON.stringify(token)}: ${whose}, none for the id ${found.id}: give the token another source under tokenizer.tokens, with force: true`,
-      }
+  vocabularies: ReadonlyArray<Vocabulary.Vocabulary>,
+  donor: number,
+) {
+  const { checkpoint, text: whose } = at(participants, donor)
+  const first = yield* TokenizerFile.read(checkpoint, whose)
+  const notes: Array<string> = []
+  const tokenizers: Array<Union.Named> = []
+  for (const [index, participant] of participants.entries()) {
+    const { text: name } = participant
+    const { rows } = at(vocabularies, index)
+    if (rows === undefined) {
+      const problem = `${name} has no embedding by name (embed_tokens, wte, word_embeddings, …), so no rows that a tokenizer rule could move`
+      return yield* located.error(path, problem)
+    }
+    const { files } = participant.checkpoint
+    const isBare = !Object.keys(files).some(TokenizerFile.isVocabularyFile)
+    if (isBare && rows === rowsOf(vocabularies, donor)) {
+      notes.push(`${name} has no tokenizer: it is taken to have the tokens of ${whose}, with as many rows`)
+      tokenizers.push({ name, file: first })
+    } else {
+      tokenizers.push({ name, file: index === donor ? first : yield* TokenizerFile.read({ files }, name) })
     }
   }
-  return undefined
-}
+  return { notes, tokenizers }
+})
 
-const notesOf = (participants: ReadonlyArray<Participant>, rows: number, ids: number, grew: boolean) => [
-  `the vocabulary has ${ids} tokens${rows === ids ? "" : `, padded to ${rows} rows with each model's mean`}`,
-  ...participants.flatMap(({ checkpoint, text }) => {
-    const size = checkpoint.config["vocab_size"]
-    return typeof size === "number" && size > rows
-      ? [
-          `${text} has ${size} embedding rows, the result ${rows}: rows without a token are left out (pad_to_multiple_of keeps some)`,
-        ]
-      : []
+/** Refuses to move rows of a model of which a tensor may have rows per token, and may not. */
+const checkDoubts = Effect.fnUntraced(function* (
+  located: Located,
+  path: Path,
+  participants: ReadonlyArray<Participant>,
+  vocabularies: ReadonlyArray<Vocabulary.Vocabulary>,
+  models: ReadonlyArray<ReadonlyArray<Rows.Row>>,
+) {
+  for (const [index, { text }] of participants.entries()) {
+    const { doubtful, rows: has = 0 } = at(vocabularies, index)
+    const rows = at(models, index)
+    const found = doubtful.find(({ bySize }) =>
+      bySize ? !Rows.isIdentity(rows, index, has) : !Rows.isInPlace(rows, index, has),
+    )
+    if (found === undefined) continue
+    const problem = `tensor ${found.name} of ${text} ${found.problem}: whether its rows are tokens' is not known, and the tokenizer rule moves those`
+    return yield* located.error(path, problem)
+  }
+})
+
+const notesOf = (
+  tokenizers: ReadonlyArray<Union.Named>,
+  vocabularies: ReadonlyArray<Vocabulary.Vocabulary>,
+  rows: number,
+  ids: number,
+  grew: boolean,
+) => [
+  `the vocabulary has ${ids} tokens${rows === ids ? "" : `, padded to ${rows} rows with the mean of each model's rows of tokens`}`,
+  ...tokenizers.flatMap(({ file, name }, index) => {
+    const size = rowsOf(vocabularies, index)
+    const without = [...file.ids].filter(([, id]) => id >= size).map(([token]) => token)
+    return [
+      ...(size > rows
+        ? [
+            `${name} has ${size} embedding rows, the result ${rows}: rows without a token are left out (pad_to_multiple_of keeps some)`,
+          ]
+        : []),
+      ...(without.length > 0
+        ? [`${name} has ${size} embedding rows and none for its tokens ${Union.shown(without)}`]
+        : []),
+    ]
   }),
-  ...(grew ? ["tokenizer.json is written anew, since no model has all these tokens"] : []),
+  ...(grew ? ["tokenizer.json is the first model's with new tokens in it, since no model has them all"] : []),
 ]
 
 /** The participant whose tokenizer the result's is, or begins with. */
@@ -146,15 +222,15 @@ const donorOf = (
     typeof source === "string" && source.startsWith("model:")
       ? source.slice("model:".length)
       : Reference.text(reference(source))
-  const at = participants.findIndex((participant) => participant.text === text)
-  return at === -1
+  const index = participants.findIndex((participant) => participant.text === text)
+  return index === -1
     ? Effect.fail(
         error(
           path,
           `tokenizer source ${text} is no model of the merge: union, base, or one of ${participants.map((each) => each.text).join(", ")}`,
         ),
       )
-    : Effect.succeed(at)
+    : Effect.succeed(index)
 }
 
 const rulesOf = Effect.fnUntraced(function* (
@@ -162,26 +238,33 @@ const rulesOf = Effect.fnUntraced(function* (
   path: Path,
   { tokens }: Rule,
   participants: ReadonlyArray<Participant>,
-  files: ReadonlyArray<TokenizerFile.TokenizerFile>,
+  tokenizers: ReadonlyArray<Union.Named>,
+  vocabularies: ReadonlyArray<Vocabulary.Vocabulary>,
 ) {
   const rules = new Map<string, Rows.Rule>()
   for (const [token, { force = false, source }] of Object.entries(tokens ?? {})) {
-    const at = [...path, "tokens", token, "source"]
+    const place = [...path, "tokens", token, "source"]
     if (typeof source !== "string" && "kind" in source && source.kind === "zero") {
       rules.set(token, { row: { _tag: "Zero" }, force })
       continue
     }
     const plain = typeof source === "string" ? { model: source } : source
     if (plain.model === undefined)
-      return yield* located.error(at, `token ${token}: name the model whose token it is`)
-    const model = yield* donorOf(located, at, plain.model, participants)
+      return yield* located.error(place, `token ${token}: name the model whose token it is`)
+    const model = yield* donorOf(located, place, plain.model, participants)
     const name = "token" in plain ? plain.token : undefined
-    const id = ("token_id" in plain ? plain.token_id : undefined) ?? files[model]!.ids.get(name ?? token)
+    const id =
+      ("token_id" in plain ? plain.token_id : undefined) ?? at(tokenizers, model).file.ids.get(name ?? token)
     if (id === undefined) {
       return yield* located.error(
-        at,
-        `${participants[model]!.text} has no token ${JSON.stringify(name ?? token)}`,
+        place,
+        `${at(participants, model).text} has no token ${JSON.stringify(name ?? token)}`,
       )
+    }
+    const has = rowsOf(vocabularies, model)
+    if (id >= has) {
+      const problem = `token ${JSON.stringify(token)}: ${at(participants, model).text} has ${has} embedding rows, none for the id ${id}: give the token another source under tokenizer.tokens, with force: true`
+      return yield* located.error([...path, "tokens", token], problem)
     }
     rules.set(token, { row: { _tag: "Rows", from: [{ model, id }] }, force })
   }

@@ -2,7 +2,7 @@
  * Rows of embeddings and heads, put in the order of the result's vocabulary, before models are merged.
  *
  * A model's own row where it has the token. Else the base's, else the only owner's, else the mean of the owners', unless a
- * rule says otherwise. Ids without a token and padding get the mean of the model's own rows.
+ * rule says otherwise. Ids without a token and padding get the mean of the rows that tokens have in this model's order.
  */
 
 /** Where a row comes from: a model's row, the mean of several, zeros, or the mean of the model itself. */
@@ -18,44 +18,56 @@ export interface Rule {
   readonly force: boolean
 }
 
+/** A model's tokens, and how many rows it has for them: a token past them is only in the tokenizer. */
+export interface Owner {
+  readonly ids: ReadonlyMap<string, number>
+  readonly rows: number
+}
+
 /** The rows of every model, `[model][id]`, for `rows` ids. */
 export const assign = (options: {
   readonly vocabulary: ReadonlyMap<string, number>
   readonly rows: number
-  /** Ids by token, of each model. */
-  readonly models: ReadonlyArray<ReadonlyMap<string, number>>
+  readonly models: ReadonlyArray<Owner>
   /** Index of the base, if there is one. */
   readonly base: number | undefined
   readonly rules: ReadonlyMap<string, Rule>
-}): ReadonlyArray<ReadonlyArray<Row>> => {
+}): {
+  readonly models: ReadonlyArray<ReadonlyArray<Row>>
+  /** Tokens that no model has a row for and no rule gives one to. */
+  readonly unowned: ReadonlyArray<string>
+} => {
   const { base, models, rows, rules, vocabulary } = options
   const result = models.map(() => Array.from({ length: rows }, (): Row => ({ _tag: "Mean" })))
+  const unowned: Array<string> = []
   for (const [token, id] of vocabulary) {
-    const owners = models.flatMap((ids, model) => {
+    const owners = models.flatMap(({ ids, rows: has }, model) => {
       const own = ids.get(token)
-      return own === undefined ? [] : [{ model, id: own }]
+      return own === undefined || own >= has ? [] : [{ model, id: own }]
     })
     const rule = rules.get(token)
+    if (owners.length === 0 && rule === undefined) unowned.push(token)
     const ofBase = owners.filter(({ model }) => model === base)
-    const common: Row =
-      rule?.row ??
-      (owners.length === 0 ? { _tag: "Mean" } : { _tag: "Rows", from: ofBase.length > 0 ? ofBase : owners })
+    const common: Row = rule?.row ?? { _tag: "Rows", from: ofBase.length > 0 ? ofBase : owners }
     for (const [model, to] of result.entries()) {
       const own = owners.filter((owner) => owner.model === model)
       to[id] = own.length > 0 && rule?.force !== true ? { _tag: "Rows", from: own } : common
     }
   }
-  return result
+  return { models: result, unowned }
 }
 
-/** Whether rows are a model's own, in its own order: nothing has to be moved. */
+/** The id of a model's own row, where a row is that. */
+export const ownIdOf = (row: Row | undefined, model: number): number | undefined => {
+  if (row?._tag !== "Rows" || row.from.length !== 1) return undefined
+  const [from] = row.from
+  return from?.model === model ? from.id : undefined
+}
+
+/** Whether rows are a model's own, all of them and in its own order: nothing has to be written anew. */
 export const isIdentity = (rows: ReadonlyArray<Row>, model: number, has: number): boolean =>
-  rows.length === has &&
-  rows.every(
-    (row, id) =>
-      row._tag === "Mean" ||
-      (row._tag === "Rows" &&
-        row.from.length === 1 &&
-        row.from[0]!.model === model &&
-        row.from[0]!.id === id),
-  )
+  rows.length === has && rows.every((row, id) => ownIdOf(row, model) === id)
+
+/** Whether every row that a model has for a token stays where it is; there may be fewer rows than before, or more. */
+export const isInPlace = (rows: ReadonlyArray<Row>, model: number, has: number): boolean =>
+  rows.every((row, id) => id >= has || row._tag === "Mean" || ownIdOf(row, model) === id)
