@@ -54,10 +54,9 @@ export const of = Effect.fnUntraced(function* (model: Checkpoint.Checkpoint): Ef
       transposed: byName,
     }
   }
-  const { layer, layers } = stack.value
   const known = new Map<string, boolean>()
-  for (let l = 0; l < layers; l++) {
-    for (const part of Object.values(layer(l))) {
+  for (const layer of stack.value.layers) {
+    for (const part of Object.values(layer)) {
       if ("weight" in part && typeof part.weight === "string")
         known.set(part.weight, "transposed" in part && part.transposed === true)
     }
