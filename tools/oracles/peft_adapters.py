@@ -2,14 +2,16 @@
 
 Run in an environment with torch, transformers and peft (fixtures were made with peft 0.21):
 
-    python tools/oracles/peft_adapters.py packages/merge/test/fixtures/peft
+    python tools/oracles/peft_adapters.py packages/merge/test/fixtures/peft && npm run format
 
+The last cases are extracted with `hila extract-lora` from experts that are made here, and merged by PEFT as the others.
 Each case has adapter_config.json and adapter_model.safetensors, and merged.safetensors with the tensors that differ from
 the base it names. Models are random and tiny; their factors are trained by noise.
 """
 
 import json
 import shutil
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -17,7 +19,9 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config,
+    Qwen2ForCausalLM)
 
 warnings.filterwarnings("ignore")
 
@@ -30,12 +34,24 @@ def noisy(model):
     return model.float()
 
 
+SIZES = {"vocab_size": 12, "hidden_size": 8, "intermediate_size": 10, "num_hidden_layers": 2, "num_attention_heads": 2,
+         "num_key_value_heads": 1, "max_position_embeddings": 16, "bos_token_id": 0, "eos_token_id": 1,
+         "pad_token_id": None}
+
+
 def llama(tied=False):
     torch.manual_seed(0)
-    return noisy(LlamaForCausalLM(LlamaConfig(
-        vocab_size=12, hidden_size=8, intermediate_size=10, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=16, attention_bias=True, tie_word_embeddings=tied,
-        bos_token_id=0, eos_token_id=1)))
+    return noisy(LlamaForCausalLM(LlamaConfig(**SIZES, attention_bias=True, tie_word_embeddings=tied)))
+
+
+def gemma2():
+    torch.manual_seed(0)
+    return noisy(Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=4)))
+
+
+def qwen2():
+    torch.manual_seed(0)
+    return noisy(Qwen2ForCausalLM(Qwen2Config(**SIZES, tie_word_embeddings=False)))
 
 
 def gpt2():
@@ -44,7 +60,8 @@ def gpt2():
         vocab_size=12, n_embd=8, n_head=2, n_layer=2, n_positions=16, n_inner=10, bos_token_id=0, eos_token_id=1)))
 
 
-BASES = {"llama": llama, "llama-tied": lambda: llama(True), "gpt2": gpt2}
+BASES = {"llama": llama, "llama-tied": lambda: llama(True), "gpt2": gpt2, "gemma2": gemma2,
+         "qwen2": qwen2}
 CONV1D = {"target_modules": ["c_attn", "c_proj", "c_fc"], "fan_in_fan_out": True}
 
 # name: base, LoraConfig, keys of adapter_config.json that are changed after saving
@@ -69,6 +86,9 @@ CASES = {
     "conv1d-flag-false": ("gpt2", CONV1D, {"fan_in_fan_out": False}),
 }
 
+# Bases whose experts are extracted to rank 2.
+EXTRACTED = ["gpt2", "llama"]
+
 
 def differing(state, base):
     return {
@@ -77,31 +97,56 @@ def differing(state, base):
     }
 
 
+def expert_of(base):
+    """A model that differs from its base in every weight, bias and norm."""
+    model = BASES[base]()
+    generator = torch.Generator().manual_seed(3)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def save(model, directory):
+    model.save_pretrained(directory)
+    (directory / "generation_config.json").unlink()
+
+
+def merge(directory, base, edited):
+    """Names the adapter's base, and keeps what PEFT makes of the two."""
+    (directory / "README.md").unlink(missing_ok=True)
+    path = directory / "adapter_config.json"
+    saved = {**json.loads(path.read_text()), **edited, "base_model_name_or_path": base}
+    if isinstance(saved["target_modules"], list):
+        saved["target_modules"].sort()
+    path.write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n")
+    merged = PeftModel.from_pretrained(BASES[base](), directory).merge_and_unload()
+    state = merged.state_dict()
+    if merged.config.tie_word_embeddings:
+        state.pop("lm_head.weight")
+    changed = differing(state, BASES[base]().state_dict())
+    save_file(changed, directory / "merged.safetensors", metadata={"format": "pt"})
+    print(f"{directory.name}: {len(changed)} tensors differ from the base")
+
+
 def main(target):
     shutil.rmtree(target, ignore_errors=True)
     for name, make in BASES.items():
-        make().save_pretrained(target / "bases" / name)
-        (target / "bases" / name / "generation_config.json").unlink()
+        save(make(), target / "bases" / name)
     for name, (base, config, edited) in CASES.items():
-        directory = target / name
         usual = {"r": 2, "lora_alpha": 6, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
         model = get_peft_model(BASES[base](), LoraConfig(**{**usual, **config}))
         generator = torch.Generator().manual_seed(1)
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
-        model.save_pretrained(directory)
-        (directory / "README.md").unlink(missing_ok=True)
-        path = directory / "adapter_config.json"
-        saved = {**json.loads(path.read_text()), **edited, "base_model_name_or_path": base}
-        path.write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n")
-        merged = PeftModel.from_pretrained(BASES[base](), directory).merge_and_unload()
-        state = merged.state_dict()
-        if merged.config.tie_word_embeddings:
-            state.pop("lm_head.weight")
-        changed = differing(state, BASES[base]().state_dict())
-        save_file(changed, directory / "merged.safetensors", metadata={"format": "pt"})
-        print(f"{name}: {len(changed)} tensors differ from the base")
+        model.save_pretrained(target / name)
+        merge(target / name, base, edited)
+    for base in EXTRACTED:
+        expert = target / "bases" / f"{base}-expert"
+        save(expert_of(base), expert)
+        adapter = target / f"extracted-{base}"
+        subprocess.run(["npx", "hila", "extract-lora", target / "bases" / base, expert, adapter, "--rank", "2"], check=True)
+        merge(adapter, base, {})
 
 
 if __name__ == "__main__":

@@ -143,6 +143,10 @@ export const extractLora = Command.make(
       Flag.withDescription("Greatest rank of each layer's difference; 16 by default"),
       Flag.withDefault(16),
     ),
+    skipVocabulary: Flag.Boolean("skip-vocabulary").pipe(
+      Flag.withDescription("Leaves embedding and head out where the model has other rows than the base"),
+      Flag.withDefault(false),
+    ),
     json,
     debug,
   },

@@ -124,21 +124,41 @@ export const extractLora = Effect.fnUntraced(function* (given: {
   readonly model: string
   readonly directory: string
   readonly rank: number
+  readonly skipVocabulary: boolean
   readonly json: boolean
 }) {
   const [base, model] = [yield* Hub.openPath(given.base), yield* Hub.openPath(given.model)]
-  const { layers, leftOut } = yield* Tools.extractLora(base, model, given.rank, given.directory)
-  yield* print(given.json, { layers, leftOut }, () =>
-    [
-      Recipe.Report.table([
-        ["layer", "rank", "error"],
-        ...layers.map(({ error, rank, tensor }) => [tensor, String(rank), error.toFixed(4)]),
-      ]),
-      ...(leftOut.length === 0 ? [] : [`left out, though they differ: ${leftOut.join(", ")}`]),
-      `wrote ${given.directory}; error is what the rank loses of each difference, 0 to 1`,
-    ].join("\n"),
-  )
+  const { name, revision } = Hub.nameOf(given.base)
+  const extraction = yield* Tools.extractLora(base, model, given.rank, given.directory, {
+    baseName: name,
+    baseRevision: revision,
+    skipVocabulary: given.skipVocabulary,
+  })
+  yield* print(given.json, extraction, () => extractionText(extraction, given.directory))
 })
+
+const percent = (share: number) => `${(100 * share).toPrecision(3)} %`
+
+const extractionText = ({ held, layers, leftOut }: Tools.Extraction, directory: string) => {
+  const byReason = new Map<string, Array<Tools.Extraction["leftOut"][number]>>()
+  for (const left of leftOut) byReason.set(left.reason, [...(byReason.get(left.reason) ?? []), left])
+  return [
+    Recipe.Report.table([
+      ["layer", "rank", "error"],
+      ...layers.map(({ error, rank, tensor }) => [tensor, String(rank), error.toFixed(4)]),
+    ]),
+    ...[...byReason].map(([reason, of]) => {
+      const names = of.map(({ tensor }) => tensor)
+      const few =
+        names.length > 4 ? `${names.slice(0, 4).join(", ")} and ${names.length - 4} more` : names.join(", ")
+      const known = of.flatMap(({ share }) => (share === undefined ? [] : [share]))
+      const sum = known.reduce((total, share) => total + share, 0)
+      const share = known.length < of.length ? "not comparable" : `${percent(sum)} of the difference's energy`
+      return `left out, though it differs: ${few} (${reason}; ${share})`
+    }),
+    `wrote ${directory}: the adapter holds ${percent(held)} of the difference's energy; error is what the rank loses of each difference, 0 to 1`,
+  ].join("\n")
+}
 
 /** Uploads a checkpoint. */
 export const push = Effect.fnUntraced(function* (given: {

@@ -1,7 +1,19 @@
 /** Adapters that ask for something that is not read, or contradict themselves: refused, each in one line. */
 import { assert, describe, it } from "@effect/vitest"
+import { Prepared } from "@hila/merge/Recipe"
 import * as Effect from "effect/Effect"
-import { applied, baseOf, farthest, layerOne, made, noise, pair, stem, type Values } from "./adapters.ts"
+import {
+  applied,
+  baseOf,
+  farthest,
+  fixtures,
+  layerOne,
+  made,
+  noise,
+  pair,
+  stem,
+  type Values,
+} from "./adapters.ts"
 
 /** The line that refuses an adapter, without its directory. */
 const refusal = Effect.fnUntraced(function* (keys: object, tensors: Values, base = "llama") {
@@ -260,6 +272,43 @@ describe("an odd adapter", () => {
           /belong to a base that this initialisation changed/,
         )
       }),
+  )
+
+  it.effect(
+    "is refused by a recipe before a weight is read, and is told for what it is in a model's place",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* made({ init_lora_weights: "pissa" }, pair())
+        const recipe = (model: string) => `merge_method: passthrough\nmodels:\n- model: ${model}\n`
+        const refused = (model: string) =>
+          Effect.map(
+            Effect.flip(Prepared.fromText(recipe(model), "r.yml", fixtures)),
+            ({ message }) => message,
+          )
+        assert.include(
+          yield* refused(`{model: bases/llama, lora: ${directory}}`),
+          'adapter_config.json: init_lora_weights is "pissa"',
+        )
+        assert.include(
+          yield* refused(directory),
+          "is an adapter, no model: a recipe adds it to its base, written base+adapter",
+        )
+      }),
+  )
+
+  it.effect("is refused where a square weight may be stored either way, and its model has no record", () =>
+    Effect.gen(function* () {
+      const base = yield* baseOf("llama")
+      const unknown = { ...base, config: { ...base.config, model_type: "new" } }
+      const plain = yield* applied(yield* made({}, pair()), unknown)
+      const known = yield* applied(yield* made({}, pair()), base)
+      assert.deepStrictEqual([...plain.tensors], [...known.tensors])
+      const error = yield* Effect.flip(applied(yield* made({ fan_in_fan_out: true }, pair()), unknown))
+      assert.match(
+        error.message,
+        /q_proj\.weight is square, and nothing but fan_in_fan_out .* says that it is stored \[in, out\]/,
+      )
+    }),
   )
 
   it.effect("is refused where it trains one end of an embedding that is the head, too", () =>

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Compare, extractLora, Inspect } from "@hila/merge/Tools"
+import { Compare, Inspect } from "@hila/merge/Tools"
 import { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as LowRank from "../src/tools/LowRank.ts"
-import { altered, list, micro, random, scratch } from "./support.ts"
+import { altered, micro, random, scratch } from "./support.ts"
 
 const up = "model.layers.1.mlp.up_proj.weight"
 
@@ -146,40 +146,4 @@ describe("a decomposition to a small rank", () => {
     const rest = Math.sqrt(all.singular.subarray(4).reduce((sum, value) => sum + value * value, 0))
     assert.approximately(distance(product(some, 16, 10), full.values), rest, 1e-4 * rest)
   })
-})
-
-describe("extract-lora", () => {
-  it.effect("refuses a rank that is none and models without a difference, and leaves nothing", () =>
-    Effect.gen(function* () {
-      const base = yield* micro("base")
-      const directory = yield* scratch
-      const at = join(directory, "adapter")
-      const zero = yield* Effect.flip(extractLora(base, base, 0, at))
-      assert.strictEqual(zero.message, "extract-lora: rank: expected a whole number of at least 1, got 0")
-      const none = yield* Effect.flip(extractLora(base, base, 4, at))
-      assert.strictEqual(none.message, "extract-lora: models: no linear layer differs from the base")
-      assert.deepStrictEqual(yield* list(directory), [])
-    }),
-  )
-
-  it.effect("refuses weights that are not finite, and a place that is taken before it computes", () =>
-    Effect.gen(function* () {
-      const base = yield* micro("base")
-      const directory = yield* scratch
-      const broken = yield* altered(base, join(directory, "broken"), ({ dtype, name, shape }, values) => ({
-        dtype,
-        name,
-        shape,
-        values: name === up ? values.with(7, Infinity) : values,
-      }))
-      const infinite = yield* Effect.flip(extractLora(base, broken, 4, join(directory, "adapter")))
-      assert.strictEqual(
-        infinite.message,
-        `extract-lora: models: tensor ${up}: element 7 of the model is Infinity; weights must be finite`,
-      )
-      const taken = yield* Effect.flip(extractLora(base, broken, 4, join(directory, "broken")))
-      assert.match(taken.message, /broken: is not empty: name a new directory$/)
-      assert.deepStrictEqual(yield* list(directory), ["broken"])
-    }),
-  )
 })

@@ -57,7 +57,14 @@ export const fromFiles = Effect.fnUntraced(function* (
   location: string,
 ): Effect.fn.Return<Checkpoint, CheckpointError | SafetensorsError> {
   const config = yield* ModelConfig.parse(
-    yield* readText(files, "config.json", location, "not a checkpoint: config.json is missing"),
+    yield* readText(
+      files,
+      "config.json",
+      location,
+      Object.hasOwn(files, "adapter_config.json")
+        ? "is an adapter, no model: a recipe adds it to its base, written base+adapter"
+        : "not a checkpoint: config.json is missing",
+    ),
     pathOf(files, "config.json", location),
   )
   if (Object.hasOwn(files, "model.safetensors")) {

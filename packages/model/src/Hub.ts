@@ -8,6 +8,7 @@ import { type Artifact, ArtifactError, Content, type Node, SourceError } from "@
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
+import { isAbsolute } from "node:path"
 import type { Checkpoint } from "./Checkpoint.ts"
 import * as Checkpoints from "./Checkpoint.ts"
 import * as Api from "./hub/Api.ts"
@@ -105,6 +106,15 @@ export const open = Effect.fnUntraced(function* (
 
 /** A model as people write it: `org/name` or `org/name@revision`, unless that is a file or directory of theirs. */
 const remote = (text: string): Options | undefined => (existsSync(text) ? undefined : parse(text))
+
+/** What other programs call a model that a person named: a repository, or a path that cannot be taken for one. */
+export const nameOf = (text: string): { readonly name: string; readonly revision: string | undefined } => {
+  const { repo = repoOf(text), revision } = remote(text) ?? {}
+  if (repo !== undefined) return { name: repo, revision }
+  // `org/name` is a directory here, and elsewhere would be asked of the Hub.
+  const isPath = isAbsolute(text) || /^\.\.?(?:[/\\]|$)/.test(text)
+  return { name: isPath ? text : `./${text}`, revision: undefined }
+}
 
 /** A name that the Hub does not know may be a path with a slip in it, which only its writer can tell. */
 const orPath =

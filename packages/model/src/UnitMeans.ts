@@ -35,8 +35,7 @@ export const measure = Effect.fnUntraced(function* (
   program: OpenProgram,
   examples: ReadonlyArray<Example>,
 ): Effect.fn.Return<UnitMeans, ModelError> {
-  const { headDim, heads, intermediateSize } = shape
-  const layers = shape.layers.length
+  const { headDim, heads, intermediateSize, layers } = shape
   const sums = {
     heads: new Float64Array(layers * heads * headDim),
     mlp: new Float64Array(layers * intermediateSize),

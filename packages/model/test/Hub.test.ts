@@ -254,6 +254,18 @@ describe("Hub settings", () => {
     rmSync(home, { recursive: true })
   })
 
+  it("a model that a person named is a repository for others, or a path that no one takes for one", () => {
+    const home = mkdtempSync(join(tmpdir(), "hila-name-"))
+    assert.deepStrictEqual(Hub.nameOf("org/name@v1"), { name: "org/name", revision: "v1" })
+    assert.deepStrictEqual(Hub.nameOf(home), { name: home, revision: undefined })
+    // A directory that is here, whatever it is called.
+    assert.deepStrictEqual(Hub.nameOf("src/hub"), { name: "./src/hub", revision: undefined })
+    assert.deepStrictEqual(Hub.nameOf("../model"), { name: "../model", revision: undefined })
+    const snapshot = "/cache/models--org--name/snapshots/0123"
+    assert.deepStrictEqual(Hub.nameOf(snapshot), { name: "org/name", revision: undefined })
+    rmSync(home, { recursive: true })
+  })
+
   it("references are org/name with an optional revision, nothing that looks like a path", () => {
     assert.deepStrictEqual(Hub.parse("org/name"), { repo: "org/name" })
     assert.deepStrictEqual(Hub.parse("org/na.me@refs/pr/1"), { repo: "org/na.me", revision: "refs/pr/1" })

@@ -10,6 +10,7 @@ import {
 } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
+import * as LowRank from "../tools/LowRank.ts"
 import * as Values from "../tools/Values.ts"
 import type { Adapter } from "./Adapter.ts"
 import type { Product } from "./Change.ts"
@@ -84,16 +85,13 @@ interface Sided {
 const sided = ({ a, b, scale, transposed }: Product, ofA: Float32Array, ofB: Float32Array): Sided => {
   const rank = at(a.shape, 0)
   return transposed
-    ? { rank, scale, left: turn(ofA, rank, at(a.shape, 1)), right: turn(ofB, at(b.shape, 0), rank) }
+    ? {
+        rank,
+        scale,
+        left: LowRank.turned(ofA, rank, at(a.shape, 1)),
+        right: LowRank.turned(ofB, at(b.shape, 0), rank),
+      }
     : { rank, scale, left: ofB, right: ofA }
-}
-
-/** The transpose of a matrix. */
-const turn = (values: Float32Array, rows: number, columns: number): Float32Array => {
-  const out = new Float32Array(values.length)
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) out[j * rows + i] = values[i * columns + j]!
-  return out
 }
 
 /** Adds a row of the product to `sum`. */

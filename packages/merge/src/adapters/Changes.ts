@@ -5,6 +5,7 @@ import * as Values from "../tools/Values.ts"
 import type { AdapterConfig } from "./AdapterConfig.ts"
 import { advice } from "./AdapterKeys.ts"
 import type { Change } from "./Change.ts"
+import * as Ties from "../preflight/Ties.ts"
 import * as Factors from "./Factors.ts"
 import type { Modules } from "./Modules.ts"
 import type { ModuleParts, PartProblem } from "./Parts.ts"
@@ -118,8 +119,8 @@ const shiftOf = Effect.fnUntraced(function* (
   return { name: target.name, added: { by, scale } }
 })
 
-const isTiedHead = ({ stored }: Input, module: string) =>
-  stored.tied && /(?:^|\.)lm_head$/.test(module) && stored.find(`${module}.weight`).length === 0
+/** A stored copy of the embedding is no tensor of its own, and is in no result. */
+const isTiedHead = ({ stored }: Input, module: string) => stored.tied && Ties.isHead(`${module}.weight`)
 
 /** Trained, only one of the two changes; merged into weights that are shared, both do (PEFT warns of it, and does). */
 const tiedFactors = ({ name }: Safetensors.TensorInfo): PartProblem => ({

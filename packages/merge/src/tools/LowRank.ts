@@ -65,6 +65,14 @@ const seeded = (rows: number, columns: number): Matrix => {
   return out
 }
 
+/** The transpose of a matrix of f32, [rows, columns] to [columns, rows]. */
+export const turned = (values: Float32Array, rows: number, columns: number): Float32Array => {
+  const out = new Float32Array(values.length)
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) out[j * rows + i] = values[i * columns + j]!
+  return out
+}
+
 /** A · B. */
 export const multiply = (a: Matrix, b: Matrix): Matrix => {
   const out = matrix(a.rows, b.columns)
