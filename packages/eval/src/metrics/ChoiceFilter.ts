@@ -5,6 +5,7 @@
  * letters in parentheses, (A) for the first. The document's column `choices` has the choices.
  */
 import * as Result from "effect/Result"
+import * as PythonRegex from "./PythonRegex.ts"
 import * as PythonText from "./PythonText.ts"
 
 /** The column of a document that has its choices. */
@@ -21,7 +22,7 @@ export const takes = [
 
 /** The match that is picked, its first group that is not empty; "" where there is none. */
 const find = (expression: RegExp, text: string, select: number): string => {
-  const groups = PythonText.findAll(expression, text).at(select) ?? []
+  const groups = PythonRegex.findAll(expression, text).at(select) ?? []
   return PythonText.strip(groups.find((group) => group !== "") ?? "")
 }
 
@@ -52,11 +53,11 @@ export const make = (
     }
   }
   return Result.gen(function* () {
-    const expression = yield* PythonText.regex(pattern)
+    const expression = yield* PythonRegex.make(pattern)
     const removed: Array<RegExp> = []
-    for (const each of ignored) removed.push(yield* PythonText.regex(String(each)))
+    for (const each of ignored) removed.push(yield* PythonRegex.make(String(each)))
     const clean = (text: string): string => {
-      let result = removed.reduce((rest, each) => rest.replaceAll(each, ""), text)
+      let result = removed.reduce((rest, each) => PythonRegex.remove(each, rest), text)
       if (ignoreCase === true) result = result.toLowerCase()
       // All of Unicode's punctuation here, where exact_match takes ASCII's.
       return ignorePunctuation === true ? result.replaceAll(/\p{P}/gu, "") : result
@@ -65,11 +66,13 @@ export const make = (
       const found = find(expression, text, select)
       if (found !== "") return found
       const texts = choices.map((choice) => clean(PythonText.strip(choice)))
-      const named = find(new RegExp(texts.map(escaped).join("|"), "g"), clean(text), select)
+      // The longest first, or a choice with which another begins would hide it.
+      const branches = texts.map(escaped).toSorted((a, b) => b.length - a.length)
+      const named = find(new RegExp(branches.join("|"), "g"), clean(text), select)
       const place = texts.lastIndexOf(named)
       if (named !== "") return place < 0 ? named : letter(place)
       const letters = choices.map((_, i) => letter(i).slice(1, -1))
-      const lettered = find(new RegExp(`:\\s*(${letters.join("|")})`, "g"), text, select)
+      const lettered = find(new RegExp(`:${PythonText.spaces}(${letters.join("|")})`, "g"), text, select)
       return lettered === "" ? String(fallback) : `(${lettered})`
     }
   })

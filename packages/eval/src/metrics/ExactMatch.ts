@@ -3,6 +3,7 @@
  * both: expressions first, then case, punctuation, digits. Nothing else is trimmed.
  */
 import * as Result from "effect/Result"
+import * as PythonRegex from "./PythonRegex.ts"
 import * as PythonText from "./PythonText.ts"
 
 export type Compare = (prediction: string, reference: string) => number
@@ -23,10 +24,10 @@ export const make = (given: Readonly<Record<string, unknown>>): Result.Result<Co
   }
   return Result.gen(function* () {
     const expressions: Array<RegExp> = []
-    for (const pattern of ignored) expressions.push(yield* PythonText.regex(String(pattern)))
+    for (const pattern of ignored) expressions.push(yield* PythonRegex.make(String(pattern)))
     const clean = (text: string): string => {
       let result = text
-      for (const expression of expressions) result = result.replaceAll(expression, "")
+      for (const expression of expressions) result = PythonRegex.remove(expression, result)
       if (given["ignore_case"] === true) result = result.toLowerCase()
       if (given["ignore_punctuation"] === true) result = result.replaceAll(PythonText.punctuation, "")
       if (given["ignore_numbers"] === true) result = result.replaceAll(PythonText.digits, "")

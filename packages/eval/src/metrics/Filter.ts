@@ -9,6 +9,7 @@ import { TaskError } from "../EvalError.ts"
 import type * as TaskConfig from "../tasks/TaskConfig.ts"
 import * as Template from "../tasks/Template.ts"
 import * as ChoiceFilter from "./ChoiceFilter.ts"
+import * as PythonRegex from "./PythonRegex.ts"
 import * as PythonText from "./PythonText.ts"
 
 type Step = (responses: ReadonlyArray<string>, row: Template.Row) => ReadonlyArray<string>
@@ -34,9 +35,9 @@ const regex: Make = ({ fallback = "[invalid]", group_select: select = 0, regex_p
   if (typeof pattern !== "string") return Result.fail("regex needs a regex_pattern")
   if (typeof select !== "number") return Result.fail("group_select: expected a number")
   const none = String(fallback)
-  return Result.map(PythonText.regex(pattern), (expression) =>
+  return Result.map(PythonRegex.make(pattern), (expression) =>
     each((text) => {
-      const match = PythonText.findAll(expression, text).at(select)
+      const match = PythonRegex.findAll(expression, text).at(select)
       if (match === undefined) return none
       const group = match.length === 1 ? match[0] : match.find((found) => found !== "")
       return PythonText.strip(group ?? none)
@@ -88,7 +89,7 @@ const steps: Readonly<Record<string, Make>> = {
   take_first_k: ({ k }) =>
     typeof k === "number" && k >= 1 ? Result.succeed(takeFirst(k)) : Result.fail("take_first_k needs k ≥ 1"),
   majority_vote: () => Result.succeed(majority),
-  remove_whitespace: () => Result.succeed(each((text) => text.replace(/^\s+/, ""))),
+  remove_whitespace: () => Result.succeed(each(PythonText.strip)),
   lowercase: () => Result.succeed(each((text) => text.toLowerCase())),
   uppercase: () => Result.succeed(each((text) => text.toUpperCase())),
 }

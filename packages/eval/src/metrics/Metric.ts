@@ -96,7 +96,8 @@ const compared =
   (given) =>
     Result.map(make(given), (compare): Measure => (answered) => {
       if (answered._tag === "Text") {
-        return Math.max(...answered.references.map((reference) => compare(answered.text, reference)))
+        // Without a reference no text is right.
+        return Math.max(0, ...answered.references.map((reference) => compare(answered.text, reference)))
       }
       return answered._tag === "Choices"
         ? Number(answered.golds.some((gold) => answered.greedy[gold] === true))
