@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
 import * as Numbers from "./preflight/Numbers.ts"
 import * as View from "./preflight/View.ts"
+import * as SameTokens from "./tokenizers/SameTokens.ts"
 
 /** A model and its part in the merge, `"base"` or `"expert 2"`, for error messages. */
 export interface Participant {
@@ -78,6 +79,13 @@ export const plan = Effect.fnUntraced(function* (
     }
     const info = inputs[0]!
     planned.push({ info, inputs, dtype: Dtype.isFloat(info.dtype) ? info.dtype : undefined })
+  }
+  const { refused } = yield* SameTokens.among(
+    participants.map(({ checkpoint, role }) => ({ name: role, checkpoint })),
+  )
+  if (refused !== undefined) {
+    const problem = `${refused.problem}: their rows would be mixed. Bring them to one vocabulary first, by a recipe with tokenizer_source`
+    return yield* refuse(refused.name, problem)
   }
   yield* Numbers.checkIntegers(
     method,

@@ -17,7 +17,7 @@ import * as Mask from "./Mask.ts"
 import { names } from "./methods/names.ts"
 import { MergeError } from "./MergeError.ts"
 import { prune as pruneOf } from "./Prune.ts"
-import { DtypeName, Parameters } from "./recipe/RecipeSchema.ts"
+import { Acceptable, DtypeName, Parameters } from "./recipe/RecipeSchema.ts"
 import { taskArithmetic as taskArithmeticOf } from "./TaskArithmetic.ts"
 import * as UnitWeights from "./UnitWeights.ts"
 
@@ -129,6 +129,7 @@ export const merge = Stage.make({
     perModel: Schema.optionalKey(Schema.Array(Parameters)),
     seed: withDefault(0),
     profile: Schema.optionalKey(Schema.Literals(["tool", "paper"])),
+    accept: Schema.optionalKey(Schema.Array(Acceptable)),
     residual: Schema.optionalKey(Schema.Literals(["mean", "uniform", "base"])),
     dtype: Schema.optionalKey(DtypeName),
   },

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as TokenIds from "@hila/merge/tokenizers/TokenIds"
+import * as ConfigIds from "@hila/merge/tokenizers/ConfigIds"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import { bytesOf, scratch } from "./support.ts"
@@ -118,7 +118,7 @@ describe("ids of special tokens", () => {
   )
 
   it("are known by their keys, and those of other vocabularies are left alone", () => {
-    const paths = TokenIds.of({
+    const paths = ConfigIds.of({
       eos_token_id: [1, 2],
       mask_index: 3,
       image_token_index: 4,

@@ -307,7 +307,7 @@ describe("unions of tokenizers", () => {
         yield* problem(shell([], { type: "Unigram", vocab: [["a", 0], ["b"]] })),
         /model\.vocab: expected a token and its score at place 1, got \["b"\]/,
       )
-      assert.match(yield* problem({ model: { vocab: 3 } }), /is no tokenizer\.json with a vocabulary/)
+      assert.match(yield* problem({ model: { vocab: 3 } }), /model\.vocab: is no map from tokens to ids/)
     }),
   )
 })

@@ -22,6 +22,7 @@ import * as Inputs from "./Inputs.ts"
 import * as Numbers from "./Numbers.ts"
 import * as Overrides from "./Overrides.ts"
 import * as Plan from "./Plan.ts"
+import * as SameTokens from "./SameTokens.ts"
 import * as SpecialIds from "./SpecialIds.ts"
 import * as Statistics from "./Statistics.ts"
 import * as Tables from "./Tables.ts"
@@ -115,6 +116,7 @@ export const fromLocated = Effect.fnUntraced(function* (
   const statistics = yield* Statistics.of(located, sliced, like.checkpoint, companions)
   const input = { located, sliced, models, heads, tables, statistics }
   const tensors = yield* Plan.make(input)
+  const sameTokens = alignment === undefined ? yield* SameTokens.check(located, sliced, models, like) : []
   const originals = [...models.values()].map(({ original }) => original)
   const chatTemplate = yield* ChatTemplate.of(located, originals)
   const carried = yield* Carried.of(like)
@@ -133,6 +135,7 @@ export const fromLocated = Effect.fnUntraced(function* (
     ...adapters,
     ...tables.notes,
     ...(alignment?.notes ?? []),
+    ...sameTokens,
     ...(specialIds?.notes ?? []),
     ...carried.notes,
   ]

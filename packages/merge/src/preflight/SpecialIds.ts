@@ -5,13 +5,12 @@
  * says which id it uses instead; where it does not say, the merge is refused, or an entry of a longer list is left out.
  */
 import { entry } from "@hila/core/Lookup"
-import { type Checkpoint, CheckpointError, JsonText } from "@hila/model"
+import type { Checkpoint, CheckpointError } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { readFile } from "node:fs/promises"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import type * as Alignment from "../tokenizers/Alignment.ts"
-import * as TokenIds from "../tokenizers/TokenIds.ts"
+import * as ConfigIds from "../tokenizers/ConfigIds.ts"
 import { shown } from "../tokenizers/Union.ts"
 import type { Edit } from "./Config.ts"
 
@@ -28,8 +27,6 @@ interface Named {
   readonly checkpoint: Checkpoint.Checkpoint
 }
 
-const names = ["config.json", "generation_config.json"] as const
-
 /** The ids of the model that the result is like, in the result's vocabulary; `donor` is whose tokenizer that is. */
 export const of = Effect.fnUntraced(function* (
   located: Located,
@@ -41,13 +38,16 @@ export const of = Effect.fnUntraced(function* (
   const tokens = new Map([...entry(alignment.tokens, like.text)].map(([token, id]) => [id, token]))
   const edits: Record<string, ReadonlyArray<Edit>> = {}
   const notes: Array<string> = []
-  for (const name of names) {
-    const own = yield* read(like.checkpoint, name)
+  for (const name of ConfigIds.files) {
+    const own = yield* ConfigIds.read(like.checkpoint, name)
     const theirs = new Map(
-      TokenIds.of(yield* read(donor.checkpoint, name)).map((holder) => [holder.path.join("."), holder]),
+      ConfigIds.of(yield* ConfigIds.read(donor.checkpoint, name)).map((holder) => [
+        holder.path.join("."),
+        holder,
+      ]),
     )
     const changed: Array<Edit> = []
-    for (const holder of TokenIds.of(own)) {
+    for (const holder of ConfigIds.of(own)) {
       const key = holder.path.join(".")
       const gone: Array<string> = []
       const unnamed: Array<number> = []
@@ -94,16 +94,3 @@ const shortly = (value: unknown): string => {
 /** Whether every token has its old id, so that what names no token names none as before. */
 const isSame = (tokens: ReadonlyMap<number, string>, ids: ReadonlyMap<string, number>): boolean =>
   [...tokens].every(([id, token]) => ids.get(token) === id)
-
-const read = Effect.fnUntraced(function* ({ files }: Checkpoint.Checkpoint, name: string) {
-  const path = files[name]
-  if (path === undefined) return undefined
-  const refuse = (problem: string) => new CheckpointError({ path, problem, blame: "input" })
-  const text = yield* Effect.tryPromise({
-    try: () => readFile(path, "utf8"),
-    catch: (cause) => refuse(String(cause)),
-  })
-  return yield* Effect.mapError(Effect.fromResult(JsonText.read(text)), (problem) =>
-    refuse(`no JSON: ${problem}`),
-  )
-})

@@ -19,7 +19,7 @@ import type { UnitWeights } from "../UnitWeights.ts"
 import { mergePrepared, type Options, type RecipeMergeError } from "./Merge.ts"
 import type { Located, Path } from "./RecipeFile.ts"
 import * as Reference from "./Reference.ts"
-import type { Parameters, Recipe } from "./RecipeSchema.ts"
+import type { Acceptable, Parameters, Recipe } from "./RecipeSchema.ts"
 import type { Source } from "./Slices.ts"
 
 /** What is merged. */
@@ -53,6 +53,8 @@ export interface MergeParams {
   readonly profile?: "tool" | "paper" | undefined
   /** What tensors outside every unit get from unit weights; `"mean"` by default. */
   readonly residual?: Residual | undefined
+  /** Differences of meaning between the models that are merged all the same, as in a recipe. */
+  readonly accept?: ReadonlyArray<Acceptable> | undefined
   /** The result's dtype; the base's, else the first model's, by default. */
   readonly dtype?: Recipe["dtype"]
 }
@@ -138,7 +140,7 @@ const statisticsOf = (
 }
 
 const recipeOf = (hasBase: boolean, models: number, params: MergeParams): Recipe => {
-  const { dtype, method, parameters = {}, perModel = [], profile, seed } = params
+  const { accept, dtype, method, parameters = {}, perModel = [], profile, seed } = params
   const weight = definitions[method].parameters["weight"]
   const all = weight !== undefined && weight.default === undefined ? { weight: 1, ...parameters } : parameters
   return {
@@ -150,6 +152,7 @@ const recipeOf = (hasBase: boolean, models: number, params: MergeParams): Recipe
     })),
     ...(Object.keys(all).length === 0 ? {} : { parameters: all }),
     ...(dtype == null ? {} : { dtype }),
+    ...(accept === undefined ? {} : { accept }),
     ...(profile === undefined ? {} : { profile }),
     ...(seed === undefined ? {} : { seed }),
   }

@@ -135,6 +135,10 @@ export const Tokenizer = Schema.Struct({
   pad_to_multiple_of: key(Schema.NullOr(Schema.Int.check(Schema.isGreaterThan(0)))),
 })
 
+/** Differences of meaning that are refused unless a recipe accepts them. */
+export const Acceptable = Schema.Literals(["tokens"])
+export type Acceptable = typeof Acceptable.Type
+
 const MethodName = Schema.Literals(names)
 
 /** Another method for some of the tensors. */
@@ -164,6 +168,15 @@ export const Recipe = Schema.Struct({
   chat_template: key(
     Schema.NullOr(
       Schema.String.annotate(describe("auto, alpaca, chatml, exaone, llama3, mistral, or a Jinja template")),
+    ),
+  ),
+  accept: key(
+    Schema.NullOr(
+      Schema.Array(Acceptable).annotate(
+        describe(
+          "differences between models that are merged all the same: tokens, other tokens at the same ids",
+        ),
+      ),
     ),
   ),
   profile: key(Schema.Literals(["tool", "paper"]).annotate(describe("whose numbers; tool by default"))),

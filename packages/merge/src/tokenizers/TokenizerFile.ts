@@ -118,14 +118,21 @@ const vocabularyOf = (vocab: unknown) => {
     }
     return { ids, scores }
   }
-  if (typeof vocab !== "object" || vocab === null) return "is no tokenizer.json with a vocabulary"
+  const ids = idsIn(vocab)
+  return typeof ids === "string" ? `model.vocab: ${ids}` : { ids, scores: undefined }
+}
+
+/** The ids of a map from token to id, or what is wrong with it. */
+export const idsIn = (vocab: unknown): Map<string, number> | string => {
+  if (typeof vocab !== "object" || vocab === null || Array.isArray(vocab))
+    return "is no map from tokens to ids"
   const ids = new Map<string, number>()
   for (const [token, id] of Object.entries({ ...vocab })) {
     if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0)
-      return `model.vocab: the token ${JSON.stringify(token)}: expected an id, 0 or above, got ${JSON.stringify(id)}`
+      return `the token ${JSON.stringify(token)}: expected an id, 0 or above, got ${JSON.stringify(id)}`
     ids.set(token, id)
   }
-  return { ids, scores: undefined }
+  return ids
 }
 
 /** Merges in one form, whichever of the two a file has, or what is wrong with them. */

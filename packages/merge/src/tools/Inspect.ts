@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
 import * as Report from "../preflight/Report.ts"
 import * as TensorName from "../recipe/TensorName.ts"
+import * as StrayIds from "../tokenizers/StrayIds.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 import * as Values from "./Values.ts"
 
@@ -151,7 +152,7 @@ const vocabularyOddities = Effect.fnUntraced(function* (
   for (const id of tokenizer.success.ids.values()) highest = Math.max(highest, id)
   if (highest >= rows)
     oddities.push(`the tokenizer has the token ${highest}, the embedding only ${rows} rows`)
-  return oddities
+  return [...oddities, ...(yield* StrayIds.of(checkpoint, tokenizer.success))]
 })
 
 /** NaN, infinite and all-zero tensors. */
