@@ -104,7 +104,7 @@ describe("a recipe that cannot be carried out is refused in one line before weig
     [
       "a module that is not there",
       `merge_method: linear\nmodules:\n  vision_tower:\n    models: [{model: ${family}base, parameters: {weight: 1}}]\n`,
-      'recipe.yml:3:3: there is no module "vision_tower": a model with one decoder has the module "default"; models of several parts are merged part by part by filter (methods)',
+      'recipe.yml:3:3: there is no module "vision_tower": the models have default (4 layers)',
     ],
     [
       "an unknown chat template",

@@ -1,12 +1,13 @@
 /** The result's config.json: the donor's, byte for byte but for the values that the merge changed. */
 import { JsonText, type ModelConfig, Quantisation } from "@hila/model"
+import * as Role from "../stacks/Role.ts"
+import * as Sections from "../stacks/Sections.ts"
 import * as Ties from "./Ties.ts"
 
-/** What a merge may change. */
+/** What a merge may change, besides what slices of layers do. */
 export interface Changes {
   /** By the name configs use: `bfloat16`. */
   readonly dtype: string | undefined
-  readonly layers: number | undefined
   readonly vocabulary: number | undefined
 }
 
@@ -17,24 +18,43 @@ export interface Edit {
   readonly value: unknown
 }
 
-const layerKeys = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"]
-
 /** The values that are to change, none where the config already says all that. */
 export const edits = (
   config: ModelConfig.ModelConfig,
-  { dtype, layers, vocabulary }: Changes,
+  { dtype, vocabulary }: Changes,
 ): ReadonlyArray<Edit> => {
-  const dtypeKeys = ["dtype", "torch_dtype"].filter((key) => typeof config[key] === "string")
-  const layerKey = layerKeys.find((key) => typeof config[key] === "number")
-  const wanted: ReadonlyArray<readonly [string, unknown]> = [
-    ...(dtypeKeys.length === 0 ? ["torch_dtype"] : dtypeKeys).map((key) => [key, dtype] as const),
-    ...(layerKey === undefined ? [] : [[layerKey, layers] as const]),
-    ["vocab_size", vocabulary],
+  const dtypes = placesOf(config, ["dtype", "torch_dtype"], "string", () => true)
+  const wanted: ReadonlyArray<Edit> = [
+    ...(dtypes.length === 0 ? [["torch_dtype"]] : dtypes).map((path) => ({ path, value: dtype })),
+    ...vocabularies(config).map((path) => ({ path, value: vocabulary })),
   ]
-  return wanted
-    .filter(([key, value]) => value !== undefined && config[key] !== value)
-    .map(([key, value]) => ({ path: [key], value }))
+  return wanted.filter(({ path, value }) => value !== undefined && valueAt(config, path) !== value)
 }
+
+/** Where a config says the size of the text's vocabulary: at the top, in the text's section, or in both. */
+const vocabularies = (config: ModelConfig.ModelConfig): ReadonlyArray<ReadonlyArray<string>> => {
+  const isText = (path: ReadonlyArray<string>) => Role.of(path) === "text"
+  const paths = placesOf(config, ["vocab_size"], "number", isText)
+  const nested = paths.find((path) => Role.halfOf(path) !== "encoder" && path.length > 1)
+  const said = valueAt(config, nested ?? ["vocab_size"])
+  const alike = placesOf(config, ["vocab_size", "vocab_size_per_layer_input"], "number", isText).filter(
+    (path) => valueAt(config, path) === said,
+  )
+  return alike.length > 0 ? alike : [["vocab_size"]]
+}
+
+const placesOf = (
+  config: ModelConfig.ModelConfig,
+  keys: ReadonlyArray<string>,
+  type: "number" | "string",
+  inPath: (path: ReadonlyArray<string>) => boolean,
+): ReadonlyArray<ReadonlyArray<string>> =>
+  Sections.sections(config).flatMap(({ path, values }) =>
+    inPath(path) ? keys.flatMap((key) => (typeof values[key] === type ? [[...path, key]] : [])) : [],
+  )
+
+const valueAt = (config: ModelConfig.ModelConfig, path: JsonText.Path): unknown =>
+  Sections.section(config, path.slice(0, -1))?.[String(path.at(-1))]
 
 /** A config that ties its head, untied. */
 export const untied = (config: ModelConfig.ModelConfig): ReadonlyArray<Edit> => {

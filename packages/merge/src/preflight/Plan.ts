@@ -20,6 +20,7 @@ import * as Value from "../recipe/Value.ts"
 import type { Adapter } from "../adapters/Adapter.ts"
 import type * as Heads from "./Heads.ts"
 import * as Overrides from "./Overrides.ts"
+import * as Places from "./Places.ts"
 import * as Statistics from "./Statistics.ts"
 import type * as Tables from "./Tables.ts"
 import type * as View from "./View.ts"
@@ -73,27 +74,20 @@ export interface Input {
   readonly statistics: Statistics.Statistics
 }
 
-/** A tensor of the result and what it is called in each source. */
-interface Place {
-  readonly subject: Value.Subject
-  readonly slice: Slices.Slice
-  readonly nameIn: (source: Slices.Source) => string
-  /** Its name in the model that the result is like. */
-  readonly reference: string
-}
+/** Which model's config and tokenizer the result gets: the base's, else the first's. */
+export const likeness = ({ base, slices }: Slices.Sliced): Reference.Reference =>
+  base ?? at(at(slices, 0).sources, 0).reference
 
-/** The model whose config and tokenizer the result gets: the base, else the first. */
-export const likeOf = ({ models, sliced }: Pick<Input, "models" | "sliced">): Model => {
-  const text = Reference.text(sliced.base ?? sliced.slices[0]!.sources[0]!.reference)
-  return models.get(text)!
-}
+/** That model. */
+export const likeOf = ({ models, sliced }: Pick<Input, "models" | "sliced">): Model =>
+  entry(models, Reference.text(likeness(sliced)))
 
 /** The tensors of the result in order; fails at the first that does not fit. */
 export const make = Effect.fnUntraced(function* (
   input: Input,
 ): Effect.fn.Return<ReadonlyArray<OutputTensor>, MergeError | RecipeError> {
   const { located, sliced } = input
-  const places = yield* placesOf(input)
+  const places = yield* Places.of(input)
   yield* Overrides.checkCounts(located, sliced)
   yield* Overrides.checkFilters(
     located,
@@ -106,109 +100,9 @@ export const make = Effect.fnUntraced(function* (
   return planned
 })
 
-const placesOf = Effect.fnUntraced(function* (input: Input) {
-  const { models, sliced } = input
-  const [first] = sliced.slices
-  const last = sliced.slices.at(-1)
-  if (first === undefined || last === undefined) return []
-  for (const slice of sliced.slices) yield* checkNames(input, slice)
-  const outside = (slice: Slices.Slice) => {
-    const source = slice.base ?? slice.sources[0]!
-    return namesOf(models, source).filter((name) => TensorName.layerOf(name) === undefined)
-  }
-  const fixed = (slice: Slices.Slice, tensor: string): Place => ({
-    subject: { tensor, layer: undefined, t: 0 },
-    slice,
-    nameIn: () => tensor,
-    reference: tensor,
-  })
-  const places = outside(first)
-    .filter(TensorName.isEmbedding)
-    .map((name) => fixed(first, name))
-  let offset = 0
-  for (const slice of sliced.slices) {
-    const source = slice.base ?? slice.sources[0]!
-    const names = namesOf(models, source)
-    const [start, end] = yield* rangeOf(input, source, names)
-    for (const name of names) {
-      const at = TensorName.layerOf(name)
-      if (at === undefined || at.layer < start || at.layer >= end) continue
-      places.push(layered(slice, at, offset, start, end))
-    }
-    for (const other of Slices.everySource(slice)) yield* rangeOf(input, other, namesOf(models, other))
-    offset += end - start
-  }
-  return [
-    ...places,
-    ...outside(last)
-      .filter((name) => !TensorName.isEmbedding(name))
-      .map((name) => fixed(last, name)),
-  ]
-})
-
-const layered = (
-  slice: Slices.Slice,
-  { after, before, layer }: TensorName.InLayer,
-  offset: number,
-  start: number,
-  end: number,
-): Place => {
-  const inner = layer - start
-  const t = end - start === 1 ? 1 : inner / (end - start - 1)
-  const tensor = `${before}.${offset + inner}.${after}`
-  return {
-    subject: { tensor, layer: offset + inner, t },
-    slice,
-    nameIn: ({ range }) => `${before}.${(range?.[0] ?? 0) + inner}.${after}`,
-    reference: `${before}.${layer}.${after}`,
-  }
-}
-
-const tensorsOf = (models: Input["models"], { reference }: Slices.Source) =>
-  entry(models, Reference.text(reference)).checkpoint.tensors
-
-const namesOf = (models: Input["models"], source: Slices.Source) => [...tensorsOf(models, source).keys()]
-
-/** Those that every model has to have. */
-const needed = (models: Input["models"], source: Slices.Source) =>
-  [...tensorsOf(models, source).values()].filter((info) => !Buffers.is(info)).map(({ name }) => name)
-
-const rangeOf = Effect.fnUntraced(function* (
-  { located }: Input,
-  { path, range, reference }: Slices.Source,
-  names: ReadonlyArray<string>,
-) {
-  const layers = TensorName.layersOf(names)
-  if (range === undefined) return [0, layers] as const
-  if (range[1] <= layers) return range
-  return yield* located.error(
-    [...path, "layer_range"],
-    `${Reference.text(reference)} has ${layers} layers, [0, ${layers}); the range ends at ${range[1]}`,
-  )
-})
-
-/** Every source of whole models must have the tensors of the first; of ranges, each tensor is looked up. */
-const checkNames = Effect.fnUntraced(function* ({ located, models }: Input, slice: Slices.Slice) {
-  const [first, ...others] = Slices.everySource(slice)
-  if (first === undefined || first.range !== undefined) return
-  const names = needed(models, first)
-  const known = new Set(names)
-  for (const other of others) {
-    const own = needed(models, other)
-    const present = new Set(own)
-    const [a, b] = [Reference.text(first.reference), Reference.text(other.reference)]
-    const missing = names.find((name) => !present.has(name))
-    const extra = own.find((name) => !known.has(name))
-    if (missing !== undefined)
-      return yield* located.error(other.path, `tensor ${missing} is missing in ${b}; ${a} has it`)
-    if (extra !== undefined)
-      return yield* located.error(other.path, `${b} has the tensor ${extra}; ${a} has no such tensor`)
-  }
-})
-
 const tensorOf = Effect.fnUntraced(function* (
   input: Input,
-  place: Place,
+  place: Places.Place,
 ): Effect.fn.Return<OutputTensor, MergeError | RecipeError> {
   const { located, models } = input
   const { subject } = place

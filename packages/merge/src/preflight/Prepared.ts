@@ -12,6 +12,7 @@ import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Settings from "../recipe/Settings.ts"
 import * as Slices from "../recipe/Slices.ts"
+import * as Restacked from "../stacks/Restacked.ts"
 import * as Alignment from "../tokenizers/Alignment.ts"
 import * as Vocabulary from "../tokenizers/Vocabulary.ts"
 import * as Carried from "./Carried.ts"
@@ -33,6 +34,8 @@ export interface Prepared extends Plan.Input {
   readonly tensors: ReadonlyArray<Plan.OutputTensor>
   /** The model whose config, tokenizer and other files the result gets. */
   readonly like: Plan.Model
+  /** What slices of layers change in the config. */
+  readonly restacked: Restacked.Restacked
   /** What the recipe's tokenizer rule does, if it has one. */
   readonly alignment: Alignment.Alignment | undefined
   /** Ids of special tokens in the result's configs, where the rule moves them. */
@@ -117,6 +120,7 @@ export const fromLocated = Effect.fnUntraced(function* (
   const input = { located, sliced, models, heads, tables, statistics }
   const tensors = yield* Plan.make(input)
   const sameTokens = alignment === undefined ? yield* SameTokens.check(located, sliced, models, like) : []
+  const restacked = yield* Restacked.of(input, Plan.likeness(sliced))
   const originals = [...models.values()].map(({ original }) => original)
   const chatTemplate = yield* ChatTemplate.of(located, originals)
   const carried = yield* Carried.of(like)
@@ -134,12 +138,23 @@ export const fromLocated = Effect.fnUntraced(function* (
     ...alike.notes,
     ...adapters,
     ...tables.notes,
+    ...restacked.notes,
     ...(alignment?.notes ?? []),
     ...sameTokens,
     ...(specialIds?.notes ?? []),
     ...carried.notes,
   ]
-  return { ...input, tensors, like, alignment, specialIds, chatTemplate, untied: alike.untied, notes }
+  return {
+    ...input,
+    tensors,
+    like,
+    restacked,
+    alignment,
+    specialIds,
+    chatTemplate,
+    untied: alike.untied,
+    notes,
+  }
 })
 
 /** Models under the names of the one that the result is like. */

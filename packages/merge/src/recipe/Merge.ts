@@ -33,7 +33,6 @@ import * as Report from "../preflight/Report.ts"
 import * as Solve from "../solve/Solve.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 import * as Reference from "./Reference.ts"
-import * as TensorName from "./TensorName.ts"
 import { version } from "./version.ts"
 
 /** How a recipe is carried out; the weights do not depend on it. */
@@ -160,7 +159,7 @@ const writeResult = Effect.fnUntraced(function* (
     finish: (path) =>
       Effect.gen(function* () {
         for (const [name, text] of Object.entries(written)) yield* put(path, name, text)
-        yield* Check.check(path, prepared.tensors)
+        yield* Check.check(path, prepared.tensors, prepared.like.original)
       }),
   })
 })
@@ -220,19 +219,15 @@ const planOf = (tensor: OutputTensor): TensorPlan => {
 
 /** The configs that the merge changes. */
 const configsOf = Effect.fnUntraced(function* (prepared: Prepared.Prepared) {
-  const { alignment, like, located, sliced, specialIds, tensors, untied } = prepared
+  const { alignment, like, located, restacked, specialIds, untied } = prepared
   const { dtype, out_dtype } = located.recipe
-  const stacked = sliced.slices.some(({ sources }) => sources.some(({ range }) => range !== undefined))
   const { config } = like.original
   const { "config.json": ids = [], ...others } = specialIds?.edits ?? {}
   const edits = [
     ...(untied ? Config.untied(config) : []),
     ...Config.plain(config),
-    ...Config.edits(config, {
-      dtype: out_dtype ?? dtype ?? undefined,
-      layers: stacked ? TensorName.layersOf(tensors.map(({ name }) => name)) : undefined,
-      vocabulary: alignment?.rows,
-    }),
+    ...Config.edits(config, { dtype: out_dtype ?? dtype ?? undefined, vocabulary: alignment?.rows }),
+    ...restacked.edits,
     ...ids,
   ]
   const texts: Record<string, string> = {}

@@ -149,7 +149,11 @@ export const Recipe = Schema.Struct({
   merge_method: MethodName,
   models: key(Schema.NullOr(Schema.NonEmptyArray(Model))),
   slices: key(Schema.NullOr(Schema.NonEmptyArray(Slice))),
-  modules: key(Schema.NullOr(Schema.Record(Schema.String, Module))),
+  modules: key(
+    Schema.NullOr(Schema.Record(Schema.String, Module)).annotate(
+      describe("every module by name: default, or text_decoder, vision_tower, encoder, decoder, …"),
+    ),
+  ),
   base_model: key(Schema.NullOr(ModelReference)),
   parameters,
   layer_weights: listOf(

@@ -8,7 +8,7 @@ import type { RecipeError } from "../MergeError.ts"
 import type { Name } from "../methods/names.ts"
 import { definitions } from "../methods/registry.ts"
 import type { Located, Path } from "./RecipeFile.ts"
-import type { ModelReference, Parameters } from "./RecipeSchema.ts"
+import type { ModelReference, Parameters, Recipe } from "./RecipeSchema.ts"
 import * as Reference from "./Reference.ts"
 
 /** Parameters at one place of the recipe. */
@@ -49,8 +49,18 @@ export const viewOf = (slice: Slice, name: Name): Pick<Slice, "base" | "scopes" 
 export const everySource = ({ base, listed, sources }: Slice): ReadonlySet<Source> =>
   new Set([...(base === undefined ? [] : [base]), ...sources, ...listed])
 
+/** The slices of one module of the models, or of whole models. */
+export interface Part {
+  /** As the recipe calls it; undefined where it names none. */
+  readonly module: string | undefined
+  readonly path: Path
+  readonly slices: ReadonlyArray<Slice>
+}
+
 /** A recipe as slices, and what is to be said about it. */
 export interface Sliced {
+  readonly parts: ReadonlyArray<Part>
+  /** Of every part. */
   readonly slices: ReadonlyArray<Slice>
   readonly base: Reference.Reference | undefined
   readonly notes: ReadonlyArray<string>
@@ -70,56 +80,92 @@ export const of = Effect.fnUntraced(function* (located: Located): Effect.fn.Retu
     return yield* error([], "what to merge is missing: give models, or slices of layers")
   if (other !== undefined)
     return yield* error([other], `${kind} and ${other} are both given: keep one of them`)
-  const global = scopeOf(recipe.parameters, [])
-  const module = yield* moduleOf(located)
-  const { models, path, slices } = module ?? { models: recipe.models, path: [], slices: recipe.slices }
-  const outer = [...(module?.scopes ?? []), ...global]
-  const raw =
-    slices == null
-      ? [
-          {
-            base: undefined,
-            path,
-            scopes: outer,
-            sources: (models ?? []).map((model, index) => ({
-              ...model,
-              range: undefined,
-              path: [...path, "models", index],
-            })),
-          },
-        ]
-      : slices.map((slice, index) => {
-          const at = [...path, "slices", index]
-          return {
-            base: slice.base_model ?? undefined,
-            path: at,
-            scopes: [...scopeOf(slice.parameters, at), ...outer],
-            sources: slice.sources.map((source, inner) => ({
-              ...source,
-              mask: undefined,
-              statistics: undefined,
-              range: source.layer_range,
-              path: [...at, "sources", inner],
-            })),
-          }
-        })
+  const modules = yield* modulesOf(located)
+  const raw = modules.flatMap((module) => rawSlices(module, scopeOf(recipe.parameters, [])))
   const base = yield* baseOf(located, raw)
-  const result: Array<Slice> = []
-  for (const { path: at, scopes, sources } of raw) {
-    const all = sources.map(({ model, parameters, path: own, range, ...files }): Source => ({
-      reference: located.reference(model),
-      range,
-      scope: scopeOf(parameters, own)[0],
-      path: own,
-      mask: files.mask ?? undefined,
-      statistics: files.statistics ?? undefined,
-    }))
-    result.push(yield* withBase(located, all, base, scopes, at))
+  const parts: Array<Part> = []
+  for (const module of modules) {
+    const slices: Array<Slice> = []
+    for (const { of, path, scopes, sources } of raw) {
+      if (of !== module) continue
+      const all = sources.map(({ model, parameters, path: own, range, ...files }): Source => ({
+        reference: located.reference(model),
+        range,
+        scope: scopeOf(parameters, own)[0],
+        path: own,
+        mask: files.mask ?? undefined,
+        statistics: files.statistics ?? undefined,
+      }))
+      slices.push(yield* withBase(located, all, base, scopes, path))
+    }
+    parts.push({ module: module.name, path: module.path, slices })
   }
-  const unused = slices?.some((slice) => slice.residual_weight != null) ?? false
+  const slices = parts.flatMap((part) => part.slices)
+  const unused = modules.some((module) => module.slices?.some((slice) => slice.residual_weight != null))
   const notes = unused ? ["residual_weight has no effect, as in the existing tool"] : []
-  return { slices: result, base: base?.reference, notes: [...notes, ...new Set(result.flatMap(repeated))] }
+  return { parts, slices, base: base?.reference, notes: [...notes, ...new Set(slices.flatMap(repeated))] }
 })
+
+/** Models or slices, of a module or of whole models. */
+interface RawModule {
+  readonly name: string | undefined
+  readonly path: Path
+  readonly models: Recipe["models"]
+  readonly slices: Recipe["slices"]
+  readonly parameters: Parameters | null | undefined
+}
+
+/** A source as it stands in the recipe. */
+interface RawSource {
+  readonly model: ModelReference
+  readonly parameters?: Parameters | null | undefined
+  readonly range: readonly [number, number] | undefined
+  readonly path: Path
+  readonly mask?: string | null | undefined
+  readonly statistics?: string | null | undefined
+}
+
+interface RawSlice {
+  readonly of: RawModule
+  readonly base: ModelReference | undefined
+  readonly path: Path
+  readonly scopes: ReadonlyArray<Scope>
+  readonly sources: ReadonlyArray<RawSource>
+}
+
+/** The slices of a module as they stand in the recipe. */
+const rawSlices = (module: RawModule, outer: ReadonlyArray<Scope>): ReadonlyArray<RawSlice> => {
+  const { models, path, slices } = module
+  const around = [...scopeOf(module.parameters, path), ...outer]
+  return slices == null
+    ? [
+        {
+          of: module,
+          base: undefined,
+          path,
+          scopes: around,
+          sources: (models ?? []).map((model, index) => ({
+            ...model,
+            range: undefined,
+            path: [...path, "models", index],
+          })),
+        },
+      ]
+    : slices.map((slice, index) => {
+        const at = [...path, "slices", index]
+        return {
+          of: module,
+          base: slice.base_model ?? undefined,
+          path: at,
+          scopes: [...scopeOf(slice.parameters, at), ...around],
+          sources: slice.sources.map((source, inner) => ({
+            ...source,
+            range: source.layer_range,
+            path: [...at, "sources", inner],
+          })),
+        }
+      })
+}
 
 /** Sources that a slice names twice, which may be meant or a slip. */
 const repeated = ({ sources }: Slice): ReadonlyArray<string> => {
@@ -131,24 +177,27 @@ const repeated = ({ sources }: Slice): ReadonlyArray<string> => {
   )
 }
 
-/** `modules` with the one module that architectures with a single decoder have. */
-const moduleOf = Effect.fnUntraced(function* ({ error, errorAtKey, recipe }: Located) {
-  if (recipe.modules == null) return undefined
-  const names = Object.keys(recipe.modules)
-  const wrong = names.find((name) => name !== "default")
-  if (wrong !== undefined) {
-    return yield* errorAtKey(
-      ["modules", wrong],
-      `there is no module "${wrong}": a model with one decoder has the module "default"; models of several parts are merged part by part by filter (methods)`,
-    )
+/** The modules that a recipe names, or whole models as one without a name. */
+const modulesOf = Effect.fnUntraced(function* ({
+  error,
+  recipe,
+}: Located): Effect.fn.Return<ReadonlyArray<RawModule>, Failure> {
+  if (recipe.modules == null) {
+    return [
+      { name: undefined, path: [], models: recipe.models, slices: recipe.slices, parameters: undefined },
+    ]
   }
-  const module = recipe.modules["default"]
-  if (module === undefined) return yield* error(["modules"], "modules is empty: give models instead")
-  const path: Path = ["modules", "default"]
-  if ((module.models === undefined) === (module.slices === undefined)) {
-    return yield* error(path, "a module needs either models or slices")
+  const modules = Object.entries(recipe.modules)
+  if (modules.length === 0) return yield* error(["modules"], "modules is empty: give models instead")
+  const found: Array<RawModule> = []
+  for (const [name, { models, parameters, slices }] of modules) {
+    const path: Path = ["modules", name]
+    if ((models == null) === (slices == null)) {
+      return yield* error(path, "a module needs either models or slices")
+    }
+    found.push({ name, path, models, slices, parameters })
   }
-  return { models: module.models, slices: module.slices, path, scopes: scopeOf(module.parameters, path) }
+  return found
 })
 
 /** The one base of a recipe. */

@@ -1,6 +1,7 @@
-/** What a tensor's name says: its layer, and whether it comes before or after the layers. */
+/** What a tensor's name says by itself: its layer, and whether it comes before or after the layers. */
 
-const pattern = /^((?:.*\.)?(?:layers|layer|blocks|block|h))\.(\d+)\.(.+)$/
+// The outermost number counts layers: `encoder.block.3.layer.1` is the second sublayer of block 3.
+const pattern = /^((?:.*?\.)?(?:layers|layer|blocks|block|h))\.(\d+)\.(.+)$/
 
 /** A tensor of a layer: `before.layer.after`. */
 export interface InLayer {
@@ -21,13 +22,13 @@ export const layerOf = (name: string): InLayer | undefined => {
 export const isEmbedding = (name: string): boolean =>
   /embed|wte|wpe|word_embeddings/.test(name) && !isHead(name)
 
-/** Whether a tensor is the output head by its name. */
-export const isHead = (name: string): boolean =>
-  name === "lm_head.weight" || name === "embed_out.weight" || name === "lm_head.bias"
+/** Whether a tensor outside of the layers is read before them, norms and convolutions of pictures and sound included. */
+export const isBefore = (name: string): boolean =>
+  isEmbedding(name) ||
+  (/(?:^|\.)(?:shared\.|patch_|ln_pre|pre_la?y?r?norm|conv\d|positional_)/.test(name) && !isHead(name))
 
-/** How many layers the tensors of a model have. */
-export const layersOf = (names: Iterable<string>): number => {
-  let layers = 0
-  for (const name of names) layers = Math.max(layers, (layerOf(name)?.layer ?? -1) + 1)
-  return layers
-}
+/** Whether a tensor is an output head by its name, whatever it lies in. */
+export const isHead = (name: string): boolean =>
+  /(?:^|\.)(?:lm_head|embed_out)\.(?:weight|bias)$|^proj_out\.(?:weight|bias)$|(?:^|\.)final_logits_bias$/.test(
+    name,
+  )

@@ -9,6 +9,8 @@ import { elementsOf } from "../methods/Definition.ts"
 import * as Report from "../preflight/Report.ts"
 import * as TensorName from "../recipe/TensorName.ts"
 import * as StrayIds from "../tokenizers/StrayIds.ts"
+import * as Sections from "../stacks/Sections.ts"
+import * as Stacks from "../stacks/Stacks.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 import * as Values from "./Values.ts"
 
@@ -77,7 +79,7 @@ export const inspect = Effect.fn("inspect")(function* (
     bytes: infos.reduce((sum, { byteLength }) => sum + byteLength, 0),
     dtypes,
     parts,
-    layers: TensorName.layersOf(checkpoint.tensors.keys()),
+    layers: depthOf(checkpoint),
     heads: text("num_attention_heads") ?? text("n_head"),
     kvHeads: text("num_key_value_heads"),
     vocabulary,
@@ -109,6 +111,16 @@ const names: Readonly<Record<string, string>> = {
   bfloat16: "BF16",
 }
 
+/** Layers of the text, or of all stacks where none is the text's alone. */
+const depthOf = ({ config, tensors }: Checkpoint.Checkpoint): number => {
+  const { modules } = Stacks.of(tensors.keys())
+  const main = Stacks.main(modules)
+  return (main === undefined ? modules : [main]).reduce(
+    (sum, module) => sum + Sections.depthOf(config, module),
+    0,
+  )
+}
+
 /** What config.json says and the tensors do not hold to. */
 const declared = ({ config, tensors }: Checkpoint.Checkpoint, dtypes: Readonly<Record<string, number>>) => {
   const oddities: Array<string> = []
@@ -124,11 +136,7 @@ const declared = ({ config, tensors }: Checkpoint.Checkpoint, dtypes: Readonly<R
   if (other !== undefined) {
     oddities.push(`${dtypes[other]} tensors are ${other}, which can neither be merged nor looked at here`)
   }
-  const layers = config["num_hidden_layers"]
-  const found = TensorName.layersOf(tensors.keys())
-  if (typeof layers === "number" && layers !== found) {
-    oddities.push(`config.json says ${layers} layers, the weights have ${found}`)
-  }
+  oddities.push(...Sections.problemsOf(config, Stacks.of(tensors.keys())))
   if (config["tie_word_embeddings"] === true && tensors.has("lm_head.weight")) {
     oddities.push("the head is tied to the embedding, and is stored besides")
   }
