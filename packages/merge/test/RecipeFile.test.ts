@@ -97,7 +97,7 @@ const mistakes: ReadonlyArray<readonly [title: string, text: string, line: strin
   [
     "an unknown key without an anchor",
     "merge_method: ties\nmodels: [{model: a}]\nconst_tag: 0.5\n",
-    'recipe.yml:3:1: unknown key "const_tag" in the recipe; known: merge_method, models, slices, modules, base_model, parameters, layer_weights, unit_weights, base_statistics, methods, dtype, out_dtype, tokenizer_source, tokenizer, chat_template, profile, seed',
+    'recipe.yml:3:1: unknown key "const_tag" in the recipe; known: merge_method, models, slices, modules, base_model, parameters, layer_weights, unit_weights, base_statistics, methods, dtype, out_dtype, tokenizer_source, tokenizer, chat_template, accept, profile, seed',
   ],
   [
     "an anchor in an unknown key of a model",
