@@ -101,12 +101,12 @@ describe("models without a tokenizer rule", () => {
       const first = Tiny.words([...common, "<tool>"])
       const other = {
         ...first,
-        added_tokens: [...first.added_tokens]
-          .reverse()
+        added_tokens: first.added_tokens
+          .toReversed()
           .map((token) => ({ ...token, normalized: true, special: false })),
         model: {
           ...first.model,
-          vocab: Object.fromEntries(Object.entries(first.model.vocab).reverse()),
+          vocab: Object.fromEntries(Object.entries(first.model.vocab).toReversed()),
         },
       }
       const models = [
@@ -126,7 +126,7 @@ describe("models without a tokenizer rule", () => {
         ])
         const past = ["t0", "t1", "t2", "t3"]
         assert.deepStrictEqual(
-          yield* told([model([...common, ...past], 5), model([...common, ...past.reverse()], 5)]),
+          yield* told([model([...common, ...past], 5), model([...common, ...past.toReversed()], 5)]),
           [],
         )
       }),
@@ -215,6 +215,24 @@ describe("an inspection", () => {
       )
       assert.deepStrictEqual(
         yield* odd({ eos_token_id: 3 }, {}, { "tokenizer_config.json": { eos_token: "w0" } }),
+        [],
+      )
+    }),
+  )
+
+  it.effect("counts the rows of tokens, not of the table of places that comes first by name", () =>
+    Effect.gen(function* () {
+      // Case 17-inspect-gpt2-vocabulary.
+      const directory = yield* scratch
+      yield* Tiny.write(directory, {
+        tensors: { "transformer.wpe.weight": Tiny.rows(9), "transformer.wte.weight": Tiny.rows(5) },
+        config: { text_config: { vocab_size: 5 } },
+        files: { "tokenizer.json": Tiny.words(common) },
+      })
+      const { oddities, vocabulary } = yield* Inspect.inspect(yield* Checkpoint.open(directory))
+      assert.strictEqual(vocabulary, 5)
+      assert.deepStrictEqual(
+        oddities.filter((oddity) => /vocabulary|token/.test(oddity)),
         [],
       )
     }),

@@ -2,7 +2,7 @@
 import { Checkpoint, Dtype } from "@hila/model"
 import { elementsOf } from "../methods/Definition.ts"
 import * as Reference from "../recipe/Reference.ts"
-import * as TensorName from "../recipe/TensorName.ts"
+import * as Vocabulary from "../tokenizers/Vocabulary.ts"
 import * as Departures from "./Departures.ts"
 import type { Model, OutputTensor } from "./Plan.ts"
 import type { Prepared } from "./Prepared.ts"
@@ -48,7 +48,7 @@ const lineOf = (role: string, { checkpoint, reference }: Model): ModelLine => {
     tensors: infos.length,
     parameters: Checkpoint.parameterCount(checkpoint),
     dtypes: dtypesOf(infos),
-    vocabulary: infos.find(({ name }) => TensorName.isEmbedding(name))?.shape[0],
+    vocabulary: Vocabulary.of(checkpoint).rows,
     bytes: infos.reduce((sum, { byteLength }) => sum + byteLength, 0),
   }
 }

@@ -64,7 +64,7 @@ const rowsOf = (info: Safetensors.TensorInfo): Rows | undefined => {
 }
 
 /** Whether a tensor's name is that of a token embedding. */
-export const isEmbedding = ({ name, shape }: Safetensors.TensorInfo): boolean =>
+const isEmbedding = ({ name, shape }: Safetensors.TensorInfo): boolean =>
   shape.length === 2 && embedding.test(name) && !otherTable.test(name)
 
 type Headers = Pick<Checkpoint.Checkpoint, "config" | "tensors">

@@ -12,6 +12,7 @@ import * as StrayIds from "../tokenizers/StrayIds.ts"
 import * as Sections from "../stacks/Sections.ts"
 import * as Stacks from "../stacks/Stacks.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
+import * as Vocabulary from "../tokenizers/Vocabulary.ts"
 import * as Values from "./Values.ts"
 
 /** A checkpoint in numbers. */
@@ -69,7 +70,7 @@ export const inspect = Effect.fn("inspect")(function* (
     known._tag === "Success" && quantised === undefined
       ? yield* Effect.result(Checkpoint.validate(checkpoint))
       : known
-  const vocabulary = infos.find(({ name }) => TensorName.isEmbedding(name))?.shape[0]
+  const vocabulary = Vocabulary.of(checkpoint).rows
   const text = (key: string) => (typeof config[key] === "number" ? config[key] : undefined)
   return {
     modelType: config.model_type,
@@ -149,8 +150,8 @@ const vocabularyOddities = Effect.fnUntraced(function* (
 ) {
   const { config, files } = checkpoint
   const oddities: Array<string> = []
-  const said = config["vocab_size"]
-  if (typeof said === "number" && rows !== undefined && said !== rows) {
+  const said = Vocabulary.sizeOf(config)
+  if (said !== undefined && rows !== undefined && said !== rows) {
     oddities.push(`config.json says a vocabulary of ${said}, the embedding has ${rows} rows`)
   }
   if (files["tokenizer.json"] === undefined || rows === undefined) return oddities
