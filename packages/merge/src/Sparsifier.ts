@@ -15,7 +15,7 @@ import * as Random from "./kernels/Random.ts"
  */
 export type Sparsifier = "magnitude" | "dare" | "della"
 
-/** Half the difference of the odds of a row's largest and smallest element; the existing tool's default. */
+/** Half the difference of the odds of a row's largest and smallest element; mergekit 0.1.5's default. */
 const EPSILON = 0.15
 /** Odds are at least this, so that a unit can keep any number. */
 const LEAST = 1e-3

@@ -100,7 +100,7 @@ describe("profile: paper", () => {
     })
   }
 
-  it("ties keeps the existing tool's exact number per tensor otherwise, first ones first", () => {
+  it("ties keeps mergekit 0.1.5's exact number per tensor otherwise, first ones first", () => {
     const values = withDefaults(definitions.ties, "tool", 1, { weight: [1], density: [0.5] })
     const model = Float32Array.from([1, -1, 1, 1, 2, 0, 0.5, 1])
     const [got] = drive(

@@ -368,7 +368,7 @@ describe("a merge by recipe", () => {
     }),
   )
 
-  it.effect("says before it begins what it needs and where it departs from the existing tool", () =>
+  it.effect("says before it begins what it needs and where it departs from mergekit 0.1.5", () =>
     Effect.gen(function* () {
       const text = `merge_method: breadcrumbs\nbase_model: ${family}base\n${models(`${family}math`)}parameters: {density: 0.5, gamma: 0.001, int8_mask: true, t: 1}\ndtype: bfloat16\n`
       const prepared = yield* Prepared.fromText(text, "recipe.yml", "/")
@@ -378,9 +378,13 @@ describe("a merge by recipe", () => {
       const shown = Report.render(report)
       assert.match(shown, /needs 1\.7 MB of disk and at most \d+\.\d MB of memory/)
       assert.match(shown, /note: int8_mask has no effect/)
-      assert.match(shown, /note: t is no parameter of breadcrumbs and has no effect, as in the existing tool/)
+      assert.match(shown, /note: t is no parameter of breadcrumbs and has no effect, as in mergekit 0.1.5/)
       assert.match(shown, /note: dtype bfloat16: arithmetic is in f32 all the same/)
-      assert.match(shown, /note: 9 of 38 tensors \(.*, …\): gamma selects no element here/)
+      const few = `${ties}${models(`${family}math`)}parameters: {density: 0.001}\n`
+      assert.match(
+        Report.render(reportOf(yield* Prepared.fromText(few, "recipe.yml", "/"))),
+        /note: 9 of 38 tensors \(.*, …\): the density keeps no element of a model here; mergekit 0\.1\.5 would keep one/,
+      )
     }),
   )
 })

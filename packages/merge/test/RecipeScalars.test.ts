@@ -1,4 +1,4 @@
-/** Values of a recipe, read as the existing tool (release 0.1.5) reads them: `tools/oracles/recipe_scalars.py`. */
+/** Values of a recipe, read as mergekit 0.1.5 reads them: `tools/oracles/recipe_scalars.py`. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -47,7 +47,7 @@ const parameter = (text: string, isNumeric: boolean) =>
 /** Infinities and NaN are texts in the table; a number that is not finite is refused here. */
 const finite = (value: typeof Reading.Type) => (typeof value === "string" ? null : value)
 
-describe("scalars of a recipe are what the existing tool makes of them", () => {
+describe("scalars of a recipe are what mergekit 0.1.5 makes of them", () => {
   it.effect.each(table.scalars)("$text", ({ flag, force, half, integer, number, text }) =>
     Effect.gen(function* () {
       assert.strictEqual(yield* parameter(text, true), finite(number), "a number")

@@ -276,7 +276,7 @@ describe("modules of a recipe", () => {
     }),
   )
 
-  it.effect("have the parameters of their own, and the names of the existing tool", () =>
+  it.effect("have the parameters of their own, and the names of mergekit 0.1.5", () =>
     Effect.gen(function* () {
       const { directory } = yield* pair(layouts["qwen2-vl, nested"])
       const models = "models: [{model: b}]"

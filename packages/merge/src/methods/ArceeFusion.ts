@@ -5,7 +5,7 @@
  *     t = I_(n/2) + 1.5 · (I_(3n/4) − I_(n/4))
  *
  * I_(k) is the k-th smallest of the tensor's n values, k rounded down and at least 1, of the two in the middle the lower.
- * Source: the existing tool's method of that name. It has no parameters. Quantiles are exact at any size; the tool takes
+ * Source: mergekit 0.1.5's method of that name. It has no parameters. Quantiles are exact at any size; the tool takes
  * them from a random sample of a million elements of larger tensors. `RowDivergence` says in what arithmetic.
  */
 import type { Block, Method } from "../engine/Method.ts"
@@ -102,6 +102,6 @@ export const definition: Definition = {
   method: () => untyped(method),
   departure: (_, shape) =>
     elementsOf(shape) > 1e6
-      ? "quantiles are exact; the existing tool takes them from a random sample of a million elements"
+      ? "quantiles are exact; mergekit 0.1.5 takes them from a random sample of a million elements"
       : undefined,
 }

@@ -16,5 +16,4 @@ export const definition: Definition = {
   models: [1, Infinity],
   taskVectors: true,
   method: () => untyped(method),
-  departure: Window.departure,
 }

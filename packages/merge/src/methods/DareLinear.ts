@@ -4,7 +4,7 @@
  *     δ̂_t = (δ_t ⊙ Bernoulli(density)) · r,   W = W_0 + λ Σ_t w_t δ̂_t
  *
  * Source: Yu et al. 2024 (arXiv 2311.03099), section 3.2. Defaults: density 1, normalize false, λ 1, rescale on.
- * The existing tool chooses r so that the L1 norm of the tensor stays (`rescale: l1`); the paper's r is 1/density
+ * Mergekit 0.1.5 chooses r so that the L1 norm of the tensor stays (`rescale: l1`); the paper's r is 1/density
  * (`rescale: probability`), which is unbiased element by element. `dare_ties` elects signs as TIES does.
  */
 import type { Method } from "../engine/Method.ts"

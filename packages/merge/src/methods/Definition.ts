@@ -63,7 +63,7 @@ export interface Definition {
   readonly method: (values: Values) => AnyMethod
   /** Why these values cannot be used. */
   readonly refuse?: (values: Values) => string | undefined
-  /** Where the numbers are not the existing tool's, for a tensor of this shape. */
+  /** Where the numbers are not mergekit 0.1.5's, for a tensor of this shape. */
   readonly departure?: (values: Values, shape: ReadonlyArray<number>) => string | undefined
 }
 

@@ -18,7 +18,7 @@ interface Params {
   readonly clamp: boolean
 }
 
-/** The cosine of two task vectors; the product of their lengths counts as 1e-6 at least, as in the existing tool. */
+/** The cosine of two task vectors; the product of their lengths counts as 1e-6 at least, as in mergekit 0.1.5. */
 const cosine = (gram: Gram.Gram, i: number, j: number): number => {
   const lengths = Math.max(Math.sqrt(gram[i]![i]! * gram[j]![j]!), 1e-6)
   return Math.min(Math.max(gram[i]![j]! / lengths, -1), 1)

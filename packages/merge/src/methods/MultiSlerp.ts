@@ -3,10 +3,9 @@
  *
  *     u_i = V_i / ‖V_i‖,   m = Σ w_i u_i / ‖Σ w_i u_i‖,   W = exp_m(Σ w_i log°_m(u_i)) · Σ w_i ‖V_i‖
  *
- * Source: the existing tool's method of that name. Its tangent is log°_m(u) = u − ⟨u, m⟩ m; at the normalised mean these
+ * Source: mergekit 0.1.5's method of that name. Its tangent is log°_m(u) = u − ⟨u, m⟩ m; at the normalised mean these
  * sum to zero, so exp_m is m itself and W = m · Σ w_i ‖V_i‖. With a base, V_i are task vectors and W_0 is added.
- * Defaults: normalize_weights true, eps 1e-8. Where the unit vectors cancel, the weighted mean of the V_i is taken (the
- * tool fails).
+ * Defaults: normalize_weights true, eps 1e-8. Where the unit vectors cancel, the weighted mean of the V_i is taken.
  */
 import * as Combination from "./Combination.ts"
 import { type Definition, numbers, untyped } from "./Definition.ts"

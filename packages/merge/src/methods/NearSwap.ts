@@ -3,7 +3,7 @@
  *
  *     w = clamp(t / max(|W_0 − W_1|, 1e-6), 0, 1),   W = w W_1 + (1 − w) W_0
  *
- * Source: the existing tool's method of that name. `t` has no default.
+ * Source: mergekit 0.1.5's method of that name. `t` has no default.
  */
 import { elementwise } from "../engine/Method.ts"
 import { type Definition, untyped } from "./Definition.ts"

@@ -4,7 +4,7 @@
  *     t = w_2 / (w_1 + w_2)  (½ where |w_1 + w_2| < 1e-6),
  *     W = sin((1−t)θ)/sin θ · V_1 + sin(tθ)/sin θ · V_2  (+ W_0),   linear where |sin θ| < 1e-8
  *
- * Source: the existing tool's method of that name. Defaults: each tensor is one vector (`nuslerp_flatten: true`); else
+ * Source: mergekit 0.1.5's method of that name. Defaults: each tensor is one vector (`nuslerp_flatten: true`); else
  * each row is one or, with `nuslerp_row_wise`, each column: the key means the tool's rows, which are ours by the other axis.
  */
 import type { Method } from "../engine/Method.ts"

@@ -12,7 +12,7 @@ export const method: Method<Params> = {
   carry: () => undefined,
   combine: (kernels, block, task) => {
     const { out } = block
-    // A vector is one, as in the existing tool.
+    // A vector is one, as in mergekit 0.1.5.
     const columns = task.shape.length < 2 ? 1 : block.columns
     const [first, second] = Combination.vectors(kernels, block, task)
     if (first === undefined || second === undefined) return

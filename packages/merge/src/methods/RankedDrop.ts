@@ -4,7 +4,7 @@
  *     u = rank of |δ| in its row, ascending, / (columns − 1)   (0.5 in a row of one)
  *     p = density − ε + 2 ε u,   δ̂ = δ ⊙ Bernoulli(p) · r
  *
- * The existing tool chooses r so that the L1 norm of the tensor stays (`rescale: l1`); the paper divides each element
+ * Mergekit 0.1.5 chooses r so that the L1 norm of the tensor stays (`rescale: l1`); the paper divides each element
  * by its own p (`rescale: probability`). A density of 1 drops nothing.
  */
 import type { Block, Method, Task } from "../engine/Method.ts"

@@ -1,5 +1,5 @@
 /**
- * The divergence of two rows of weights in the existing tool's own arithmetic, so that its choices come out the same.
+ * The divergence of two rows of weights in mergekit 0.1.5's own arithmetic, so that its choices come out the same.
  *
  *     KL(p ‖ q) = Σ p · log(p / q),   p = softmax(to) + 1e-8,   q = softmax(from) + 1e-8
  *

@@ -3,7 +3,7 @@
  *
  *     cos θ = ⟨W_0, W_1⟩ / (‖W_0‖ ‖W_1‖),   W = sin((1−t)θ)/sin θ · W_0 + sin(tθ)/sin θ · W_1
  *
- * Source: Shoemake 1985, as the existing tool applies it to weights: the unit vectors give the angle, the weights keep
+ * Source: Shoemake 1985, as mergekit 0.1.5 applies it to weights: the unit vectors give the angle, the weights keep
  * their lengths. Linear where |cos θ| > 0.9995 or a tensor is all zeros (where the tool takes θ as a right angle).
  */
 import type { Method } from "../engine/Method.ts"

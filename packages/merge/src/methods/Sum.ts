@@ -2,7 +2,7 @@
  * How task vectors become one: their weighted sum, or the weighted mean of those that agree in sign.
  *
  * Sign election (TIES, Yadav et al. 2023, algorithm 1, "elect" and "disjoint merge"): in each position the sign of the
- * sum wins, and only values of that sign are averaged. The existing tool lets the weights multiply before the vote,
+ * sum wins, and only values of that sign are averaged. Mergekit 0.1.5 lets the weights multiply before the vote,
  * and counts a vote of 0 as positive; the paper votes without weights and gives a vote of 0 the sign of the majority.
  */
 import type { Block, Task, WeightedSum } from "../engine/Method.ts"

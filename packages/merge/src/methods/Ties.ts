@@ -5,7 +5,7 @@
  *     s    = sign Σ_t w_t δ̂_t,   W = W_0 + λ · Σ_{t: sign = s} w_t δ̂_t / Σ_{t: sign = s} w_t
  *
  * Source: Yadav et al. 2023 (arXiv 2306.01708), algorithm 1. Defaults: density 1, normalize true, λ 1, rescale none.
- * The existing tool trims each tensor for itself (`scope: tensor`), lets the weights vote (`elect: weighted`) and counts
+ * Mergekit 0.1.5 trims each tensor for itself (`scope: tensor`), lets the weights vote (`elect: weighted`) and counts
  * a vote of 0 as positive. `profile: paper` trims the whole model (`scope: global`, and every element equal to the
  * smallest kept one stays), votes without weights, and gives a vote of 0 the sign that wins in most positions.
  */

@@ -3,13 +3,13 @@
  *
  *     kept: those of rank top + 1 … top + ⌊density · n⌋ by falling magnitude, top = min(⌊γ · n⌋, n − ⌊density · n⌋)
  *
- * Where ⌊γ · n⌋ is 0 the existing tool drops the whole task vector, which is a defect; here the window is as intended.
+ * Where ⌊γ · n⌋ is 0 mergekit before 0.1.5 drops the whole task vector, a defect; here the window is as intended.
  * As in the tool, a density of 1 keeps everything, whatever γ is.
  */
 import type { Method } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
-import { elementsOf, numbers, type Definition, type Values } from "./Definition.ts"
+import type { Definition } from "./Definition.ts"
 import * as Largest from "./Largest.ts"
 import * as shared from "./parameters.ts"
 import * as Rescale from "./Rescale.ts"
@@ -87,14 +87,3 @@ export const parameters = (elects: boolean): Definition["parameters"] => ({
   ...(elects ? { elect: shared.elect } : {}),
   int8_mask: shared.int8Mask,
 })
-
-/** Where the existing tool resets a tensor to the base. */
-export const departure = (values: Values, shape: ReadonlyArray<number>): string | undefined => {
-  const elements = elementsOf(shape)
-  const densities = numbers(values, "density")
-  return numbers(values, "gamma").some(
-    (gamma, model) => (densities[model] ?? 1) < 1 && Math.floor(gamma * elements) === 0,
-  )
-    ? "gamma selects no element here, and the existing tool would reset the tensor to the base; the intended window is kept"
-    : undefined
-}

@@ -4,10 +4,38 @@
 import { Buffers } from "@hila/model"
 import { definitions } from "../methods/registry.ts"
 import { elementsOf, numbers } from "../methods/Definition.ts"
+import type { Name } from "../methods/names.ts"
 import * as Value from "../recipe/Value.ts"
 import * as Overrides from "./Overrides.ts"
 import type { OutputTensor } from "./Plan.ts"
 import type { Prepared } from "./Prepared.ts"
+
+/**
+ * Methods that mergekit 0.1.5 computes in the recipe's dtype, so that its result is further from the exact one than half a
+ * step; `docs/rounding.md` has the figures. It computes linear and slerp in f32 as we do.
+ */
+const roundedBy: ReadonlySet<string> = new Set<Name>([
+  "nuslerp",
+  "multislerp",
+  "karcher",
+  "task_arithmetic",
+  "ties",
+  "dare_linear",
+  "dare_ties",
+  "breadcrumbs",
+  "breadcrumbs_ties",
+  "della",
+  "della_linear",
+  "sce",
+  "ram",
+  "ramplus_tl",
+  "model_stock",
+  "nearswap",
+  "arcee_fusion",
+])
+
+/** Whether mergekit 0.1.5 computes a method in 16 bits where the recipe's dtype has as many. */
+export const rounds = (method: string): boolean => roundedBy.has(method)
 
 /** The lines for a run. */
 export const of = (prepared: Prepared): ReadonlyArray<string> => {
@@ -16,15 +44,16 @@ export const of = (prepared: Prepared): ReadonlyArray<string> => {
   const methods = Overrides.methodsOf(located)
   const lines = [...notes]
   if (recipe.profile === "paper")
-    lines.push("profile paper: the defaults are the papers', not the existing tool's")
-  if (recipe.dtype === "bfloat16" || recipe.dtype === "float16") {
+    lines.push("profile paper: the defaults are the papers', not mergekit 0.1.5's")
+  const rounded = methods.filter(rounds)
+  if ((recipe.dtype === "bfloat16" || recipe.dtype === "float16") && rounded.length > 0) {
     lines.push(
-      `dtype ${recipe.dtype}: arithmetic is in f32 all the same, with one rounding at the end; the existing tool computes in ${recipe.dtype}`,
+      `dtype ${recipe.dtype}: arithmetic is in f32 all the same, with one rounding at the end; mergekit 0.1.5 computes ${rounded.join(", ")} in ${recipe.dtype}`,
     )
   }
   if (methods.some((name) => definitions[name].random)) {
     lines.push(
-      "random numbers are keyed by seed, model, tensor and element, so they are not the existing tool's; the statistics are",
+      "random numbers are keyed by seed, model, tensor and element, so they are not mergekit 0.1.5's; the statistics are",
     )
   }
   const base = definitions[recipe.merge_method].base
@@ -32,7 +61,7 @@ export const of = (prepared: Prepared): ReadonlyArray<string> => {
     const counted = sliced.slices.some(({ listed }) => listed.length > (recipe.models?.length ?? 0))
     if (counted)
       lines.push(
-        `${recipe.merge_method} has no base: base_model takes part as one more model, as in the existing tool`,
+        `${recipe.merge_method} has no base: base_model takes part as one more model, as in mergekit 0.1.5`,
       )
   }
   return [...lines, ...byTensor(tensors), ...outsideLayers(prepared)]
@@ -59,10 +88,9 @@ const linesOf = ({ base, method, models, shape, values }: OutputTensor): Readonl
   const departure = definition.departure?.(values, shape)
   if (departure !== undefined) lines.push(departure)
   const trims = method === "ties" && values["scope"] === "tensor"
-  if (trims && numbers(values, "density").some((density) => Math.floor(density * elementsOf(shape)) === 0)) {
-    lines.push(
-      "the density keeps no element of a model here, and the existing tool would stop with an assertion; nothing is kept",
-    )
+  const none = (density: number) => density > 0 && Math.floor(density * elementsOf(shape)) === 0
+  if (trims && numbers(values, "density").some(none)) {
+    lines.push("the density keeps no element of a model here; mergekit 0.1.5 would keep one")
   }
   return lines
 }

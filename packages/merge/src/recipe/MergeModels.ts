@@ -49,7 +49,7 @@ export interface MergeParams {
   readonly perModel?: ReadonlyArray<Parameters> | undefined
   /** Of the random methods; 0 by default. */
   readonly seed?: number | undefined
-  /** Whose defaults: the existing tool's (by default) or the papers'. */
+  /** Whose defaults: mergekit 0.1.5's (by default) or the papers'. */
   readonly profile?: "tool" | "paper" | undefined
   /** What tensors outside every unit get from unit weights; `"mean"` by default. */
   readonly residual?: Residual | undefined

@@ -1,5 +1,5 @@
 /**
- * Numbers, flags and words as the existing tool reads them: YAML 1.1 as PyYAML has it, then a lenient reading by what
+ * Numbers, flags and words as mergekit 0.1.5 reads them: YAML 1.1 as PyYAML has it, then a lenient reading by what
  * is wanted, so that `1e-3`, which is a text to YAML 1.1, and `"0.5"` are numbers where a number belongs.
  *
  * `010` is eight. Held against the tool, release 0.1.5, by a table in the tests.

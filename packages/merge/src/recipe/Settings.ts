@@ -149,7 +149,7 @@ export const checkNames = Effect.fnUntraced(function* (
             `unknown parameter "${key}" for ${used.join(", ")}${hint(key, known)}`,
           )
         }
-        notes.add(`${key} is no parameter of ${used.join(", ")} and has no effect, as in the existing tool`)
+        notes.add(`${key} is no parameter of ${used.join(", ")} and has no effect, as in mergekit 0.1.5`)
       }
       for (const reason of ignoredReasons(found, key)) notes.add(`${key} has no effect: ${reason}`)
     }

@@ -102,7 +102,7 @@ export const of = Effect.fnUntraced(function* (located: Located): Effect.fn.Retu
   }
   const slices = parts.flatMap((part) => part.slices)
   const unused = modules.some((module) => module.slices?.some((slice) => slice.residual_weight != null))
-  const notes = unused ? ["residual_weight has no effect, as in the existing tool"] : []
+  const notes = unused ? ["residual_weight has no effect, as in mergekit 0.1.5"] : []
   return { parts, slices, base: base?.reference, notes: [...notes, ...new Set(slices.flatMap(repeated))] }
 })
 

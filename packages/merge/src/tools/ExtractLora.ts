@@ -13,6 +13,7 @@ import * as Stored from "../adapters/Stored.ts"
 import { isFree } from "../internal/disk.ts"
 import { MergeError } from "../MergeError.ts"
 import * as Naming from "../preflight/Naming.ts"
+import * as Numbers from "../preflight/Numbers.ts"
 import * as Ties from "../preflight/Ties.ts"
 import * as View from "../preflight/View.ts"
 import * as TensorName from "../recipe/TensorName.ts"
@@ -69,6 +70,8 @@ export const extractLora = Effect.fn("extractLora")(function* (
     const problem = "is not empty: name a new directory"
     return yield* new CheckpointError({ path: resolve(directory), problem, blame: "input" })
   }
+  yield* Numbers.checkModel("extract-lora", "base", base)
+  yield* Numbers.checkModel("extract-lora", "model", written)
   const names = Naming.correspondence([...base.tensors.keys()], [...written.tensors.keys()])
   const model =
     names === undefined ? written : View.apply(written, new Map([...names].map(([name, as]) => [as, name])))
