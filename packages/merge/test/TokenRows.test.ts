@@ -265,3 +265,46 @@ describe("rows of tokens", () => {
       }),
   )
 })
+
+describe("the tokenizer of a result", () => {
+  const embedding = "model.embed_tokens.weight"
+  const model = (tokens: ReadonlyArray<string>, change: object = {}, more: Tiny.Tiny["files"] = {}) => ({
+    tensors: { [embedding]: Tiny.rows(tokens.length) },
+    config: { vocab_size: tokens.length },
+    files: { "tokenizer.json": { ...Tiny.words(tokens), ...change }, ...more },
+  })
+
+  it.effect("leaves out files that say the vocabulary in another form, where a union has more tokens", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      const stale = { "tokenizer.model": "old", "added_tokens.json": {}, "vocab.json": {}, "merges.txt": "" }
+      const kept = { "tokenizer_config.json": { eos_token: "</s>" }, "special_tokens_map.json": {} }
+      yield* Tiny.write(join(directory, "a"), model(["<unk>", "w0"], {}, { ...stale, ...kept }))
+      yield* Tiny.write(join(directory, "b"), model(["<unk>", "w0", "w1"]))
+      const { merged, notes } = yield* Tiny.merge(directory, Tiny.mean("tokenizer_source: union\n"))
+      for (const name of Object.keys(stale)) assert.isUndefined(merged.files[name], name)
+      for (const name of Object.keys(kept)) assert.isDefined(merged.files[name], name)
+      assert.deepStrictEqual(
+        notes.filter((note) => note.endsWith("of a: left out, since the union has more tokens")).length,
+        1,
+      )
+      // The same files go along where the first tokenizer is the result's as it is.
+      const base = yield* Tiny.merge(directory, Tiny.mean("tokenizer_source: base\n"))
+      for (const name of Object.keys(stale)) assert.isDefined(base.merged.files[name], name)
+    }),
+  )
+
+  it.effect("splits text as one model does, which is told where another does otherwise", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      const lower = { normalizer: { type: "Lowercase" }, pre_tokenizer: { type: "Whitespace" } }
+      yield* Tiny.write(join(directory, "a"), model(["<unk>", "w0"]))
+      yield* Tiny.write(join(directory, "b"), model(["<unk>", "w0"], lower))
+      const { notes } = yield* Tiny.merge(directory, Tiny.mean("tokenizer_source: union\n"))
+      assert.include(
+        notes,
+        "b splits text otherwise than a (normalizer, pre_tokenizer), whose way the result has: some tokens of b may never arise in it",
+      )
+    }),
+  )
+})

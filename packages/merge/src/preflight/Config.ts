@@ -21,22 +21,29 @@ export interface Edit {
 /** The values that are to change, none where the config already says all that. */
 export const edits = (
   config: ModelConfig.ModelConfig,
-  { dtype, vocabulary }: Changes,
+  { dtype, vocabulary: size }: Changes,
 ): ReadonlyArray<Edit> => {
   const dtypes = placesOf(config, ["dtype", "torch_dtype"], "string", () => true)
   const wanted: ReadonlyArray<Edit> = [
     ...(dtypes.length === 0 ? [["torch_dtype"]] : dtypes).map((path) => ({ path, value: dtype })),
-    ...vocabularies(config).map((path) => ({ path, value: vocabulary })),
+    ...vocabularies(config).map((path) => ({ path, value: size })),
   ]
   return wanted.filter(({ path, value }) => value !== undefined && valueAt(config, path) !== value)
 }
 
-/** Where a config says the size of the text's vocabulary: at the top, in the text's section, or in both. */
-const vocabularies = (config: ModelConfig.ModelConfig): ReadonlyArray<ReadonlyArray<string>> => {
-  const isText = (path: ReadonlyArray<string>) => Role.of(path) === "text"
+const isText = (path: ReadonlyArray<string>) => Role.of(path) === "text"
+
+/** The size of the text's vocabulary as a config says it: in the text's section, else at the top. */
+export const vocabulary = (config: ModelConfig.ModelConfig): number | undefined => {
   const paths = placesOf(config, ["vocab_size"], "number", isText)
   const nested = paths.find((path) => Role.halfOf(path) !== "encoder" && path.length > 1)
   const said = valueAt(config, nested ?? ["vocab_size"])
+  return typeof said === "number" ? said : undefined
+}
+
+/** Where a config says the size of the text's vocabulary: at the top, in the text's section, or in both. */
+const vocabularies = (config: ModelConfig.ModelConfig): ReadonlyArray<ReadonlyArray<string>> => {
+  const said = vocabulary(config)
   const alike = placesOf(config, ["vocab_size", "vocab_size_per_layer_input"], "number", isText).filter(
     (path) => valueAt(config, path) === said,
   )

@@ -7,6 +7,7 @@
 import { type Checkpoint, CheckpointError, JsonText } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
+import * as Role from "../stacks/Role.ts"
 
 /** The configs that hold ids. */
 export const files = ["config.json", "generation_config.json"] as const
@@ -53,19 +54,18 @@ const shapes: ReadonlyMap<string, Shape> = new Map([
 
 const single = /(?:^|_)token_(?:ids?|index|indices)$|^(?:bos|eos|pad|unk|sep|cls|mask)_index$/
 
-/** Keys of ids, and sections, of other vocabularies than the tokenizer's. */
-const foreign =
-  /vision|audio_config|audio_encoder|talker|code2wav|token2wav|codec|codebook|depth_decoder|acoustics|semantic/
+/** Keys and sections of vocabularies that the tokenizer's is not. */
+const foreign = /codec|codebook|depth_decoder|acoustics|semantic/
 
-const shapeOf = (key: string): Shape | undefined =>
-  foreign.test(key) ? undefined : (shapes.get(key) ?? (single.test(key) ? "ids" : undefined))
+const shapeOf = (key: string): Shape | undefined => shapes.get(key) ?? (single.test(key) ? "ids" : undefined)
 
 /** Every holder of ids in a config. */
 export const of = (config: unknown, path: JsonText.Path = []): ReadonlyArray<Holder> => {
   if (typeof config !== "object" || config === null || Array.isArray(config)) return []
   return Object.entries(config).flatMap(([key, value]: readonly [string, unknown]) => {
     const shape = shapeOf(key)
-    if (shape === undefined) return foreign.test(key) ? [] : of(value, [...path, key])
+    if (foreign.test(key) || (shape === undefined && Role.of([key]) !== "text")) return []
+    if (shape === undefined) return of(value, [...path, key])
     const ids: Array<number> = []
     const mapped = (map: (id: number) => number | undefined) => mapIds(value, shape, map)
     mapped((id) => {

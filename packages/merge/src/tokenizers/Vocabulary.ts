@@ -4,7 +4,8 @@
  * By name and size: a name alone is no proof (a codec's embedding has its own vocabulary), nor is a size. What is like
  * one of them by one of the two and not by the other is not guessed: `doubtful` says why its rows cannot be moved.
  */
-import { type Checkpoint, type ModelConfig, type Safetensors } from "@hila/model"
+import type { Checkpoint, Safetensors } from "@hila/model"
+import * as Config from "../preflight/Config.ts"
 import * as TensorName from "../recipe/TensorName.ts"
 
 /** A tensor of one row per token; the rows of a bias are single numbers. */
@@ -40,18 +41,6 @@ const head =
 /** Tables by place, kind or norm, whose first extent may equal the vocabulary's by chance. */
 const otherTable = /pos|wpe|type|norm|(?:^|\.)ln_/
 
-const sections = ["text_config", "llm_config", "language_config", "text_model", "decoder"] as const
-
-/** What a config says of its vocabulary's size, wherever it keeps its text model. */
-export const sizeOf = (config: ModelConfig.ModelConfig): number | undefined => {
-  const places: ReadonlyArray<unknown> = [config, ...sections.map((name) => config[name])]
-  for (const place of places) {
-    if (typeof place !== "object" || place === null || !("vocab_size" in place)) continue
-    if (typeof place.vocab_size === "number") return place.vocab_size
-  }
-  return undefined
-}
-
 const rowsOf = (info: Safetensors.TensorInfo): Rows | undefined => {
   const [first, second, ...more] = info.shape
   if (first === undefined || more.length > 0) return undefined
@@ -71,7 +60,7 @@ type Headers = Pick<Checkpoint.Checkpoint, "config" | "tensors">
 
 /** The token embedding of a checkpoint: the one of the size that its config says, else the first. */
 export const mainOf = ({ config, tensors }: Headers): Safetensors.TensorInfo | undefined => {
-  const said = sizeOf(config)
+  const said = Config.vocabulary(config)
   const tables = [...tensors.values()].filter(isEmbedding)
   return tables.find(({ shape }) => shape[0] === said) ?? tables[0]
 }

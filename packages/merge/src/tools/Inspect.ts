@@ -6,6 +6,7 @@
 import { Architecture, Checkpoint, Quantisation } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
+import * as Config from "../preflight/Config.ts"
 import * as Report from "../preflight/Report.ts"
 import * as TensorName from "../recipe/TensorName.ts"
 import * as StrayIds from "../tokenizers/StrayIds.ts"
@@ -150,7 +151,7 @@ const vocabularyOddities = Effect.fnUntraced(function* (
 ) {
   const { config, files } = checkpoint
   const oddities: Array<string> = []
-  const said = Vocabulary.sizeOf(config)
+  const said = Config.vocabulary(config)
   if (said !== undefined && rows !== undefined && said !== rows) {
     oddities.push(`config.json says a vocabulary of ${said}, the embedding has ${rows} rows`)
   }
