@@ -12,6 +12,7 @@ import { basename } from "node:path"
 import * as Sandbox from "./code/Sandbox.ts"
 import { EvalError } from "./EvalError.ts"
 import * as Evaluation from "./Evaluation.ts"
+import * as PythonJson from "./internal/pythonJson.ts"
 import * as Answering from "./requests/Answering.ts"
 import * as Journal from "./requests/Journal.ts"
 import * as Report from "./results/Report.ts"
@@ -190,7 +191,8 @@ export const taskItems = Stage.make({
       numFewshot: task.numFewshot,
       source,
       documents,
-      items: items.map((item) => ({ ...item, row: item.row as TaskItems["items"][number]["row"] })),
+      // A store keeps JSON, in which a float is a number.
+      items: items.map((item) => ({ ...item, row: PythonJson.plain(item.row) })),
     }
   }),
 })

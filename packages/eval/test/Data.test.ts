@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
+import { Float } from "../src/internal/python.ts"
 import * as Csv from "../src/tasks/Csv.ts"
 import * as Dataset from "../src/tasks/Dataset.ts"
 import * as Hub from "../src/tasks/Hub.ts"
@@ -19,7 +20,7 @@ describe("Csv", () => {
   it("reads quotes, separators, line breaks and empty cells", () => {
     const text = '\uFEFFa,b,c\r\n"x, ""y""\nz",1,\r\nplain,-2.5,\n'
     assert.deepStrictEqual(Csv.rows(text), [
-      { a: 'x, "y"\nz', b: 1, c: null },
+      { a: 'x, "y"\nz', b: new Float(1), c: null },
       { a: "plain", b: -2.5, c: null },
     ])
   })
@@ -65,7 +66,9 @@ describe("Rows.read", () => {
         assert.deepStrictEqual(yield* Rows.read(file), stories, codec)
       }
       const python = write("n.jsonl", '{"a": NaN, "b": ["NaN: \\"Infinity", -Infinity]}\n')
-      assert.deepStrictEqual(yield* Rows.read(python), [{ a: null, b: ['NaN: "Infinity', null] }])
+      assert.deepStrictEqual(yield* Rows.read(python), [
+        { a: Number.NaN, b: ['NaN: "Infinity', Number.NEGATIVE_INFINITY] },
+      ])
       const byId = write("b.json", JSON.stringify({ p: { q: 1 }, r: "yes" }))
       assert.deepStrictEqual(yield* Rows.read(byId), [
         { id: "p", q: 1 },

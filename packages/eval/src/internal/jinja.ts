@@ -6,7 +6,21 @@
  */
 // oxlint-disable-next-line no-restricted-imports -- a template engine, no model runtime
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja"
-import { python, type Row, Undefined } from "./python.ts"
+import { float, isFloat, python, type Row, Undefined } from "./python.ts"
+
+const IntegerValue: any = new Environment().set("integer", 1).constructor
+const FloatValue: any = new Environment().set("float", 0.5).constructor
+const ListValue: any = new Environment().set("list", []).constructor
+const TableValue: any = new Environment().set("table", {}).constructor
+
+/** A plain value as one of the engine's, which knows floats from integers. */
+const valueOf = (value: unknown): any => {
+  if (isFloat(value)) return new FloatValue(Number(value))
+  if (typeof value === "bigint") return new IntegerValue(value)
+  if (Array.isArray(value)) return new ListValue(value.map(valueOf))
+  if (typeof value !== "object" || value === null) return new Environment().set("value", value)
+  return new TableValue(new Map(Object.entries(value).map(([key, item]) => [key, valueOf(item)])))
+}
 
 /** Variables of a row, converted when they are first used: a document may be long and a template short. */
 class Variables extends (Environment as new () => any) {
@@ -15,7 +29,7 @@ class Variables extends (Environment as new () => any) {
     const own: Map<string, unknown> = this.variables
     this.resolve = (name: string) => {
       if (!own.has(name)) {
-        if (Object.hasOwn(row, name)) this.set(name, row[name])
+        if (Object.hasOwn(row, name)) own.set(name, valueOf(row[name]))
         else if (Object.hasOwn(globals, name)) this.set(name, globals[name])
         else throw new Undefined(name)
       }
@@ -51,6 +65,8 @@ const plain = (value: any): unknown => {
       return Object.fromEntries(
         [...value.value].map(([key, element]: [string, any]) => [key, plain(element)]),
       )
+    case "FloatValue":
+      return float(value.value)
     case "NullValue":
     case "UndefinedValue":
       return null
@@ -139,28 +155,13 @@ class Strict extends (Interpreter as new (environment: any) => any) {
 }
 
 /** A template that has been read. */
-export interface Program {
-  readonly parsed: any
-  /** Whether the template is one expression and nothing else, so that it has a value beside its text. */
-  readonly single: boolean
-}
+export type Program = unknown
 
 /** Reads a template; throws what is wrong with it. */
-export const compile = (source: string): Program => {
+export const compile = (source: string): Program =>
   // The engine drops one newline at the end, as Jinja does unless told to keep it.
-  const parsed: any = parse(tokenize(source.endsWith("\n") ? `${source}\n` : source))
-  const [only] = parsed.body
-  const statements = new Set(["If", "For", "StringLiteral", "CallStatement", "FilterStatement", ...silent])
-  return { parsed, single: parsed.body.length === 1 && !statements.has(only.type) }
-}
+  parse(tokenize(source.endsWith("\n") ? `${source}\n` : source))
 
 /** The text of a template for a row; throws `Undefined` or the engine's error. */
-export const render = ({ parsed }: Program, row: Row): string =>
-  new Strict(new Variables(row)).run(parsed).value
-
-/** The value of a template that is one expression, else its text. */
-export const value = (program: Program, row: Row): unknown => {
-  if (!program.single) return render(program, row)
-  const environment = new Variables(row)
-  return plain(new Strict(environment).evaluate(program.parsed.body[0], environment))
-}
+export const render = (program: Program, row: Row): string =>
+  new Strict(new Variables(row)).run(program).value

@@ -9,6 +9,7 @@ import * as Overlap from "../contamination/Overlap.ts"
 import { TaskError } from "../EvalError.ts"
 import type { Options, Sample, Score, TaskResult } from "../Evaluation.ts"
 import * as StandardError from "../metrics/StandardError.ts"
+import * as PythonJson from "../internal/pythonJson.ts"
 import type { Prompting } from "../requests/Prompting.ts"
 import type { Request } from "../requests/Request.ts"
 import type { GroupEntry } from "../tasks/Catalog.ts"
@@ -258,7 +259,7 @@ export const sample = ({ answers, filter, filtered, item, values }: Sample, sett
     filtered_resps: filtered,
     filter,
     metrics: Object.keys(values),
-    doc_hash: hash(JSON.stringify(item.row, undefined, 2)),
+    doc_hash: hash(PythonJson.dump(item.row, 2)),
     prompt_hash: hash(prompt),
     target_hash: hash(Template.text(item.target)),
     ...values,

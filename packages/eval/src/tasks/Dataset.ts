@@ -9,29 +9,24 @@
  */
 import { HubFile } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { existsSync } from "node:fs"
 import { cwd } from "node:process"
-import { dirname, isAbsolute, join, resolve } from "node:path"
+import { dirname, resolve } from "node:path"
 import { TaskError } from "../EvalError.ts"
+import * as Columns from "./Columns.ts"
+import * as DataFiles from "./DataFiles.ts"
 import * as Functions from "./Functions.ts"
 import * as Hub from "./Hub.ts"
 import * as Rows from "./Rows.ts"
 import type { TaskConfig } from "./TaskConfig.ts"
 import type { Row } from "./Template.ts"
 
-/** Formats whose rows lie in `data_files`, by the loader names that task files use. */
-const loaders = ["json", "csv", "parquet", "text"]
+const loaderOf = (path: string): Rows.Loader | undefined => Rows.loaders.find((loader) => loader === path)
 
 type Values = Readonly<Record<string, unknown>>
 const record = (value: unknown): Values =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Values) : {}
 
-const paths = (value: unknown): ReadonlyArray<string> =>
-  typeof value === "string"
-    ? [value]
-    : Array.isArray(value)
-      ? value.filter((path) => typeof path === "string")
-      : []
+const { paths } = DataFiles
 
 /** Files by their names, for data that do not lie in a directory. */
 export type Files = Readonly<Record<string, string>>
@@ -50,13 +45,13 @@ export interface Documents {
   readonly rows: ReadonlyArray<Row>
 }
 
-const locate = (name: string, roots: ReadonlyArray<string>, files: Files): Copy | undefined => {
+/** The copies that a name or a pattern means; none where there is no such file. */
+const locate = (name: string, roots: ReadonlyArray<string>, files: Files): ReadonlyArray<Copy> => {
   const { file, ...range } = part(name)
   const kept = files[file]
-  if (kept !== undefined) return { name: file, path: kept, ...range }
-  const candidates = isAbsolute(file) ? [file] : roots.map((root) => join(root, file))
-  const path = candidates.find((candidate) => existsSync(candidate))
-  return path === undefined ? undefined : { name: file, path, ...range }
+  if (kept !== undefined) return [{ name: file, path: kept, ...range }]
+  const found = DataFiles.matching(file, roots)
+  return found.map((path) => ({ name: found.length === 1 ? file : path, path, ...range }))
 }
 
 /** A file's name and, after it in brackets, which of its rows: `mbpp.jsonl[10:510]`. */
@@ -94,7 +89,7 @@ export const namesOf = (config: TaskConfig): ReadonlyArray<string> => {
   const { header: _, ...local } = record(record(config.metadata)["local"])
   const files = [data, ...Object.values(record(data)), ...Object.values(local)].flatMap(paths)
   return [
-    ...(loaders.includes(dataset) ? [] : [dataset, dataset.replace(/^.*\//, "")]),
+    ...(loaderOf(dataset) !== undefined ? [] : [dataset, dataset.replace(/^.*\//, "")]),
     ...files.flatMap((name) =>
       part(name)
         .file.replace("{name}", config.dataset_name ?? "")
@@ -140,50 +135,55 @@ export const read = Effect.fn("Dataset.read")(function* (
   const roots = [options.data, cwd(), dirname(file)].flatMap((root) =>
     root === undefined ? [] : [resolve(root)],
   )
-  if (loaders.includes(path)) {
-    const given = kwargs["data_files"]
-    const names =
-      typeof given === "string" || Array.isArray(given) ? paths(given) : paths(record(given)[split])
+  const loader = loaderOf(path)
+  if (loader !== undefined) {
+    const how = yield* Effect.mapError(
+      Effect.fromResult(DataFiles.options(loader, kwargs)),
+      ([key, problem]) => new TaskError({ file, key: `dataset_kwargs.${key}`, problem }),
+    )
+    const named = yield* DataFiles.named(file, kwargs, roots)
+    const key = `dataset_kwargs.data_files.${split}`
+    const names = named[split] ?? []
     if (names.length === 0) {
-      return yield* new TaskError({
-        file,
-        key: "dataset_kwargs.data_files",
-        problem: `names no file for the split ${split}`,
-      })
+      const problem = `names no file for the split ${split}; there are files for ${Object.keys(named).join(", ") || "none"}`
+      return yield* new TaskError({ file, key: "dataset_kwargs.data_files", problem })
     }
     const found = yield* Effect.forEach(names, (name) => {
       if (HubFile.isName(name)) {
         const { file: place, ...range } = part(name)
         return Effect.mapBoth(HubFile.open(place), {
-          onFailure: ({ message }) =>
-            new TaskError({ file, key: `dataset_kwargs.data_files.${split}`, problem: message }),
-          onSuccess: (at) => ({ name: place, path: at, ...range }),
+          onFailure: ({ message }) => new TaskError({ file, key, problem: message }),
+          onSuccess: (at) => [{ name: place, path: at, ...range }],
         })
       }
-      const at = locate(name, roots, files)
-      return at === undefined
-        ? Effect.fail(
-            new TaskError({
-              file,
-              key: `dataset_kwargs.data_files.${split}`,
-              problem: `there is no ${name} in ${roots.join(", ")}; give the data's directory by --data`,
-            }),
-          )
-        : Effect.succeed(at)
+      const copies = locate(name, roots, files)
+      const problem = `there is no ${name} in ${roots.join(", ")}; give the data's directory by --data`
+      return copies.length === 0 ? Effect.fail(new TaskError({ file, key, problem })) : Effect.succeed(copies)
     })
-    const field = typeof kwargs["field"] === "string" ? { field: kwargs["field"] } : {}
+    const copies = found.flat()
+    // The kinds of columns are those of the first split, where it is there.
+    const [[first, firstNames] = ["", []]] = Object.entries(named)
+    const beside = first === split ? [] : firstNames.slice(0, 1).flatMap((name) => locate(name, roots, files))
+    const rows = yield* readFiles(copies, how)
+    const others = yield* Effect.orElseSucceed(readFiles(beside.slice(0, 1), how), () => [])
     return yield* prepared({
-      source: found.map(nameOf).join(", "),
-      rows: yield* readFiles(found, field),
+      source: copies.map(nameOf).join(", "),
+      rows: loader === "json" ? Columns.make(rows, others) : rows,
     })
   }
   const local = record(record(config.metadata)["local"])
   const names = paths(local[split]).map((name) => name.replace("{name}", config.dataset_name ?? ""))
-  const copies = names.flatMap((name) => locate(name, roots, files) ?? [])
-  if (names.length > 0 && copies.length === names.length) {
+  const copies = names.flatMap((name) => locate(name, roots, files))
+  if (names.length > 0 && copies.length >= names.length) {
     const header = paths(local["header"])
     const rows = yield* readFiles(copies, header.length === 0 ? {} : { header })
     return yield* prepared({ source: copies.map(nameOf).join(", "), rows })
+  }
+  const unheard = ["data_files", "data_dir", "revision", "split"].find((key) => kwargs[key] !== undefined)
+  if (unheard !== undefined) {
+    const problem =
+      "has no place in the Hub's parquet, which is what is read; name files of the data set by dataset_path: json and data_files: hf://datasets/…"
+    return yield* new TaskError({ file, key: `dataset_kwargs.${unheard}`, problem })
   }
   const rows = yield* Hub.read(
     {

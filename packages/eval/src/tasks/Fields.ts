@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
 import * as Functions from "./Functions.ts"
+import * as PythonLiteral from "../internal/pythonLiteral.ts"
 import { type Field, FunctionName } from "./TaskConfig.ts"
 import * as Template from "./Template.ts"
 
@@ -18,18 +19,13 @@ export type Target = number | string | ReadonlyArray<number | string>
 
 const isDigits = (text: string) => /^\d+$/.test(text)
 
-/** A list in a rendered text, if it is one. */
+/** The list that a rendered text is, if it is one. */
 const literalList = (text: string): ReadonlyArray<unknown> | undefined => {
-  if (!text.startsWith("[") || !text.endsWith("]")) return undefined
-  try {
-    const list: unknown = JSON.parse(text)
-    return Array.isArray(list) ? list : undefined
-  } catch {
-    return undefined
-  }
+  const value = text.startsWith("[") && text.endsWith("]") ? PythonLiteral.read(text)?.value : undefined
+  return Array.isArray(value) ? value : undefined
 }
 
-/** Reads a field as it stands: the column, the template's value, the constant, the function's result. */
+/** Reads a field as it stands: the column, the template's text, the constant, the function's result. */
 export const reader = Effect.fnUntraced(function* (
   file: string,
   key: string,
@@ -46,7 +42,7 @@ export const reader = Effect.fnUntraced(function* (
   }
   if (typeof field !== "string") return () => Effect.succeed(field)
   const template = yield* Template.make(file, key, field)
-  return (row) => (Object.hasOwn(row, field) ? Effect.succeed(row[field]) : template.value(row))
+  return (row) => (Object.hasOwn(row, field) ? Effect.succeed(row[field]) : template.render(row))
 })
 
 /** Reads a field as text. */
@@ -70,7 +66,7 @@ export const text = Effect.fnUntraced(function* (
   const read = yield* reader(file, "doc_to_text", field)
   return (row) =>
     Effect.map(read(row), (value) => {
-      if (typeof value === "number") return value
+      if (isIndex(value, hasChoices)) return Number(value)
       const rendered = Template.text(value)
       return hasChoices && typeof field === "string" && field.includes("{") && isDigits(rendered)
         ? Number(rendered)
@@ -78,12 +74,18 @@ export const text = Effect.fnUntraced(function* (
     })
 })
 
-const targetOf = (value: unknown, hasChoices: boolean): Target => {
-  if (typeof value === "number") return hasChoices ? value : String(value)
-  if (Array.isArray(value)) {
-    return value.map((item: unknown) => (typeof item === "number" ? item : Template.text(item)))
-  }
-  const rendered = Template.text(value)
+/** Whether a value counts among integers: truth values do, as in Python. */
+const isIndex = (value: unknown, hasChoices: boolean): value is number | boolean =>
+  hasChoices && (typeof value === "boolean" || (typeof value === "number" && Number.isInteger(value)))
+
+const itemOf = (value: unknown, hasChoices: boolean): number | string =>
+  isIndex(value, hasChoices) ? Number(value) : Template.text(value)
+
+const targetOf = (value: unknown, hasChoices: boolean): Target =>
+  Array.isArray(value) ? value.map((item) => itemOf(item, hasChoices)) : itemOf(value, hasChoices)
+
+/** The target in a template's text: a list or an index where it reads as one. */
+const targetIn = (rendered: string, hasChoices: boolean): Target => {
   if (hasChoices && isDigits(rendered)) return Number(rendered)
   const list = literalList(rendered)
   return list === undefined ? rendered : targetOf(list, hasChoices)
@@ -96,7 +98,11 @@ export const target = Effect.fnUntraced(function* (
   hasChoices: boolean,
 ): Effect.fn.Return<Reader<Target>, TaskError> {
   const read = yield* reader(file, "doc_to_target", field)
-  return (row) => Effect.map(read(row), (value) => targetOf(value, hasChoices))
+  const isTemplate = (row: Template.Row) => typeof field === "string" && !Object.hasOwn(row, field)
+  return (row) =>
+    Effect.map(read(row), (value) =>
+      isTemplate(row) ? targetIn(Template.text(value), hasChoices) : targetOf(value, hasChoices),
+    )
 })
 
 /** Reads `doc_to_choice`: at least one choice, none of them empty. */
@@ -106,12 +112,14 @@ export const choices = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Reader<ReadonlyArray<string>>, TaskError> {
   const key = "doc_to_choice"
   const read = yield* reader(file, key, field)
+  const constant = typeof field === "object" && !(field instanceof FunctionName)
   return Effect.fnUntraced(function* (row) {
     const value = yield* read(row)
-    const list: unknown = typeof value === "string" ? (literalList(value) ?? value) : value
+    const list: unknown = typeof value === "string" ? (PythonLiteral.read(value)?.value ?? value) : value
+    // A table of choices is written in the task's file; elsewhere its names would be meant by the one reading and its values by another.
     const found = Array.isArray(list)
       ? list
-      : typeof list === "object" && list !== null
+      : constant && typeof list === "object" && list !== null
         ? Object.values(list)
         : undefined
     if (found === undefined || found.length === 0) {

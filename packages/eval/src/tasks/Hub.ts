@@ -4,10 +4,10 @@
  * The Hub converts every public data set to parquet; files are listed by its API. Where the Hub is and who asks are the
  * settings of `@hila/model`'s Hub. Single files of data sets are its business altogether (`HubFile`).
  */
-import { Hub, Parquet } from "@hila/model"
+import { Hub } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
-import { plain } from "./Rows.ts"
+import * as ParquetRows from "./ParquetRows.ts"
 import type { Row } from "./Template.ts"
 
 /** Which rows: a configuration and a split of a data set, from the first to `end`. */
@@ -46,25 +46,14 @@ export const read = Effect.fn("Hub.read")(function* (
   }
   const listed: unknown = yield* attempt("unexpected answer", () => answer.json())
   const urls = Array.isArray(listed) ? listed.filter((url) => typeof url === "string") : []
-  const { asyncBufferFromUrl, parquetMetadataAsync, parquetReadObjects } = yield* Effect.promise(
-    () => import("hyparquet"),
-  )
+  const { asyncBufferFromUrl } = yield* Effect.promise(() => import("hyparquet"))
   const rows: Array<Row> = []
   for (const url of urls) {
     if (rows.length >= end) break
-    const read = yield* attempt(`cannot read ${url}`, async () => {
-      const buffer = await asyncBufferFromUrl({ url, requestInit })
-      const metadata = await parquetMetadataAsync(buffer)
-      const rowEnd = Math.min(Number(metadata.num_rows), end - rows.length)
-      return await parquetReadObjects({
-        file: buffer,
-        metadata,
-        rowStart: 0,
-        rowEnd,
-        compressors: Parquet.compressors,
-      })
-    })
-    rows.push(...read.map((row) => plain(row) as Row))
+    const read = yield* attempt(`cannot read ${url}`, async () =>
+      ParquetRows.read(await asyncBufferFromUrl({ url, requestInit }), end - rows.length),
+    )
+    rows.push(...read)
   }
   return rows
 })

@@ -6,7 +6,6 @@
  */
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
-import type * as Jinja from "../internal/jinja.ts"
 import * as Python from "../internal/python.ts"
 
 /** A document: one row of a data set. */
@@ -14,8 +13,6 @@ export type Row = Python.Row
 
 export interface Template {
   readonly render: (row: Row) => Effect.Effect<string, TaskError>
-  /** The value of a template that is one expression, such as a list; else its text. */
-  readonly value: (row: Row) => Effect.Effect<unknown, TaskError>
 }
 
 /** Text of a value as Python prints it: None, True, lists with quoted strings. */
@@ -47,12 +44,11 @@ export const make = Effect.fnUntraced(function* (
     try: () => engine.compile(source),
     catch: (cause) => new TaskError({ file, key, problem: readProblem(cause) }),
   })
-  const attempt =
-    <A>(evaluate: (program: Jinja.Program, row: Row) => A) =>
-    (row: Row) =>
+  return {
+    render: (row) =>
       Effect.try({
-        try: () => evaluate(program, row),
+        try: () => engine.render(program, row),
         catch: (cause) => new TaskError({ file, key, problem: runProblem(cause, row) }),
-      })
-  return { render: attempt(engine.render), value: attempt(engine.value) }
+      }),
+  }
 })
