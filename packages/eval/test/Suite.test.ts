@@ -157,7 +157,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
       )
       const other = path.replace(/results_.*/, "results_other.json")
       writeFileSync(other, readFileSync(path))
-      const changed = samplesIn(`${output}/math`)[0]?.replace(/"doc_hash":"./, '"doc_hash":"x') ?? ""
+      const changed = samplesIn(`${output}/math`)[0]?.replace(/"doc_hash": "./, '"doc_hash": "x') ?? ""
       writeFileSync(path.replace(/results_.*/, "samples_small_other.jsonl"), changed)
       const error = yield* Effect.flip(Compare.files(path, other))
       assert.match(error.message, /small: document 0 is another one/)
