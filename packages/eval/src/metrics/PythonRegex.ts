@@ -217,7 +217,7 @@ function* matches(expression: RegExp, text: string): Generator<RegExpExecArray> 
     if (found[0] !== "") continue
     const place = found.index
     if (place >= text.length) return
-    const before = [...text.slice(0, place)].length
+    const before = PythonText.length(text.slice(0, place))
     const advancing = new RegExp(
       `(?:${expression.source})(?<=^[^]{${before + 1},})`,
       expression.flags.replace("g", "y"),
