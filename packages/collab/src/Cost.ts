@@ -4,7 +4,7 @@
  * A transformer's pass over n tokens takes about 2 · N · n operations for its N weights outside embeddings and
  * 4 · L · n² · d for the attention of L layers of width d, a multiply-add being two (Kaplan et al., 2020).
  */
-import { Checkpoint } from "@hila/model"
+import { Checkpoint, type Stack } from "@hila/model"
 
 const isEmbedding = (name: string): boolean => /embed|\bwte\b|\bwpe\b/i.test(name) && !/norm/i.test(name)
 
@@ -25,9 +25,9 @@ export const weights = ({ tensors }: Checkpoint.Checkpoint) => {
 /** Operations of a pass over `tokens` tokens. */
 export const flops = (
   checkpoint: Checkpoint.Checkpoint,
-  { hiddenSize, layers }: { readonly layers: number; readonly hiddenSize: number },
+  { hiddenSize, layers }: Pick<Stack, "hiddenSize" | "layers">,
   tokens: number,
 ): number => {
   const { all, embeddings } = weights(checkpoint)
-  return 2 * (all - embeddings) * tokens + 4 * layers * tokens ** 2 * hiddenSize
+  return 2 * (all - embeddings) * tokens + 4 * layers.length * tokens ** 2 * hiddenSize
 }

@@ -58,7 +58,7 @@ export interface Expert {
 const openEncoder = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint, spec: Spec) {
   const shape = yield* Architecture.resolveEncoder(checkpoint.config, checkpoint.tensors)
   const tokenizer = yield* Tokenizer.open(checkpoint)
-  const { layer = shape.layers, pooling } = spec
+  const { layer = shape.layers.length, pooling } = spec
   const compute = yield* Compute
   const program = yield* compute.open(
     spec.name,
@@ -112,8 +112,8 @@ const truncated = (checkpoint: Checkpoint.Checkpoint, layers: number): Checkpoin
 const openCausal = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint, spec: Spec) {
   const service = yield* LanguageModel
   const whole = yield* service.open(checkpoint)
-  const { layer = whole.shape.layers, prompt = { template: "{text}", labels: [] } } = spec
-  const below = layer < whole.shape.layers ? yield* service.open(truncated(checkpoint, layer)) : whole
+  const { layer = whole.shape.layers.length, prompt = { template: "{text}", labels: [] } } = spec
+  const below = layer < whole.shape.layers.length ? yield* service.open(truncated(checkpoint, layer)) : whole
   const tokenizer = yield* whole.tokenizer
   const [before = "", after = ""] = prompt.template.split("{text}")
   const head = yield* tokenizer.encode(before)

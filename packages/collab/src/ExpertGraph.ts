@@ -74,12 +74,15 @@ const pooled = (
 export const encoder = (
   shape: EncoderShape,
   tensors: Weights.Tensors,
-  { layer = shape.layers, pooling }: { readonly layer?: number; readonly pooling: "first" | "mean" | "last" },
+  {
+    layer = shape.layers.length,
+    pooling,
+  }: { readonly layer?: number; readonly pooling: "first" | "mean" | "last" },
 ) =>
   Graph.build("expert", (builder) => {
     const { hidden, keyPositions, logits, streams } = forward(builder, shape, mixed(builder, tensors))
     const lengths = builder.input("lengths", "i32", ["batch", 1])
-    const stream = layer >= shape.layers ? hidden : (streams[layer] ?? hidden)
+    const stream = layer >= shape.layers.length ? hidden : (streams[layer] ?? hidden)
     return {
       features: pooled(builder, pooling, stream, keyPositions, lengths, shape.hiddenSize),
       logits,

@@ -48,10 +48,17 @@ export const matrix = (
 export const write = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint, directory: string) {
   const shape = yield* Checkpoint.validateEncoder(checkpoint)
   const { embedding } = shape.tensors
-  const projections: ReadonlyArray<Projection> = Array.from({ length: shape.layers }, (_, l) => {
-    const { down, gate, key, output, query, up, value } = shape.layer(l)
-    return [query, key, value, output, up, down, ...(gate === undefined ? [] : [gate])]
-  }).flat()
+  const projections: ReadonlyArray<Projection> = shape.layers.flatMap(
+    ({ down, gate, key, output, query, up, value }) => [
+      query,
+      key,
+      value,
+      output,
+      up,
+      down,
+      ...(gate === undefined ? [] : [gate]),
+    ],
+  )
   if (projections.some(({ layout, transposed }) => layout !== undefined || transposed === true)) {
     return yield* new CheckpointError({
       path: directory,

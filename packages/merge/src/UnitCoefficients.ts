@@ -144,10 +144,10 @@ const residualCoefficients = Effect.fnUntraced(function* (
   const everywhere = Array.from({ length: experts }, () => (residual === "base" ? 0 : 1))
   if (residual !== "mean") return () => everywhere
   const shape = yield* Architecture.resolve(base.config, base.tensors)
-  const layers = Array.from({ length: shape.layers }, (_, layer) => {
+  const layers = shape.layers.map(({ output }, layer) => {
     const own = coefficients.filter((_row, unit) => units[unit]!.layer === layer)
     return {
-      prefix: layerPrefix(shape.layer(layer).output.weight, layer),
+      prefix: layerPrefix(output.weight, layer),
       means: everywhere.map((_one, expert) => own.reduce((sum, row) => sum + row[expert]!, 0) / own.length),
     }
   })

@@ -72,8 +72,8 @@ const input = (model: string, problem: string) => new ModelError({ model, proble
 
 /** The gate inputs of a run: fresh copies, since buffers are handed over to the worker. */
 const gateFeeds = (shape: ModelShape, gates: Gates): Tensors => ({
-  "gates.heads": Batches.float32(gates.heads.slice(), [shape.layers, shape.heads]),
-  "gates.mlp": Batches.float32(gates.mlp.slice(), [shape.layers]),
+  "gates.heads": Batches.float32(gates.heads.slice(), [shape.layers.length, shape.heads]),
+  "gates.mlp": Batches.float32(gates.mlp.slice(), [shape.layers.length]),
 })
 
 /** The model over an open program. */

@@ -18,16 +18,20 @@ export interface DeltaGates {
 
 /** Every gate at `value`, the residual's included: 0 is the base model, 1 the expert. */
 export const filled = (shape: ModelShape, value: number): DeltaGates => ({
-  queryHeads: new Float32Array(shape.layers * shape.heads).fill(value),
-  kvHeads: new Float32Array(shape.layers * shape.kvHeads).fill(value),
-  mlp: new Float32Array(shape.layers).fill(value),
+  queryHeads: new Float32Array(shape.layers.length * shape.heads).fill(value),
+  kvHeads: new Float32Array(shape.layers.length * shape.kvHeads).fill(value),
+  mlp: new Float32Array(shape.layers.length).fill(value),
   residual: value,
 })
 
 /** What is wrong with gates that are not one per unit of the model; undefined where nothing is. */
 export const misfit = ({ kvHeads, mlp, queryHeads }: DeltaGates, shape: ModelShape): string | undefined => {
   const sizes = [queryHeads.length, kvHeads.length, mlp.length]
-  const expected = [shape.layers * shape.heads, shape.layers * shape.kvHeads, shape.layers]
+  const expected = [
+    shape.layers.length * shape.heads,
+    shape.layers.length * shape.kvHeads,
+    shape.layers.length,
+  ]
   return sizes.every((size, i) => size === expected[i])
     ? undefined
     : `gates: expected ${expected.join(", ")} numbers (query heads, key-value heads, MLPs), got ${sizes.join(", ")}`

@@ -49,7 +49,8 @@ export interface Parts {
 
 /** The model over its delta programs. */
 export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaModel => {
-  const { heads, kvHeads, layers } = shape
+  const { heads, kvHeads } = shape
+  const layers = shape.layers.length
 
   const check = (gates: DeltaGates): Effect.Effect<void, ModelError> => {
     const problem = Gates.misfit(gates, shape)

@@ -15,15 +15,15 @@ export interface Gates {
 
 /** Every gate at `value`. */
 export const filled = (shape: ModelShape, value: number): Gates => ({
-  heads: new Float32Array(shape.layers * shape.heads).fill(value),
-  mlp: new Float32Array(shape.layers).fill(value),
+  heads: new Float32Array(shape.layers.length * shape.heads).fill(value),
+  mlp: new Float32Array(shape.layers.length).fill(value),
 })
 
 /** What is wrong with gates that are not one per query head and MLP of the model; undefined where nothing is. */
 export const misfit = ({ heads, mlp }: Gates, shape: ModelShape): string | undefined =>
-  heads.length === shape.layers * shape.heads && mlp.length === shape.layers
+  heads.length === shape.layers.length * shape.heads && mlp.length === shape.layers.length
     ? undefined
-    : `gates: expected ${shape.layers} × ${shape.heads} heads and ${shape.layers} MLPs, got ` +
+    : `gates: expected ${shape.layers.length} × ${shape.heads} heads and ${shape.layers.length} MLPs, got ` +
       `${heads.length} and ${mlp.length}`
 
 /**

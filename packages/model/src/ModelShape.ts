@@ -107,7 +107,8 @@ export interface Stack {
   readonly modelType: string
   readonly vocabSize: number
   readonly hiddenSize: number
-  readonly layers: number
+  /** The tensors of each layer. */
+  readonly layers: ReadonlyArray<LayerTensors>
   /** Query heads per layer; a multiple of `kvHeads`. */
   readonly heads: number
   /** Key-value heads per layer: the number of key-value groups. */
@@ -131,8 +132,6 @@ export interface Stack {
   readonly attentionSoftcap?: number
   /** Multiplies what attention and MLP add to the residual stream. */
   readonly residualScale: number
-  /** The tensors of layer `l`, 0 ≤ l < layers. */
-  readonly layer: (l: number) => LayerTensors
   /** Every tensor the model needs, with its shape. */
   readonly expected: ReadonlyMap<string, ReadonlyArray<number>>
 }
@@ -209,23 +208,57 @@ export const weightShape = (
 }
 
 /** Keys in which fine-tunes of one model may differ: they change no tensor and no number the layers compute. */
-const incidental = new Set(["modelType", "maxPositions", "bosTokenId", "eosTokenIds", "expected"])
+const incidental = new Set(["modelType", "maxPositions", "bosTokenId", "eosTokenIds"])
 
-/** The first difference in what two shapes compute, as a path with both values; undefined where there is none. */
-export const difference = (
-  a: Stack,
-  b: Stack,
-): { readonly path: string; readonly a: unknown; readonly b: unknown } | undefined => {
-  const walk = (x: unknown, y: unknown, path: string): ReturnType<typeof difference> => {
-    if (typeof x === "function" || x === y) return undefined
-    if (typeof x !== "object" || typeof y !== "object" || x === null || y === null)
-      return { path, a: x, b: y }
-    for (const key of new Set([...Object.keys(x), ...Object.keys(y)])) {
+/** One difference between two shapes: where it is, and what each of them has there. */
+export interface Difference {
+  /** `heads`, `attention.3.rope.theta`, `layers.0.query`, or the name of a tensor whose sizes differ. */
+  readonly path: string
+  readonly a: unknown
+  readonly b: unknown
+}
+
+/** Every difference in what two shapes compute and in the tensors they compute it with. */
+export const differences = (a: Stack, b: Stack): ReadonlyArray<Difference> => [...between(a, b, "")]
+
+/** The first difference in what two shapes compute; undefined where there is none. */
+export const difference = (a: Stack, b: Stack): Difference | undefined => differences(a, b)[0]
+
+/** A difference for people: what was expected, that of the first shape, and what there is instead. */
+export const show = ({ a, b, path }: Difference): string => `${path}: expected ${text(a)}, got ${text(b)}`
+
+function* between(a: unknown, b: unknown, path: string): Generator<Difference> {
+  if (a === b) return
+  if (isSizes(a) && isSizes(b)) {
+    if (a.join() !== b.join()) yield { path, a, b }
+  } else if (Array.isArray(a) && Array.isArray(b) && a.length !== b.length) {
+    yield { path, a: a.length, b: b.length }
+  } else if (a instanceof Map && b instanceof Map) {
+    for (const key of new Set<string>([...a.keys(), ...b.keys()])) yield* between(a.get(key), b.get(key), key)
+  } else if (!isRecord(a) || !isRecord(b)) {
+    yield { path, a, b }
+  } else if (isLinear(a) && isLinear(b) && (a.bias === undefined) !== (b.bias === undefined)) {
+    yield { path, a, b }
+  } else {
+    for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
       if (path === "" && incidental.has(key)) continue
-      const found = walk(Reflect.get(x, key), Reflect.get(y, key), path === "" ? key : `${path}.${key}`)
-      if (found !== undefined) return found
+      yield* between(a[key], b[key], path === "" ? key : `${path}.${key}`)
     }
-    return undefined
   }
-  return walk(a, b, "")
+}
+
+const isSizes = (value: unknown): value is ReadonlyArray<number> =>
+  Array.isArray(value) && value.every((size) => typeof size === "number")
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null
+
+/** A linear layer or norm. */
+const isLinear = (value: unknown): value is Norm => isRecord(value) && typeof value["weight"] === "string"
+
+const text = (value: unknown): string => {
+  if (value === undefined) return "none"
+  if (typeof value === "string") return value
+  if (!isLinear(value)) return JSON.stringify(value)
+  return value.bias === undefined ? `${value.weight} without a bias` : `${value.weight} with ${value.bias}`
 }

@@ -2,7 +2,6 @@
  * The ways to open checkpoints on a pool of workers: what each checks, and which graphs its programs are.
  */
 import * as Effect from "effect/Effect"
-import { dirname } from "node:path"
 import * as BlockModel from "./blocks/BlockModel.ts"
 import * as Pieces from "./blocks/Pieces.ts"
 import * as CausalModel from "./CausalModel.ts"
@@ -21,44 +20,17 @@ import { unitMeans } from "./graphs/UnitMeansGraph.ts"
 import { virtualMerge, virtualMergeEntropy, virtualMergeGradient } from "./graphs/VirtualMergeGraph.ts"
 import type { LanguageModel } from "./LanguageModel.ts"
 import { ModelError } from "./ModelError.ts"
-import { difference } from "./ModelShape.ts"
 import { identity } from "./runtime/Identity.ts"
 import * as Programs from "./runtime/Programs.ts"
 import type { WorkerPool } from "./runtime/WorkerPool.ts"
+import * as SharedShape from "./SharedShape.ts"
+import { asModelError, nameOf } from "./SharedShape.ts"
 import * as StatisticsModel from "./StatisticsModel.ts"
 import * as Tokenizer from "./Tokenizer.ts"
 import * as UnitMeans from "./UnitMeans.ts"
 import * as UnitMoves from "./UnitMoves.ts"
 import * as UnitSteps from "./UnitSteps.ts"
 import * as VirtualMerge from "./VirtualMerge.ts"
-
-const nameOf = (checkpoint: Checkpoint.Checkpoint): string =>
-  dirname(checkpoint.files["config.json"] ?? "checkpoint")
-
-const asModelError =
-  (model: string) =>
-  (error: { readonly message: string; readonly blame: "input" | "system" }): ModelError =>
-    new ModelError({ model, problem: error.message, blame: error.blame })
-
-/** The shape that a base and its fine-tunes have in common. */
-const sharedShape = Effect.fnUntraced(function* (
-  base: Checkpoint.Checkpoint,
-  experts: ReadonlyArray<Checkpoint.Checkpoint>,
-) {
-  const shape = yield* Effect.mapError(Checkpoint.validate(base), asModelError(nameOf(base)))
-  for (const expert of experts) {
-    const name = nameOf(expert)
-    const found = difference(shape, yield* Effect.mapError(Checkpoint.validate(expert), asModelError(name)))
-    if (found !== undefined) {
-      return yield* new ModelError({
-        model: name,
-        problem: `is no fine-tune of ${nameOf(base)}: ${found.path}: expected ${JSON.stringify(found.a)}, got ${JSON.stringify(found.b)}`,
-        blame: "input",
-      })
-    }
-  }
-  return shape
-})
 
 /** The service over a pool that is already there. */
 export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
@@ -86,7 +58,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
   }),
   openDelta: Effect.fnUntraced(function* (base, expert) {
     const name = nameOf(expert)
-    const shape = yield* sharedShape(base, [expert])
+    const shape = yield* SharedShape.of(base, [expert])
     const ends = { base: base.tensors, expert: expert.tensors }
     return DeltaModel.make({
       name,
@@ -97,7 +69,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
   }),
   openMoves: Effect.fnUntraced(function* ({ base, expert, from }, examples) {
     const name = nameOf(from)
-    const shape = yield* sharedShape(base, [expert, from])
+    const shape = yield* SharedShape.of(base, [expert, from])
     const moving = { from: from.tensors, base: base.tensors, expert: expert.tensors }
     return yield* UnitMoves.make({
       name,
@@ -131,7 +103,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
   }),
   openDeltaFisher: Effect.fnUntraced(function* (base, expert) {
     const name = nameOf(expert)
-    const shape = yield* sharedShape(base, [expert])
+    const shape = yield* SharedShape.of(base, [expert])
     const program = yield* Programs.start(pool, name, deltaFisher(shape, base.tensors, expert.tensors))
     return DeltaFisher.make({ name, shape, program })
   }),
@@ -140,7 +112,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     if (experts.length === 0) {
       return yield* new ModelError({ model: name, problem: "expected at least one expert", blame: "input" })
     }
-    const shape = yield* sharedShape(base, experts)
+    const shape = yield* SharedShape.of(base, experts)
     const { groups, indexOf } = VirtualMerge.groupsOf([...shape.expected.keys()], groupOf)
     const merge = {
       shape,

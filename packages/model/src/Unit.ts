@@ -4,6 +4,7 @@
  * With the residual tensors, the units of a scheme cover every scalar of a checkpoint once, so the deltas of all units
  * and of the residual sum to the whole delta. A unit says where its weights are; it holds none.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { type Checkpoint, validate } from "./Checkpoint.ts"
 import type { ArchitectureError, CheckpointError } from "./ModelError.ts"
@@ -60,7 +61,7 @@ export const partition = Effect.fnUntraced(function* (
   scheme: UnitScheme,
 ): Effect.fn.Return<Partition, ArchitectureError | CheckpointError> {
   const shape = yield* validate(checkpoint)
-  const units = Array.from({ length: shape.layers }, (_, l) => layerUnits(shape, l, scheme)).flat()
+  const units = shape.layers.flatMap((_, l) => layerUnits(shape, l, scheme))
   const covered = new Set(units.flatMap(({ slices }) => slices.map(({ tensor }) => tensor)))
   return { units, residual: [...checkpoint.tensors.keys()].filter((name) => !covered.has(name)) }
 })
@@ -83,7 +84,7 @@ const idOf = (l: number, kind: UnitKind, index: number): string => {
 }
 
 const layerUnits = (shape: ModelShape, l: number, scheme: UnitScheme): ReadonlyArray<Unit> => {
-  const layer = shape.layer(l)
+  const layer = at(shape.layers, l)
   const unit = (kind: UnitKind, index: number, slices: ReadonlyArray<Slice>): Unit => ({
     id: idOf(l, kind, index),
     kind,

@@ -35,7 +35,8 @@ export const measure = Effect.fnUntraced(function* (
   program: OpenProgram,
   examples: ReadonlyArray<Example>,
 ): Effect.fn.Return<UnitMeans, ModelError> {
-  const { headDim, heads, intermediateSize, layers } = shape
+  const { headDim, heads, intermediateSize } = shape
+  const layers = shape.layers.length
   const sums = {
     heads: new Float64Array(layers * heads * headDim),
     mlp: new Float64Array(layers * intermediateSize),

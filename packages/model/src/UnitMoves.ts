@@ -110,7 +110,7 @@ export const make = Effect.fnUntraced(function* (
       for (const [i, { k, m }] of own.entries()) results[m]![k] = losses[i] ?? NaN
     })
     const plan = Batches.plan(
-      { ...shape, layers: shape.layers - span.start },
+      { ...shape, layers: shape.layers.slice(span.start) },
       Losses.extents(pairs.map(({ example }) => example)),
     )
     yield* Effect.forEach(plan, run, { concurrency: program.width, discard: true })
@@ -122,7 +122,7 @@ export const make = Effect.fnUntraced(function* (
     const results = moves.map(() => new Float64Array(0))
     const wrong = moves.find(({ unit: { layer } }) => !spans.some(holds(layer)))
     if (wrong !== undefined) {
-      const problem = `expected units of layers 0…${shape.layers - 1}, got one of layer ${wrong.unit.layer}`
+      const problem = `expected units of layers 0…${shape.layers.length - 1}, got one of layer ${wrong.unit.layer}`
       return yield* new ModelError({ model: name, problem, blame: "input" })
     }
     for (const [span, own] of Map.groupBy(moves.keys(), (i) => spans.find(holds(moves[i]!.unit.layer))!)) {
@@ -137,7 +137,7 @@ export const make = Effect.fnUntraced(function* (
     }
     return results
   })
-  const still: Move = { unit: { kind: "mlp", layer: shape.layers - 1, index: 0 }, step: 0 }
+  const still: Move = { unit: { kind: "mlp", layer: shape.layers.length - 1, index: 0 }, step: 0 }
   const unmoved = yield* Effect.cached(Effect.map(losses([still]), ([own = new Float64Array(0)]) => own))
   return { shape, losses, unmoved }
 })

@@ -41,7 +41,7 @@ export const moving =
   (span: Span, moves: ReadonlyArray<Move>): Tensors => {
     const { heads, kvHeads } = shape
     // A step of 0 is the place of all that do not move.
-    const still = DeltaGates.filled({ ...shape, layers: 1 }, 0)
+    const still = DeltaGates.filled({ ...shape, layers: shape.layers.slice(0, 1) }, 0)
     const isMoved = (values: Float32Array) => values.some((value) => value !== 0)
     return byLayer(span, (layer) => {
       const gates = moves.map(({ step, unit }) =>
@@ -75,7 +75,7 @@ export const ablating =
   (shape: ModelShape, means: UnitMeans | undefined) =>
   (span: Span, moves: ReadonlyArray<Move>): Tensors => {
     const { headDim, heads, intermediateSize } = shape
-    const still = Gates.filled({ ...shape, layers: 1 }, 1)
+    const still = Gates.filled({ ...shape, layers: shape.layers.slice(0, 1) }, 1)
     const widths = { heads: heads * headDim, mlp: intermediateSize }
     return byLayer(span, (layer) => {
       const gates = moves.map(({ step, unit }) =>

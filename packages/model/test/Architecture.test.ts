@@ -71,7 +71,7 @@ describe("Architecture", () => {
         bos_token_id: 1,
         eos_token_id: 2,
       })
-      const layer = shape.layer(1)
+      const layer = shape.layers[1]!
       assert.deepStrictEqual(layer.query, {
         weight: "model.layers.1.self_attn.q_proj.weight",
         bias: "model.layers.1.self_attn.q_proj.bias",

@@ -61,8 +61,8 @@ const wholeGradient = Effect.fnUntraced(function* (
   const graph = Result.getOrThrow(
     Graph.build("whole", (builder) => {
       const inputs = {
-        heads: builder.input("gates.heads", "f32", [shape.layers, shape.heads]),
-        mlp: builder.input("gates.mlp", "f32", [shape.layers]),
+        heads: builder.input("gates.heads", "f32", [shape.layers.length, shape.heads]),
+        mlp: builder.input("gates.mlp", "f32", [shape.layers.length]),
       }
       const weights = Weights.stored(builder, checkpoint.tensors)
       const outputs = Decoder.decoder(builder, shape, weights, { gates: inputs, cache: false })
@@ -80,8 +80,8 @@ const wholeGradient = Effect.fnUntraced(function* (
       const places = targets.map((target, i) => ({ sequence: 0, position: promptLength - 1 + i, target }))
       const feeds = {
         ...Batches.feeds([tokens.slice(0, -1)], places, "right"),
-        "gates.heads": Batches.float32(gates.heads.slice(), [shape.layers, shape.heads]),
-        "gates.mlp": Batches.float32(gates.mlp.slice(), [shape.layers]),
+        "gates.heads": Batches.float32(gates.heads.slice(), [shape.layers.length, shape.heads]),
+        "gates.mlp": Batches.float32(gates.mlp.slice(), [shape.layers.length]),
         adjoint: Batches.float32(new Float32Array(targets.length).fill(-1 / targets.length), [
           targets.length,
         ]),

@@ -55,7 +55,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
           const middle = DeltaGates.filled(shape, 0.5)
           const gradients = yield* delta.gradients(examples, middle)
           const units = [
-            { kind: "queryHead", layer: shape.layers - 1, index: shape.heads - 1 },
+            { kind: "queryHead", layer: shape.layers.length - 1, index: shape.heads - 1 },
             { kind: "kvHead", layer: 0, index: shape.kvHeads - 1 },
             { kind: "mlp", layer: 1, index: 0 },
           ] as const

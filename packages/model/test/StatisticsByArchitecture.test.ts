@@ -21,8 +21,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Statistics by archit
           const fisher = yield* means(model, examples, { kind: "fisher" })
           const activation = yield* means(model, examples, { kind: "activation" })
           assert.deepStrictEqual([...fisher.keys()], [...shape.expected.keys()])
-          for (let l = 0; l < shape.layers; l++) {
-            const { norms, ...projections } = shape.layer(l)
+          for (const { norms, ...projections } of shape.layers) {
             for (const { transposed, weight } of Object.values(projections)) {
               const { data, shape: stored } = of(fisher, weight)
               const [input, output] = [

@@ -79,12 +79,11 @@ const check = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint, sc
     for (const slice of slices) marked += mark(marks, checkpoint, slice)
     assert.strictEqual(size, marked, id)
   }
-  const projections = Array.from({ length: shape.layers }, (_, l) => {
-    const { down, gate, key, output, query, up, value } = shape.layer(l)
-    return [query, key, value, output, gate ?? up, up, down].flatMap(({ bias, weight }) =>
+  const projections = shape.layers.flatMap(({ down, gate, key, output, query, up, value }) =>
+    [query, key, value, output, gate ?? up, up, down].flatMap(({ bias, weight }) =>
       bias === undefined || bias === output.bias ? [weight] : [weight, bias],
-    )
-  }).flat()
+    ),
+  )
   for (const name of projections)
     assert.isTrue(
       marks.get(name)!.every((count) => count === 1),

@@ -32,7 +32,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => 
         [heads, "output"],
         [mlp, "down"],
       ] as const) {
-        const size = own.length / shape.layers
+        const size = own.length / shape.layers.length
         const expected = Array.from({ length: size }, (_, i) =>
           rows.reduce((sum, row) => sum + row[of][i]! / rows.length, 0),
         )

@@ -6,6 +6,7 @@
  * difficulty out of the error.
  */
 import { type Checkpoint, type Example, LanguageModel, Unit } from "@hila/model"
+import * as SharedShape from "@hila/model/SharedShape"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { Amount, Cost, MethodError, Models, Part, Task, Values } from "./importance/Method.ts"
@@ -35,12 +36,14 @@ export interface Options {
 /** Points of a path where none are asked for. */
 export const standardQuadrature = 8
 
-/** The models of a task, opened when first asked for and closed with the scope. */
+/** The models of a task, of one shape, opened when first asked for and closed with the scope. */
 export const models = Effect.fn("Importance.models")(function* (
   base: Checkpoint.Checkpoint,
   expert: Checkpoint.Checkpoint,
   golden: ReadonlyArray<Example.Example>,
 ) {
+  // Methods that open one model, or none, compare the two as well.
+  yield* SharedShape.of(base, [expert])
   const service = yield* LanguageModel
   const scope = yield* Effect.scope
   const inScope = Effect.provideService(Scope.Scope, scope)

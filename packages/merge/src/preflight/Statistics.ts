@@ -82,8 +82,7 @@ export const of = Effect.fnUntraced(function* (
     used.length === 0 ? undefined : yield* Effect.option(Architecture.resolve(like.config, like.tensors))
   const transposed = new Set<string>()
   if (shape?._tag === "Some") {
-    for (let l = 0; l < shape.value.layers; l++) {
-      const { down, gate, key, output, query, up, value } = shape.value.layer(l)
+    for (const { down, gate, key, output, query, up, value } of shape.value.layers) {
       for (const projection of [query, key, value, output, gate, up, down])
         if (projection?.transposed === true) transposed.add(projection.weight)
     }

@@ -50,7 +50,7 @@ const read = Effect.fnUntraced(function* (
   return {
     vocabSize: config.vocab_size,
     hiddenSize,
-    layers: config.num_hidden_layers,
+    depth: config.num_hidden_layers,
     heads,
     kvHeads: heads,
     headDim,
@@ -140,7 +140,7 @@ export const distilbert = encoder(
     return {
       vocabSize: config.vocab_size,
       hiddenSize,
-      layers: config.n_layers,
+      depth: config.n_layers,
       heads,
       kvHeads: heads,
       headDim,

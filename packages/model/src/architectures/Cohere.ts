@@ -36,7 +36,7 @@ export const cohere = decoder(
       normEps: config.layer_norm_eps ?? 1e-5,
       parallel: true,
       logitScale: config.logit_scale ?? 0.0625,
-      attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
+      attention: perLayer(base.depth, () => ({ scale: LlamaLike.usualScale(base), rope })),
       tensors: llamaTensors(base.tiedEmbeddings),
       layer: (l) => ({
         ...llamaProjections(l, biases),

@@ -86,7 +86,7 @@ export const gemma = decoder(
     const { base, biases, rope } = yield* read(config, { kvHeads: 16 })
     return {
       ...base,
-      attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
+      attention: perLayer(base.depth, () => ({ scale: LlamaLike.usualScale(base), rope })),
       layer: (l) => ({ ...llamaProjections(l, biases), norms: llamaNorms(l, preNorms) }),
     }
   }),
@@ -97,13 +97,13 @@ export const gemma2 = decoder(
   Schema.decodeUnknownEffect(Config),
   Effect.fnUntraced(function* (config) {
     const { base, biases, rope } = yield* read(config, { kvHeads: 4 })
-    const local = yield* windowed(base.layers, config.layer_types, (l) => l % 2 === 0)
+    const local = yield* windowed(base.depth, config.layer_types, (l) => l % 2 === 0)
     const window = config.sliding_window ?? 4096
     const { attn_logit_softcapping: attentionCap = 50, final_logit_softcapping: logitCap = 30 } = config
     return {
       ...base,
       ...caps(attentionCap, logitCap),
-      attention: perLayer(base.layers, (l) => ({
+      attention: perLayer(base.depth, (l) => ({
         scale: scaleOf(config),
         rope,
         ...LlamaLike.reachOf(window, local[l]),
@@ -128,13 +128,13 @@ export const gemma3 = decoder(
       base.maxPositions,
     )
     const pattern = config.sliding_window_pattern ?? 6
-    const local = yield* windowed(base.layers, config.layer_types, (l) => (l + 1) % pattern !== 0)
+    const local = yield* windowed(base.depth, config.layer_types, (l) => (l + 1) % pattern !== 0)
     const window = config.sliding_window ?? 4096
     return {
       ...base,
       ...caps(config.attn_logit_softcapping, config.final_logit_softcapping),
       queryKeyNorm: "head",
-      attention: perLayer(base.layers, (l) => ({
+      attention: perLayer(base.depth, (l) => ({
         scale: scaleOf(config),
         rope: local[l] === true ? localRope : rope,
         ...LlamaLike.reachOf(window, local[l]),

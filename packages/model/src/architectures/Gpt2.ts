@@ -37,7 +37,7 @@ export const gpt2 = decoder(
     return {
       vocabSize: config.vocab_size,
       hiddenSize,
-      layers: config.n_layer,
+      depth: config.n_layer,
       heads,
       kvHeads: heads,
       headDim,

@@ -37,7 +37,7 @@ export const gptNeox = decoder(
       norm: "layer",
       normEps: config.layer_norm_eps ?? 1e-5,
       parallel: config.use_parallel_residual ?? true,
-      attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
+      attention: perLayer(base.depth, () => ({ scale: LlamaLike.usualScale(base), rope })),
       tensors: {
         embedding,
         finalNorm: norm("gpt_neox.final_layer_norm", true),

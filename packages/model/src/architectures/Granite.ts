@@ -30,7 +30,7 @@ export const granite = decoder(
       embeddingScale: config.embedding_multiplier ?? 1,
       residualScale: config.residual_multiplier ?? 1,
       logitScale: 1 / (config.logits_scaling ?? 1),
-      attention: perLayer(base.layers, () => ({ scale: config.attention_multiplier ?? 1, rope })),
+      attention: perLayer(base.depth, () => ({ scale: config.attention_multiplier ?? 1, rope })),
       ...llamaLayout(base.tiedEmbeddings, LlamaLike.biasesOf(config)),
     }
   }),

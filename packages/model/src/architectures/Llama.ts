@@ -20,7 +20,7 @@ export const llama = decoder(
       ...base,
       norm: "rms",
       normEps: config.rms_norm_eps ?? 1e-6,
-      attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
+      attention: perLayer(base.depth, () => ({ scale: LlamaLike.usualScale(base), rope })),
       ...llamaLayout(base.tiedEmbeddings, LlamaLike.biasesOf(config)),
     }
   }),

@@ -56,7 +56,7 @@ export const read = Effect.fnUntraced(function* (
   const base: Base = {
     vocabSize: config.vocab_size,
     hiddenSize: config.hidden_size,
-    layers: config.num_hidden_layers,
+    depth: config.num_hidden_layers,
     heads,
     kvHeads: config.num_key_value_heads ?? defaults.kvHeads ?? heads,
     headDim,
@@ -80,7 +80,7 @@ export const read = Effect.fnUntraced(function* (
 export interface Base {
   readonly vocabSize: number
   readonly hiddenSize: number
-  readonly layers: number
+  readonly depth: number
   readonly heads: number
   readonly kvHeads: number
   readonly headDim: number

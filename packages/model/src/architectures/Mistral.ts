@@ -22,7 +22,7 @@ export const mistral = decoder(
       ...base,
       norm: "rms",
       normEps: config.rms_norm_eps ?? 1e-6,
-      attention: perLayer(base.layers, () => attention),
+      attention: perLayer(base.depth, () => attention),
       ...llamaLayout(base.tiedEmbeddings),
     }
   }),

@@ -49,7 +49,7 @@ export const modernbert = encoder(
   Schema.decodeUnknownEffect(Config),
   Effect.fnUntraced(function* (config) {
     const [hiddenSize, heads] = [config.hidden_size, config.num_attention_heads]
-    const { intermediate_size: intermediateSize, num_hidden_layers: layers } = config
+    const { intermediate_size: intermediateSize, num_hidden_layers: depth } = config
     const headDim = yield* headDimOf(hiddenSize, heads)
     const maxPositions = config.max_position_embeddings ?? 8192
     const entries = yield* Rope.byKind(
@@ -59,14 +59,14 @@ export const modernbert = encoder(
     const rope = yield* Rope.read(entries.global, { headDim, theta: 160_000 }, maxPositions)
     const localRope = yield* Rope.read(entries.local, { headDim, theta: 10_000 }, maxPositions)
     const every = config.global_attn_every_n_layers ?? 3
-    const local = yield* windowed(layers, config.layer_types, (l) => l % every !== 0)
+    const local = yield* windowed(depth, config.layer_types, (l) => l % every !== 0)
     const reach = Math.floor((config.local_attention ?? 128) / 2)
     const scale = headDim ** -0.5
     const biased = config.norm_bias ?? false
     return {
       vocabSize: config.vocab_size,
       hiddenSize,
-      layers,
+      depth,
       heads,
       kvHeads: heads,
       headDim,
@@ -76,7 +76,7 @@ export const modernbert = encoder(
       norm: "layer",
       normEps: config.norm_eps ?? 1e-5,
       activation: yield* activation("hidden_activation", config.hidden_activation ?? "gelu"),
-      attention: perLayer(layers, (l) =>
+      attention: perLayer(depth, (l) =>
         local[l] === true ? { scale, rope: localRope, reach } : { scale, rope },
       ),
       tensors: {

@@ -26,7 +26,7 @@ export const olmo2 = decoder(
       norm: "rms",
       normEps: config.rms_norm_eps ?? 1e-5,
       queryKeyNorm: "whole",
-      attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
+      attention: perLayer(base.depth, () => ({ scale: LlamaLike.usualScale(base), rope })),
       tensors: llamaTensors(base.tiedEmbeddings),
       layer: (l) => ({
         ...llamaProjections(l, biases),

@@ -32,7 +32,7 @@ export const phi3 = decoder(
       ...base,
       norm: "rms",
       normEps: config.rms_norm_eps ?? 1e-5,
-      attention: perLayer(base.layers, () => attention),
+      attention: perLayer(base.depth, () => attention),
       tensors: llamaTensors(base.tiedEmbeddings),
       layer: (l) => {
         const { down, output } = llamaProjections(l)

@@ -20,12 +20,12 @@ const Config = Schema.Struct({
 const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: LlamaLike.Defaults) {
   const { base, rope } = yield* LlamaLike.read(config, { maxPositions: 32_768, ...defaults })
   const window = config.use_sliding_window === true ? config.sliding_window : null
-  const local = yield* windowed(base.layers, config.layer_types, (l) => l >= (config.max_window_layers ?? 28))
+  const local = yield* windowed(base.depth, config.layer_types, (l) => l >= (config.max_window_layers ?? 28))
   return {
     ...base,
     norm: "rms" as const,
     normEps: config.rms_norm_eps ?? 1e-6,
-    attention: perLayer(base.layers, (l) => ({
+    attention: perLayer(base.depth, (l) => ({
       scale: LlamaLike.usualScale(base),
       rope,
       ...LlamaLike.reachOf(window, local[l]),

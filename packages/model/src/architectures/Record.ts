@@ -15,7 +15,7 @@ import {
   type Stack,
   weightShape,
 } from "../ModelShape.ts"
-import { decode, refuse } from "./Config.ts"
+import { decode, perLayer, refuse } from "./Config.ts"
 
 /** A model type's record: reads its config.json. */
 export interface Architecture<S extends Stack = ModelShape> {
@@ -26,15 +26,27 @@ export interface Architecture<S extends Stack = ModelShape> {
 
 export type Has = (tensor: string) => boolean
 
-type Derived = "modelType" | "expected" | "causal"
+type Derived = "modelType" | "expected" | "causal" | "layers"
 type Usual = "parallel" | "residualScale"
 type UsualDecoder = Usual | "embeddingScale" | "logitScale"
 
+/** How a record describes its layers. */
+interface Layered {
+  /** How many there are. */
+  readonly depth: number
+  /** The tensors of layer `l`, 0 ≤ l < depth. */
+  readonly layer: (l: number) => LayerTensors
+}
+
 /** What a record says of a decoder; the rest follows or is as in most models. */
-type DecoderDescription = Omit<ModelShape, Derived | UsualDecoder> & Partial<Pick<ModelShape, UsualDecoder>>
+type DecoderDescription = Layered &
+  Omit<ModelShape, Derived | UsualDecoder> &
+  Partial<Pick<ModelShape, UsualDecoder>>
 
 /** What a record says of an encoder. */
-export type EncoderDescription = Omit<EncoderShape, Derived | Usual> & Partial<Pick<EncoderShape, Usual>>
+export type EncoderDescription = Layered &
+  Omit<EncoderShape, Derived | Usual> &
+  Partial<Pick<EncoderShape, Usual>>
 
 type Decode<A> = (config: unknown) => Effect.Effect<A, { readonly message: string }>
 
@@ -117,20 +129,26 @@ const projection = (linear: Projection, size: readonly [number, number]): Expect
 
 const roles: ReadonlyArray<ProjectionRole> = ["query", "key", "value", "output", "gate", "up", "down"]
 
-/** The shape with its list of tensors; fails where its sizes do not fit together. */
-const finish = <S extends Omit<Stack, "expected">>(
-  shape: S,
+/** The shape with its layers and its list of tensors; fails where its sizes do not fit together. */
+const finish = <S extends Omit<Stack, "expected" | "layers"> & Layered>(
+  description: S,
   outside: Expected,
-): Effect.Effect<S & Pick<Stack, "expected">, string> => {
-  const { heads, kvHeads } = shape
+): Effect.Effect<
+  Omit<S, keyof Layered | "attention"> & Pick<Stack, "attention" | "expected" | "layers">,
+  string
+> => {
+  const { attention, depth, layer, ...shape } = description
+  const { heads, kvHeads } = description
   if (heads % kvHeads !== 0) {
     return Effect.fail(`num_attention_heads ${heads} is no multiple of num_key_value_heads ${kvHeads}`)
   }
-  const layers = Array.from({ length: shape.layers }, (_, l) => layerTensors(shape, shape.layer(l)))
-  return Effect.succeed({ ...shape, expected: new Map([...outside, ...layers.flat()]) })
+  const layers = perLayer(depth, layer)
+  const inside = layers.flatMap((tensors) => layerTensors(description, tensors))
+  // The order in which differences are told: sizes, tensors, attention.
+  return Effect.succeed({ ...shape, layers, attention, expected: new Map([...outside, ...inside]) })
 }
 
-const layerTensors = (shape: Omit<Stack, "expected">, tensors: LayerTensors): Expected => {
+const layerTensors = (shape: Omit<Stack, "expected" | "layers">, tensors: LayerTensors): Expected => {
   const sizes = projectionSizes(shape)
   const normSize = { query: sizes.query[1], key: sizes.key[1] }
   return [

@@ -32,17 +32,17 @@ export const smollm3 = decoder(
     const interval = config.no_rope_layer_interval ?? 4
     const rotates =
       config.no_rope_layers?.map((flag) => flag === 1) ??
-      perLayer(base.layers, (l) => (l + 1) % interval !== 0)
-    if (rotates.length !== base.layers) {
-      return yield* Effect.fail(`no_rope_layers has ${rotates.length} entries, expected ${base.layers}`)
+      perLayer(base.depth, (l) => (l + 1) % interval !== 0)
+    if (rotates.length !== base.depth) {
+      return yield* Effect.fail(`no_rope_layers has ${rotates.length} entries, expected ${base.depth}`)
     }
     const window = config.use_sliding_window === true ? config.sliding_window : null
-    const local = yield* windowed(base.layers, config.layer_types, (l) => rotates[l] === false)
+    const local = yield* windowed(base.depth, config.layer_types, (l) => rotates[l] === false)
     return {
       ...base,
       norm: "rms",
       normEps: config.rms_norm_eps ?? 1e-6,
-      attention: perLayer(base.layers, (l) => ({
+      attention: perLayer(base.depth, (l) => ({
         scale: LlamaLike.usualScale(base),
         ...(rotates[l] === true ? { rope } : {}),
         ...LlamaLike.reachOf(window, local[l]),

@@ -33,7 +33,7 @@ export const stablelm = decoder(
       norm: "layer",
       normEps: config.layer_norm_eps ?? 1e-5,
       parallel,
-      attention: perLayer(base.layers, () => ({ scale: LlamaLike.usualScale(base), rope })),
+      attention: perLayer(base.depth, () => ({ scale: LlamaLike.usualScale(base), rope })),
       tensors: llamaTensors(base.tiedEmbeddings, true),
       layer: (l) => ({
         ...llamaProjections(l, { attention: config.use_qkv_bias ?? false }),

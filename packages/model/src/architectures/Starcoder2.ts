@@ -32,7 +32,7 @@ export const starcoder2 = decoder(
       ...base,
       norm: "layer",
       normEps: config.norm_epsilon ?? 1e-5,
-      attention: perLayer(base.layers, () => attention),
+      attention: perLayer(base.depth, () => attention),
       tensors: llamaTensors(base.tiedEmbeddings, true),
       layer: (l) => {
         const { key, output, query, value } = llamaProjections(l, { attention: biased, output: biased })

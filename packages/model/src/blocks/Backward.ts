@@ -39,7 +39,7 @@ export const graphs = Effect.fnUntraced(function* ({
   name,
   shape,
 }: Parts): Effect.fn.Return<Graphs, ModelError> {
-  const layers = yield* Effect.forEach(Array.from({ length: shape.layers }), (_, l) =>
+  const layers = yield* Effect.forEach(shape.layers, (_, l) =>
     Pieces.built(name, BlockGraphs.layerGradient(shape, l)),
   )
   return { layers, head: yield* Pieces.built(name, BlockGraphs.headGradient(shape)) }
@@ -53,7 +53,8 @@ export const gradients = Effect.fnUntraced(function* (
   gates: Gates.Gates,
 ): Effect.fn.Return<ReadonlyArray<GateGradient>, ModelError> {
   const { name, pieces, runner, shape } = parts
-  const { heads, hiddenSize, layers } = shape
+  const { heads, hiddenSize } = shape
+  const layers = shape.layers.length
   const forward = Forward.make(parts)
   const head = Head.make(shape, pieces, runner)
   const rows = examples.map(({ tokens }) => tokens.slice(0, -1))

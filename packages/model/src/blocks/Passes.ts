@@ -28,11 +28,15 @@ export const losses = Effect.fnUntraced(function* (
   const rows = examples.map(({ tokens }) => tokens.slice(0, -1))
   const extents = rows.map(({ length }) => ({ length, total: length, rows: 0 }))
   // What one layer, without the vocabulary, has to hold.
-  const batches = Batches.plan({ ...shape, layers: 1, vocabSize: 0 }, extents, activations)
+  const batches = Batches.plan(
+    { ...shape, layers: shape.layers.slice(0, 1), vocabSize: 0 },
+    extents,
+    activations,
+  )
   const results = new Float64Array(examples.length)
   for (const group of Residual.groups(rows, batches, { states: 3, limit: streams }, shape)) {
     let stream = yield* forward.embed(rows, group)
-    for (let l = 0; l < shape.layers; l++) stream = yield* forward.layer(l, stream, gates)
+    for (let l = 0; l < shape.layers.length; l++) stream = yield* forward.layer(l, stream, gates)
     const asked = Predictions.of(stream, examples, shape.hiddenSize)
     const { logLikelihood } = yield* head.logLikelihoods(asked)
     const found = Predictions.losses(asked, logLikelihood, examples)

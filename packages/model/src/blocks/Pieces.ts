@@ -97,7 +97,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const layers: Array<{ readonly graph: BlockGraph; readonly cut: Cut }> = []
-  for (let l = 0; l < shape.layers; l++) {
+  for (let l = 0; l < shape.layers.length; l++) {
     const graph = yield* built(model, Graphs.layer(shape, l))
     layers.push({ graph, cut: cut(`layer ${l}`, yield* weightsOf(graph)) })
   }

@@ -69,7 +69,7 @@ const make = <O extends Next | Logits>(
   fetches: ReadonlyArray<string>,
   read: (outputs: Tensors) => Effect.Effect<O, ModelError>,
 ): Stepper<O> => {
-  const keep = keepPresent(shape.layers)
+  const keep = keepPresent(shape.layers.length)
   let rows: ReadonlyArray<Row> = []
   return {
     start: (prompts) =>

@@ -46,7 +46,7 @@ export const together = (
   shape: ModelShape,
   examples: ReadonlyArray<Example>,
 ): ReadonlyArray<ReadonlyArray<number>> =>
-  Batches.plan(shape, Losses.extents(examples), maxBytes / shape.layers)
+  Batches.plan(shape, Losses.extents(examples), maxBytes / shape.layers.length)
 
 /** Runs every batch and gives each to `done`; returns the loss of every example, in nats. */
 export const run = Effect.fnUntraced(function* (

@@ -4,6 +4,7 @@
  *
  * A layer can be written into any graph: whole models stack them, block graphs hold some of them.
  */
+import { at } from "@hila/core/Lookup"
 import type { LayerTensors, Projection } from "../ModelShape.ts"
 import type { Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
@@ -92,7 +93,7 @@ export const layer = (
   past?: KeyValue,
 ): { readonly hidden: Value<"f32">; readonly present: KeyValue } => {
   const { builder, shape } = context
-  const tensors = shape.layer(l)
+  const tensors = at(shape.layers, l)
   const { norms } = tensors
   const onto = (stream: Value<"f32">, update: Value<"f32">) =>
     Op.add(stream, shape.residualScale === 1 ? update : Op.mul(update, builder.constant(shape.residualScale)))

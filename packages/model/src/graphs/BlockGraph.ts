@@ -53,9 +53,8 @@ export const embedding = (shape: ModelShape): Result.Result<BlockGraph, GraphErr
 /** Layer `l` as the only one of a model. */
 const alone = (shape: ModelShape, l: number): ModelShape => ({
   ...shape,
-  layers: 1,
+  layers: shape.layers.slice(l, l + 1),
   attention: shape.attention.slice(l, l + 1),
-  layer: () => shape.layer(l),
 })
 
 /** The gates of one layer's outputs: `gates.heads` [1, heads] and `gates.mlp` [1]. */

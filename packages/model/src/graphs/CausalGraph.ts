@@ -13,8 +13,8 @@ import * as Weights from "./Weights.ts"
 export const causal = (shape: ModelShape, tensors: Tensors): Result.Result<Graph.Graph, GraphError> =>
   Graph.build(shape.modelType, (builder) => {
     const gates = {
-      heads: builder.input("gates.heads", "f32", [shape.layers, shape.heads]),
-      mlp: builder.input("gates.mlp", "f32", [shape.layers]),
+      heads: builder.input("gates.heads", "f32", [shape.layers.length, shape.heads]),
+      mlp: builder.input("gates.mlp", "f32", [shape.layers.length]),
     }
     return decoder(builder, shape, Weights.stored(builder, tensors), { gates, cache: true })
   })

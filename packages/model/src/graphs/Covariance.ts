@@ -32,8 +32,7 @@ export const flat = (x: Real): Real =>
 export const formsOf = (shape: ModelShape, blocked: boolean) => {
   const input = new Map<string, Form>()
   const output = new Map<string, Form>()
-  const layers = Array.from({ length: blocked ? shape.layers : 0 }, (_, l) => shape.layer(l))
-  for (const layer of layers) {
+  for (const layer of blocked ? shape.layers : []) {
     for (const role of ["query", "key", "value"] as const) output.set(layer[role].weight, shape.headDim)
     input.set(layer.output.weight, shape.headDim)
     for (const { weight } of [layer.up, ...(layer.gate === undefined ? [] : [layer.gate])]) {

@@ -118,7 +118,7 @@ export const decoder = (
   }
   const presents: Record<string, Value> = {}
   let hidden = embed(context, tokens, positions)
-  for (let l = 0; l < shape.layers; l++) {
+  for (let l = 0; l < shape.layers.length; l++) {
     const pastOf = (name: string) =>
       builder.input(`past.${l}.${name}`, "f32", ["batch", shape.kvHeads, "past", shape.headDim])
     const past = cache ? { key: pastOf("key"), value: pastOf("value") } : undefined

@@ -55,7 +55,7 @@ export const deltaFisher = (
     )
     const ofLayers = (tag: Weights.Owner["_tag"]): Real => {
       const [first, ...rest] = Array.from(
-        { length: shape.layers },
+        { length: shape.layers.length },
         (_, l) => sums.get(`${tag}.${l}`) ?? builder.fail("Squares", `layer ${l} has no ${tag}`),
       )
       return first === undefined

@@ -22,9 +22,9 @@ export interface Ends {
 /** The weights between two models, their difference, and the gates that they depend on. */
 const between = (builder: Graph.Builder, shape: ModelShape, { base, expert }: Ends) => {
   const gates: Gates = {
-    queryHeads: builder.input("gates.queryHeads", "f32", [shape.layers, shape.heads]),
-    kvHeads: builder.input("gates.kvHeads", "f32", [shape.layers, shape.kvHeads]),
-    mlp: builder.input("gates.mlp", "f32", [shape.layers]),
+    queryHeads: builder.input("gates.queryHeads", "f32", [shape.layers.length, shape.heads]),
+    kvHeads: builder.input("gates.kvHeads", "f32", [shape.layers.length, shape.kvHeads]),
+    mlp: builder.input("gates.mlp", "f32", [shape.layers.length]),
     residual: builder.input("gates.residual", "f32", []),
   }
   const start = Weights.stored(builder, base, "base/")
@@ -76,7 +76,7 @@ export const deltaGradient = (shape: ModelShape, ends: Ends): Result.Result<Grap
     )
     const sum = (gate: string) => sums.get(gate) ?? builder.fail("Adjoint", `nothing depends on ${gate}`)
     const ofLayers = (gate: string) => {
-      const [first, ...rest] = Array.from({ length: shape.layers }, (_, l) => {
+      const [first, ...rest] = shape.layers.map((_, l) => {
         const own = sum(`${gate}.${l}`)
         return Op.reshape(own, ["batch", 1, ...own.shape.slice(1)])
       })

@@ -82,7 +82,7 @@ export const forward = (builder: Graph.Builder, shape: EncoderShape, weights: We
   const context = Contexts.make(builder, shape, weights, { positions, keyPositions })
   let stream = embed(context, tokens, places)
   const streams = [stream]
-  for (let l = 0; l < shape.layers; l++) {
+  for (let l = 0; l < shape.layers.length; l++) {
     stream = Block.layer(context, l, stream).hidden
     streams.push(stream)
   }

@@ -7,6 +7,7 @@
  * product of its own beside the weight's, y = W·x + step ∘ (Δ·x) with a step per sequence and unit, so that sequences of
  * one batch can have moved different units; sequences that move none are left out of that product.
  */
+import { at } from "@hila/core/Lookup"
 import type * as Result from "effect/Result"
 import type { ModelShape } from "../ModelShape.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
@@ -72,7 +73,7 @@ const suffix = (
 ) => {
   const context = Contexts.make(builder, shape, weights, Contexts.places(builder))
   let stream: Real = builder.input("hidden", "f32", ["batch", "sequence", shape.hiddenSize])
-  for (let layer = start; layer < shape.layers; layer++) {
+  for (let layer = start; layer < shape.layers.length; layer++) {
     const own = layer < end ? { ...context, onUse: onUse(layer) } : context
     stream = Block.layer(own, layer, stream).hidden
   }
@@ -187,7 +188,7 @@ const ablations = (
   replacement: Replacement,
 ): OnUse => {
   const { headDim, heads, intermediateSize } = shape
-  const tensors = shape.layer(layer)
+  const tensors = at(shape.layers, layer)
   const ofHeads = builder.input(`heads.gates.${layer}`, "f32", ["batch", heads])
   const ofMlp = Op.reshape(builder.input(`mlp.gates.${layer}`, "f32", ["batch"]), ["batch", 1, 1])
   const means =

@@ -29,11 +29,9 @@ export interface Taps {
   readonly norms: ReadonlyArray<{ readonly weight: string; readonly input: Real }>
 }
 
-const layersOf = (shape: ModelShape) => Array.from({ length: shape.layers }, (_, l) => shape.layer(l))
-
 /** The linear layers of all layers, in the order of the model. */
 export const projections = (shape: ModelShape): ReadonlyArray<Projection> =>
-  layersOf(shape).flatMap(({ down, gate, key, output, query, up, value }) => [
+  shape.layers.flatMap(({ down, gate, key, output, query, up, value }) => [
     query,
     key,
     value,
@@ -101,7 +99,7 @@ export const find = (
     return { weight, input: real(origin, weight) }
   }
 
-  const norms = layersOf(shape).flatMap((tensors) => Object.values(tensors.norms))
+  const norms = shape.layers.flatMap((tensors) => Object.values(tensors.norms))
   const { finalNorm, head } = shape.tensors
   const weights = projections(shape).map((projection) => projection.weight)
   return {

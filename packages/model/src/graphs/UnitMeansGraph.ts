@@ -25,13 +25,12 @@ type Real = Graph.Value<"f32">
 export const unitMeans = (shape: ModelShape, tensors: Tensors): Result.Result<Graph.Graph, GraphError> =>
   Graph.build(`${shape.modelType}-unit-means`, (builder) => {
     const tokens = builder.input("tokens", "i32", ["batch", "sequence"])
-    const at = Contexts.places(builder)
+    const places = Contexts.places(builder)
     const sums = { heads: Array<Real>(), mlp: Array<Real>() }
     const weights = Weights.stored(builder, tensors)
-    const context = Contexts.make(builder, shape, weights, at)
-    let stream = Decoder.embed(context, tokens, at.positions)
-    for (let l = 0; l < shape.layers; l++) {
-      const { down, output: projection } = shape.layer(l)
+    const context = Contexts.make(builder, shape, weights, places)
+    let stream = Decoder.embed(context, tokens, places.positions)
+    for (const [l, { down, output: projection }] of shape.layers.entries()) {
       const onUse = ({ input, output, tensor }: Use): Real => {
         const of = tensor === projection.weight ? sums.heads : tensor === down.weight ? sums.mlp : undefined
         if (input !== undefined) of?.push(Op.reshape(Op.sum(input, [0, 1]), [1, Number(Op.dim(input, -1))]))

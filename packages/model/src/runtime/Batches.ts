@@ -23,7 +23,7 @@ const activationBytes = (shape: Stack, sequences: number, length: number, total:
     length *
     (8 * shape.hiddenSize + 3 * shape.intermediateSize + 4 * shape.heads * shape.headDim) +
     2 * sequences * shape.heads * length * total +
-    2 * sequences * shape.layers * shape.kvHeads * shape.headDim * total +
+    2 * sequences * shape.layers.length * shape.kvHeads * shape.headDim * total +
     3 * rows * shape.vocabSize)
 
 /** What a batch has to hold for one sequence: positions computed, positions attended to, rows read. */
@@ -119,7 +119,7 @@ export const feeds = (
 /** An empty key-value cache for every layer, [batch, kvHeads, 0, headDim]. */
 export const emptyPast = (shape: ModelShape, batch: number): Tensors => {
   const past: Record<string, Tensor> = {}
-  for (let l = 0; l < shape.layers; l++) {
+  for (let l = 0; l < shape.layers.length; l++) {
     for (const part of ["key", "value"]) {
       past[`past.${l}.${part}`] = float32(new Float32Array(0), [batch, shape.kvHeads, 0, shape.headDim])
     }

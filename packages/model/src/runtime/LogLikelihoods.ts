@@ -180,7 +180,7 @@ export const logLikelihoods = Effect.fnUntraced(function* (
         const firsts = asked.filter(isFirst)
         const heads = firsts.map((row) => ({ ...row, sequence: of[row.pass] ?? 0 }))
         const feeds = { ...Batches.feeds(contexts, heads, "left"), ...extra(contexts.length) }
-        read(firsts, yield* lease.run(feeds, fetches, { keep: Stepper.keepPresent(shape.layers) }))
+        read(firsts, yield* lease.run(feeds, fetches, { keep: Stepper.keepPresent(shape.layers.length) }))
         const longer = [...selected.keys()].filter(
           (i) => (selected[i]?.input.length ?? 0) > (selected[i]?.prefix ?? 0),
         )

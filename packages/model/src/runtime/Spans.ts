@@ -17,7 +17,8 @@ const openingTokens = 600
 
 /** Spans of equal width, first to last, of all layers; `tokens` is how many a pass over all examples reads. */
 export const plan = (shape: ModelShape, tokens: number): ReadonlyArray<Span> => {
-  const { headDim, heads, hiddenSize, intermediateSize, kvHeads, layers } = shape
+  const { headDim, heads, hiddenSize, intermediateSize, kvHeads } = shape
+  const layers = shape.layers.length
   const weights = hiddenSize * (2 * headDim * (heads + kvHeads) + 3 * intermediateSize)
   const opening = openingWork + openingTokens * weights
   // At least as many units as are mostly measured: the key-value groups and the MLP of every layer.

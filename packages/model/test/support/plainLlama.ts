@@ -23,7 +23,7 @@ export const firstLayer = Effect.fnUntraced(function* (
   tokens: ReadonlyArray<number>,
 ) {
   const { headDim, heads, hiddenSize, kvHeads, normEps } = shape
-  const layer = shape.layer(0)
+  const layer = shape.layers[0]!
   const tensor = (name: string) =>
     Effect.map(Checkpoint.readFloat32(checkpoint, name), (data) => {
       const [rows = 0, width = 1] = checkpoint.tensors.get(name)!.shape
