@@ -4,6 +4,7 @@ import { Checkpoint, LanguageModel } from "@hila/model"
 import { Effect, Layer } from "effect"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+// oxlint-disable-next-line no-restricted-imports -- a model that the model package is tested with; packages do not export it
 import { biased } from "../../packages/model/test/support/biased.ts"
 import * as Tuning from "../stages/Tuning.ts"
 import { temporaryStore } from "./command.ts"

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+// oxlint-disable-next-line no-restricted-imports -- a model that the model package is tested with; packages do not export it
 import { biased } from "../../model/test/support/biased.ts"
 import { workbench } from "./workbench.ts"
 

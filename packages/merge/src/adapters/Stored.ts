@@ -104,8 +104,8 @@ const recordOf = (stack: ModelShape | EncoderShape, outside: ReadonlyArray<strin
   const add = (name: string, kind: Kind, transposed = false) => {
     layers.set(bare(name), { name: runningName(stack.modelType, name), kind, transposed })
   }
-  for (let l = 0; l < stack.layers; l++) {
-    for (const part of Object.values(stack.layer(l))) {
+  for (const layer of stack.layers) {
+    for (const part of Object.values(layer)) {
       if ("weight" in part && typeof part.weight === "string")
         add(part.weight, "linear", "transposed" in part && part.transposed === true)
     }
