@@ -28,6 +28,14 @@ const threads = Flag.Int("threads").pipe(
   Flag.optional,
 )
 
+const accept = Flag.String("accept").pipe(
+  Flag.withMetavar("tokens,architecture"),
+  Flag.withDescription(
+    "Differences of meaning between models that are merged all the same and told, as accept in the recipe",
+  ),
+  Flag.optional,
+)
+
 const directory = Argument.String("output").pipe(
   Argument.withDescription("A new or empty directory for the merged checkpoint"),
   Argument.optional,
@@ -59,6 +67,7 @@ export const merge = Command.make(
       Flag.withDescription("Prints the JSON Schema of recipes, for editors"),
       Flag.withDefault(false),
     ),
+    accept,
     json,
     debug,
   },
@@ -74,8 +83,10 @@ export const merge = Command.make(
 )
 
 /** `hila plan-merge`. */
-export const planMerge = Command.make("plan-merge", { recipe, directory, threads, json, debug }, (given) =>
-  Effect.flatMap(runs, ({ planMerge }) => planMerge(given)),
+export const planMerge = Command.make(
+  "plan-merge",
+  { recipe, directory, threads, accept, json, debug },
+  (given) => Effect.flatMap(runs, ({ planMerge }) => planMerge(given)),
 ).pipe(
   Command.withDescription(
     "Says what a merge would do, need and depart from; reads no weight and writes nothing",

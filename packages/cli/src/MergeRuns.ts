@@ -20,6 +20,20 @@ const bytesOf = (text: string) => {
     : Effect.fail(new UsageError({ problem: `--shard-size ${text}: expected a number of bytes such as 5GB` }))
 }
 
+/** The differences that `--accept` names, with commas between them. */
+const acceptedOf = Effect.fnUntraced(function* (given: Option.Option<string>) {
+  const accepted: Array<Recipe.Acceptable> = []
+  for (const name of Option.isNone(given) ? [] : given.value.split(",")) {
+    const known = Recipe.acceptable.find((each) => each === name.trim())
+    if (known === undefined) {
+      const problem = `--accept ${name}: expected some of ${Recipe.acceptable.join(", ")}, with commas between them`
+      return yield* new UsageError({ problem })
+    }
+    accepted.push(known)
+  }
+  return accepted
+})
+
 const print = (asJson: boolean, value: unknown, text: () => string) =>
   Console.log(asJson ? JSON.stringify(value) : text())
 
@@ -31,6 +45,7 @@ export const merge = Effect.fnUntraced(function* (given: {
   readonly shard: Option.Option<string>
   readonly skipDigests: boolean
   readonly dryRun: boolean
+  readonly accept: Option.Option<string>
   readonly schema: boolean
   readonly json: boolean
 }) {
@@ -52,6 +67,7 @@ export const merge = Effect.fnUntraced(function* (given: {
     threads: Option.getOrUndefined(given.threads),
     shardBytes,
     digests: !given.skipDigests,
+    accept: yield* acceptedOf(given.accept),
     onReport: (report) => {
       told = report
       if (!given.json) process.stdout.write(`${Recipe.Report.render(report)}\n`)
@@ -80,9 +96,10 @@ export const planMerge = Effect.fnUntraced(function* (given: {
   readonly recipe: string
   readonly directory: Option.Option<string>
   readonly threads: Option.Option<number>
+  readonly accept: Option.Option<string>
   readonly json: boolean
 }) {
-  const prepared = yield* Recipe.Prepared.fromFile(given.recipe)
+  const prepared = yield* Recipe.Prepared.fromFile(given.recipe, yield* acceptedOf(given.accept))
   const options = { threads: Option.getOrUndefined(given.threads) }
   const report = yield* Recipe.preflight(prepared, Option.getOrUndefined(given.directory), options)
   yield* print(given.json, report, () => Recipe.Report.render(report))

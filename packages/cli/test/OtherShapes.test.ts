@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { existsSync } from "node:fs"
+import { cpSync, existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 // oxlint-disable-next-line no-restricted-imports -- a model that the model package is tested with; packages do not export it
 import { biased } from "../../model/test/support/biased.ts"
@@ -49,4 +49,32 @@ describe("a base and an expert of which one has biases", () => {
       }).pipe(Effect.scoped),
     )
   }
+})
+
+describe("models whose equal shapes mean other things", () => {
+  it.effect("are merged with --accept architecture alone, which tells what differs", () =>
+    Effect.gen(function* () {
+      const { hila, path, write } = yield* workbench
+      cpSync(plain, path("other"), { recursive: true })
+      const config: object = JSON.parse(readFileSync(path("other/config.json"), "utf8"))
+      const heads = { num_attention_heads: 16, num_key_value_heads: 8, head_dim: 8 }
+      write("other/config.json", JSON.stringify({ ...config, ...heads }))
+      write(
+        "recipe.yml",
+        `merge_method: linear\nmodels: [{ model: ${plain}, parameters: { weight: 1 } }, { model: other, parameters: { weight: 1 } }]\n`,
+      )
+      const refused = yield* hila("plan-merge", path("recipe.yml"))
+      assert.strictEqual(refused.code, 2)
+      assert.match(refused.err, /^hila: [^\n]*query heads 16, expected 8;[^\n]*--accept[^\n]*\n$/)
+      const told = yield* hila("plan-merge", path("recipe.yml"), "--accept", "architecture")
+      assert.strictEqual(told.code, 0, told.err)
+      assert.match(told.out, /note: other has query heads 16, expected 8 as in /)
+      const mistyped = yield* hila("plan-merge", path("recipe.yml"), "--accept", "heads")
+      assert.strictEqual(mistyped.code, 2)
+      assert.match(mistyped.err, /^hila: --accept heads: expected some of tokens, architecture/)
+      const merged = yield* hila("merge", path("recipe.yml"), path("merged"), "--accept", "architecture")
+      assert.strictEqual(merged.code, 0, merged.err)
+      assert.isTrue(existsSync(path("merged/model.safetensors")))
+    }).pipe(Effect.scoped),
+  )
 })

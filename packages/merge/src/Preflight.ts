@@ -8,6 +8,7 @@ import { at, entry } from "@hila/core/Lookup"
 import { Buffers, type Checkpoint, Dtype, type Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
+import * as Meaning from "./preflight/Meaning.ts"
 import * as Numbers from "./preflight/Numbers.ts"
 import * as View from "./preflight/View.ts"
 import * as SameTokens from "./tokenizers/SameTokens.ts"
@@ -87,6 +88,7 @@ export const plan = Effect.fnUntraced(function* (
     const problem = `${refused.problem}: their rows would be mixed. Bring them to one vocabulary first, by a recipe with tokenizer_source`
     return yield* refuse(refused.name, problem)
   }
+  yield* Meaning.check([first, ...others], refuse)
   yield* Numbers.checkIntegers(
     method,
     planned.map(({ info, inputs }) => [info, ...inputs.slice(1)]),

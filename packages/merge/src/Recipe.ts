@@ -14,4 +14,4 @@ export {
   reportOf,
 } from "./recipe/Merge.ts"
 export { merge, type MergeInputs, type MergeParams } from "./recipe/MergeModels.ts"
-export { jsonSchema } from "./recipe/RecipeSchema.ts"
+export { type Acceptable, acceptable, jsonSchema } from "./recipe/RecipeSchema.ts"

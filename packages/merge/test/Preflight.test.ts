@@ -146,10 +146,8 @@ describe("pre-flight", () => {
       const expert = yield* micro("math")
       const config = join(directory, "config.json")
       const text = (yield* bytesOf(expert.files["config.json"]!)).toString()
-      const changed = text
-        .replace('"num_attention_heads": 8', '"num_attention_heads": 4')
-        .replace('"num_key_value_heads": 4', '"num_key_value_heads": 2')
-        .replace('"head_dim": 16', '"head_dim": 32')
+      // Of layers that a config does not count, tensors are there all the same.
+      const changed = text.replace('"num_hidden_layers": 4', '"num_hidden_layers": 3')
       assert.notStrictEqual(changed, text)
       yield* Effect.promise(() => writeFile(config, changed))
       const other = yield* Checkpoint.fromFiles({ ...expert.files, "config.json": config }, directory)
@@ -157,7 +155,7 @@ describe("pre-flight", () => {
         yield* refusal((path) =>
           Effect.flatMap(table(base), (importance) => prune({ base, expert: other, importance }, keep, path)),
         ),
-        "prune: expert: has 12 units, expected 20; its config.json divides the tensors otherwise than the base's",
+        "prune: expert: has 15 units, expected 20; its config.json divides the tensors otherwise than the base's",
       )
     }),
   )

@@ -9,6 +9,7 @@ import { dirname, resolve } from "node:path"
 import { MergeError, type RecipeError } from "../MergeError.ts"
 import * as RecipeFile from "../recipe/RecipeFile.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
+import type { Acceptable } from "../recipe/RecipeSchema.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Settings from "../recipe/Settings.ts"
 import * as Slices from "../recipe/Slices.ts"
@@ -20,6 +21,7 @@ import * as ChatTemplate from "./ChatTemplate.ts"
 import * as Companions from "./Companions.ts"
 import * as Heads from "./Heads.ts"
 import * as Inputs from "./Inputs.ts"
+import * as Meaning from "./Meaning.ts"
 import * as Numbers from "./Numbers.ts"
 import * as Overrides from "./Overrides.ts"
 import * as Plan from "./Plan.ts"
@@ -58,7 +60,11 @@ export type PrepareError =
   | ArchitectureError
 
 /** Reads a recipe file and prepares it. */
-export const fromFile = Effect.fnUntraced(function* (path: string): Effect.fn.Return<Prepared, PrepareError> {
+export const fromFile = Effect.fnUntraced(function* (
+  path: string,
+  /** Besides what the recipe itself accepts. */
+  accept: ReadonlyArray<Acceptable> = [],
+): Effect.fn.Return<Prepared, PrepareError> {
   const file = resolve(path)
   const text = yield* Effect.tryPromise({
     try: () => readFile(file, "utf8"),
@@ -69,7 +75,7 @@ export const fromFile = Effect.fnUntraced(function* (path: string): Effect.fn.Re
         problem: "there is no such recipe file, or it cannot be read",
       }),
   })
-  return yield* fromText(text, path, dirname(file))
+  return yield* fromText(text, path, dirname(file), accept)
 })
 
 /** Prepares the text of a recipe; its relative paths start from `directory`, and `name` stands for it in errors. */
@@ -77,9 +83,11 @@ export const fromText = Effect.fnUntraced(function* (
   text: string,
   name: string,
   directory: string,
+  accept: ReadonlyArray<Acceptable> = [],
 ): Effect.fn.Return<Prepared, PrepareError> {
   const parsed = yield* RecipeFile.parse(text, name)
-  const located = { ...parsed, reference: yield* Reference.onDisk(parsed.recipe, directory) }
+  const recipe = { ...parsed.recipe, accept: [...(parsed.recipe.accept ?? []), ...accept] }
+  const located = { ...parsed, recipe, reference: yield* Reference.onDisk(parsed.recipe, directory) }
   return yield* fromLocated(
     located,
     (sliced) => Inputs.open(located, sliced, directory),
@@ -121,6 +129,7 @@ export const fromLocated = Effect.fnUntraced(function* (
   const tensors = yield* Plan.make(input)
   const sameTokens = alignment === undefined ? yield* SameTokens.check(located, sliced, models, like) : []
   const restacked = yield* Restacked.of(input, Plan.likeness(sliced))
+  const meaning = yield* Meaning.ofRecipe(located, sliced, like, models)
   const originals = [...models.values()].map(({ original }) => original)
   const chatTemplate = yield* ChatTemplate.of(located, originals)
   const carried = yield* Carried.of(like)
@@ -136,6 +145,7 @@ export const fromLocated = Effect.fnUntraced(function* (
     ),
     ...Numbers.notesOf(models),
     ...alike.notes,
+    ...meaning,
     ...adapters,
     ...tables.notes,
     ...restacked.notes,

@@ -32,6 +32,7 @@ import * as Realise from "../preflight/Realise.ts"
 import * as Report from "../preflight/Report.ts"
 import * as Solve from "../solve/Solve.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
+import type { Acceptable } from "./RecipeSchema.ts"
 import * as Reference from "./Reference.ts"
 import { version } from "./version.ts"
 
@@ -39,6 +40,8 @@ import { version } from "./version.ts"
 export interface Options extends Omit<Engine.Options, "progress"> {
   /** Whether the card names the inputs by the sha256 of their files, which costs one more reading; true by default. */
   readonly digests?: boolean | undefined
+  /** Differences of meaning that are merged all the same, besides those the recipe accepts. */
+  readonly accept?: ReadonlyArray<Acceptable> | undefined
   /** Bytes that are free where a directory will be; asked of the file system by default. */
   readonly freeBytes?: ((directory: string) => Promise<number>) | undefined
   /** Called with the pre-flight report before a weight is read. */
@@ -61,7 +64,8 @@ export const mergeRecipe = Effect.fn("mergeRecipe")(function* (
   directory: string,
   options: Options = {},
 ): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
-  return yield* mergePrepared(yield* Prepared.fromFile(recipe), directory, options)
+  const prepared = yield* Prepared.fromFile(recipe, options.accept)
+  return yield* mergePrepared(prepared, directory, options)
 })
 
 /** The last of pre-flight: everything that can be refused before a weight is read, and the report. */

@@ -1,7 +1,7 @@
 /**
  * The recipe format: what a recipe may say, as one schema.
  *
- * It is the YAML of the existing merge tool (its documentation is the source) and more: `profile`, `seed`, `methods`,
+ * It is the YAML of the existing merge tool (its documentation is the source) and more: `profile`, `seed`, `accept`, `methods`,
  * filters by glob, layer and head, and files with coefficients, masks and statistics. The strict reader, the types and the JSON Schema for editors come from it.
  */
 import * as Schema from "effect/Schema"
@@ -136,7 +136,8 @@ export const Tokenizer = Schema.Struct({
 })
 
 /** Differences of meaning that are refused unless a recipe accepts them. */
-export const Acceptable = Schema.Literals(["tokens"])
+export const acceptable = ["tokens", "architecture"] as const
+export const Acceptable = Schema.Literals(acceptable)
 export type Acceptable = typeof Acceptable.Type
 
 const MethodName = Schema.Literals(names)
@@ -178,7 +179,7 @@ export const Recipe = Schema.Struct({
     Schema.NullOr(
       Schema.Array(Acceptable).annotate(
         describe(
-          "differences between models that are merged all the same: tokens, other tokens at the same ids",
+          "differences between models that are merged all the same: tokens, other tokens at the same ids; architecture, equal tensors that mean other things",
         ),
       ),
     ),
