@@ -53,7 +53,7 @@ const cases: ReadonlyArray<readonly [what: string, lines: string, message: strin
   [
     "a template that fails on a document",
     good.replace("{{question}}", "{{question|shout}}"),
-    "small.yaml: doc_to_text: the template fails on a document: Unknown StringValue filter: shout",
+    "small.yaml: doc_to_text: the template fails on a document: there is no filter shout",
   ],
   [
     "a gold answer out of range",

@@ -53,7 +53,7 @@ describe("PythonRegex", () => {
     ["[$]", "$5", "5"],
     ["|a", "bab", "bb"],
   ])("removes %s from %j as Python's re.sub does", (pattern, text, rest) => {
-    assert.strictEqual(PythonRegex.remove(Result.getOrThrow(PythonRegex.make(pattern)), text), rest)
+    assert.strictEqual(PythonRegex.substitute(Result.getOrThrow(PythonRegex.make(pattern)), text, ""), rest)
   })
 
   it.each([

@@ -1,26 +1,17 @@
 /**
- * The template engine with Python's manners: undefined names are errors, None prints as None, lists as Python lists.
+ * The template engine with Python's manners: undefined names are errors, values are printed, compared and joined as
+ * Python does, methods and filters are Python's.
  *
- * The engine prints nothing for what is undefined, which would turn a misspelt column into a shorter prompt. Its
- * evaluation methods are public at run time though not in its types, hence the one `any` of the package.
+ * The engine prints nothing for what is undefined, which would turn a misspelt column into a shorter prompt, and knows
+ * JavaScript's texts and numbers. Its evaluation methods are public at run time though not in its types, hence the `any`.
  */
 // oxlint-disable-next-line no-restricted-imports -- a template engine, no model runtime
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja"
-import { float, isFloat, python, type Row, Undefined } from "./python.ts"
-
-const IntegerValue: any = new Environment().set("integer", 1).constructor
-const FloatValue: any = new Environment().set("float", 0.5).constructor
-const ListValue: any = new Environment().set("list", []).constructor
-const TableValue: any = new Environment().set("table", {}).constructor
-
-/** A plain value as one of the engine's, which knows floats from integers. */
-const valueOf = (value: unknown): any => {
-  if (isFloat(value)) return new FloatValue(Number(value))
-  if (typeof value === "bigint") return new IntegerValue(value)
-  if (Array.isArray(value)) return new ListValue(value.map(valueOf))
-  if (typeof value !== "object" || value === null) return new Environment().set("value", value)
-  return new TableValue(new Map(Object.entries(value).map(([key, item]) => [key, valueOf(item)])))
-}
+import * as Filters from "./jinjaFilters.ts"
+import { method, plain, printed, Silence, valueOf } from "./jinjaValues.ts"
+import { type Row, Undefined } from "./python.ts"
+import * as Methods from "./pythonMethods.ts"
+import * as Operators from "./pythonOperators.ts"
 
 /** Variables of a row, converted when they are first used: a document may be long and a template short. */
 class Variables extends (Environment as new () => any) {
@@ -30,7 +21,7 @@ class Variables extends (Environment as new () => any) {
     this.resolve = (name: string) => {
       if (!own.has(name)) {
         if (Object.hasOwn(row, name)) own.set(name, valueOf(row[name]))
-        else if (Object.hasOwn(globals, name)) this.set(name, globals[name])
+        else if (Object.hasOwn(globals, name)) own.set(name, globals[name])
         else throw new Undefined(name)
       }
       return this
@@ -38,61 +29,39 @@ class Variables extends (Environment as new () => any) {
   }
 }
 
-const globals: Readonly<Record<string, unknown>> = {
-  true: true,
-  True: true,
-  false: false,
-  False: false,
-  none: null,
-  None: null,
-  range: (...bounds: ReadonlyArray<number>) => {
-    const [start, stop, step] =
-      bounds.length === 1 ? [0, bounds[0] ?? 0, 1] : [bounds[0] ?? 0, bounds[1] ?? 0, bounds[2] ?? 1]
-    const numbers: Array<number> = []
-    for (let i = start; step > 0 ? i < stop : i > stop; i += step) numbers.push(i)
-    return numbers
-  },
+const range = (bounds: ReadonlyArray<unknown>): ReadonlyArray<number> => {
+  const [first = 0, second, step = 1] = bounds.map(Number)
+  const [start, stop] = second === undefined ? [0, first] : [first, second]
+  if (step === 0) throw new Error("range() goes in steps of 0")
+  const numbers: Array<number> = []
+  for (let i = start; step > 0 ? i < stop : i > stop; i += step) numbers.push(i)
+  return numbers
 }
 
-/** The plain value of one of the engine's. */
-const plain = (value: any): unknown => {
-  switch (value.type) {
-    case "ArrayValue":
-    case "TupleValue":
-    case "KeywordArgumentsValue":
-      return Array.isArray(value.value) ? value.value.map(plain) : value.value
-    case "ObjectValue":
-      return Object.fromEntries(
-        [...value.value].map(([key, element]: [string, any]) => [key, plain(element)]),
-      )
-    case "FloatValue":
-      return float(value.value)
-    case "NullValue":
-    case "UndefinedValue":
-      return null
-    default:
-      return value.value
-  }
+const globals: Readonly<Record<string, unknown>> = {
+  true: valueOf(true),
+  True: valueOf(true),
+  false: valueOf(false),
+  False: valueOf(false),
+  none: valueOf(null),
+  None: valueOf(null),
+  range: method(({ positional }) => range(positional)),
 }
 
 const silent = new Set(["Set", "Macro", "Comment", "Break", "Continue"])
 
-/** Methods of Python's lists and strings that the engine lacks and task files use. */
-const methods: Readonly<Record<string, (self: any, argument: any) => unknown>> = {
-  index: (self, argument) => {
-    const at = self.indexOf(argument)
-    if (at < 0) throw new Error(`${python(argument, true)} is not in ${python(self, true)}`)
-    return at
-  },
-  find: (self, argument) => self.indexOf(argument),
-  count: (self, argument) =>
-    typeof self === "string"
-      ? self.split(argument).length - 1
-      : self.filter((element: unknown) => element === argument).length,
-  isdigit: (self) => /^\d+$/.test(self),
-  removeprefix: (self, argument) => (self.startsWith(argument) ? self.slice(argument.length) : self),
-  removesuffix: (self, argument) => (self.endsWith(argument) ? self.slice(0, -argument.length) : self),
+/** The method of that name of a plain value. */
+const methodOf = (self: unknown, name: string) => {
+  const own = <A>(table: Readonly<Record<string, A>>) =>
+    Object.hasOwn(table, name) ? table[name] : undefined
+  if (typeof self === "string") return own(Methods.ofText)
+  return Array.isArray(self) ? own(Methods.ofList) : own(Methods.ofTable)
 }
+
+const having = new Set(["StringValue", "ArrayValue", "TupleValue", "ObjectValue"])
+
+/** A node that stands for a value that is there already. */
+const evaluated = (value: unknown) => ({ type: "Evaluated", value })
 
 /** Undefined is an error everywhere but where a template asks whether a value is defined, or gives a default. */
 class Strict extends (Interpreter as new (environment: any) => any) {
@@ -108,27 +77,60 @@ class Strict extends (Interpreter as new (environment: any) => any) {
     }
   }
 
+  evaluate(node: any, environment: any): any {
+    return node?.type === "Evaluated" ? node.value : super.evaluate(node, environment)
+  }
+
   evaluateIdentifier(node: any, environment: any): any {
     const value = super.evaluateIdentifier(node, environment)
-    if (value.type === "UndefinedValue" && !this.lenient) throw new Undefined(node.value)
+    if (value.type === "UndefinedValue" && !this.lenient && !(value instanceof Silence))
+      throw new Undefined(node.value)
     return value
   }
 
   evaluateMemberExpression(node: any, environment: any): any {
-    const value = super.evaluateMemberExpression(node, environment)
-    if (value.type !== "UndefinedValue") return value
-    const method = node.computed ? undefined : methods[node.property.value]
-    if (method !== undefined) {
-      const self = plain(this.evaluate(node.object, environment))
-      if (typeof self === "string" || Array.isArray(self)) {
-        return new Environment().set(node.property.value, (argument: unknown) => method(self, argument))
-      }
+    const object = this.evaluate(node.object, environment)
+    const name = node.computed ? undefined : String(node.property.value)
+    if (
+      name !== undefined &&
+      having.has(object.type) &&
+      !(object.type === "ObjectValue" && object.value.has(name))
+    ) {
+      const self = plain(object)
+      const found = methodOf(self, name) as ((...given: ReadonlyArray<unknown>) => unknown) | undefined
+      if (found !== undefined) return method(({ named, positional }) => found(self, positional, named))
+      if (Methods.missing.has(name)) throw new Error(`the method ${name} cannot be called here`)
     }
-    if (!this.lenient) {
-      const property = node.computed ? plain(this.evaluate(node.property, environment)) : node.property.value
-      throw new Undefined(`${node.object.value ?? "value"}.${String(property)}`)
+    const property =
+      node.computed && node.property.type !== "SliceExpression"
+        ? this.evaluate(node.property, environment)
+        : undefined
+    if (object.type === "StringValue" && property?.type === "IntegerValue") {
+      const character = [...object.value].at(property.value)
+      if (character !== undefined) return valueOf(character)
+    }
+    const reached = property === undefined ? node : { ...node, property: evaluated(property) }
+    const value = super.evaluateMemberExpression({ ...reached, object: evaluated(object) }, environment)
+    if (value.type === "UndefinedValue" && !this.lenient) {
+      throw new Undefined(`${node.object.value ?? "value"}.${name ?? String(plain(property))}`)
     }
     return value
+  }
+
+  evaluateBinaryExpression(node: any, environment: any): any {
+    const operator: string = node.operator.value
+    const left = this.evaluate(node.left, environment)
+    if (operator === "and" || operator === "or") {
+      return super.evaluateBinaryExpression({ ...node, left: evaluated(left) }, environment)
+    }
+    const right = this.evaluate(node.right, environment)
+    if (operator === "~") return valueOf(printed(left) + printed(right))
+    return valueOf(Operators.apply(operator, plain(left), plain(right)))
+  }
+
+  evaluateSelectExpression(node: any, environment: any): any {
+    const holds = this.evaluate(node.test, environment).__bool__().value
+    return holds ? this.evaluate(node.lhs, environment) : new Silence()
   }
 
   evaluateTestExpression(node: any, environment: any): any {
@@ -137,18 +139,50 @@ class Strict extends (Interpreter as new (environment: any) => any) {
   }
 
   evaluateFilterExpression(node: any, environment: any): any {
-    const filter = node.filter.value ?? node.filter.callee?.value
-    const gives = filter === "default" || filter === "d"
-    return this.leniently(gives, () => super.evaluateFilterExpression(node, environment))
+    const name: string = node.filter.value ?? node.filter.callee?.value
+    if (name === "default" || name === "d") {
+      const filter =
+        node.filter.type === "CallExpression" ? node.filter : { type: "CallExpression", args: [] }
+      const callee = { type: "Identifier", value: "default" }
+      const operand = this.leniently(true, () => this.evaluate(node.operand, environment))
+      return super.applyFilter(operand, { ...filter, callee }, environment)
+    }
+    const operand = this.evaluate(node.operand, environment)
+    return this.applyFilter(operand, node.filter, environment)
+  }
+
+  applyFilter(operand: any, filter: any, environment: any): any {
+    const name: string = filter.value ?? filter.callee?.value
+    if (Filters.engines.has(name)) return super.applyFilter(operand, filter, environment)
+    const [positional, named] = this.evaluateArguments(filter.args ?? [], environment)
+    const given = Object.fromEntries([...named].map(([key, value]: [string, any]) => [key, plain(value)]))
+    const value = Filters.filter(name)(plain(operand), positional.map(plain), given)
+    if (value === undefined && !this.lenient) throw new Undefined(`value|${name}`)
+    return valueOf(value)
+  }
+
+  evaluateFor(node: any, environment: any): any {
+    if (node.iterable.type === "SelectExpression") return super.evaluateFor(node, environment)
+    const value = this.evaluate(node.iterable, environment)
+    const unpacks = node.loopvar.type === "TupleLiteral"
+    const list =
+      value.type === "StringValue"
+        ? valueOf([...value.value])
+        : unpacks && Array.isArray(value.value)
+          ? valueOf(
+              value.value.map((item: any) =>
+                item.type === "TupleValue" ? item.value.map(plain) : plain(item),
+              ),
+            )
+          : value
+    return super.evaluateFor({ ...node, iterable: evaluated(list) }, environment)
   }
 
   evaluateBlock(statements: ReadonlyArray<any>, environment: any): any {
     let text = ""
-    let result: any
     for (const statement of statements) {
-      result = this.evaluate(statement, environment)
-      if (silent.has(statement.type)) continue
-      text += result.type === "FunctionValue" ? String(result) : python(plain(result))
+      const result = this.evaluate(statement, environment)
+      if (!silent.has(statement.type)) text += printed(result)
     }
     return this.evaluate({ type: "StringLiteral", value: text }, environment)
   }

@@ -57,7 +57,7 @@ export const make = (
     const removed: Array<RegExp> = []
     for (const each of ignored) removed.push(yield* PythonRegex.make(String(each)))
     const clean = (text: string): string => {
-      let result = removed.reduce((rest, each) => PythonRegex.remove(each, rest), text)
+      let result = removed.reduce((rest, each) => PythonRegex.substitute(each, rest, ""), text)
       if (ignoreCase === true) result = result.toLowerCase()
       // All of Unicode's punctuation here, where exact_match takes ASCII's.
       return ignorePunctuation === true ? result.replaceAll(/\p{P}/gu, "") : result

@@ -27,7 +27,7 @@ export const make = (given: Readonly<Record<string, unknown>>): Result.Result<Co
     for (const pattern of ignored) expressions.push(yield* PythonRegex.make(String(pattern)))
     const clean = (text: string): string => {
       let result = text
-      for (const expression of expressions) result = PythonRegex.remove(expression, result)
+      for (const expression of expressions) result = PythonRegex.substitute(expression, result, "")
       if (given["ignore_case"] === true) result = result.toLowerCase()
       if (given["ignore_punctuation"] === true) result = result.replaceAll(PythonText.punctuation, "")
       if (given["ignore_numbers"] === true) result = result.replaceAll(PythonText.digits, "")

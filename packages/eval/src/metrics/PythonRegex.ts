@@ -236,13 +236,39 @@ export const findAll = (expression: RegExp, text: string): ReadonlyArray<Readonl
     groups.length === 0 ? [whole] : groups.map((group) => group ?? ""),
   )
 
-/** `re.sub(pattern, "", text)`. */
-export const remove = (expression: RegExp, text: string): string => {
+/** What a match is replaced by: `\\1`, `\\g<1>` and `\\g<name>` in a text are its groups. */
+const expanded = (
+  by: string,
+  [whole, ...groups]: RegExpExecArray,
+  names: RegExpExecArray["groups"],
+): string =>
+  by.replaceAll(
+    /\\(?:g<(\w+)>|([1-9]\d?)|(.)|$)/gs,
+    (escape, name?: string, number?: string, other?: string) => {
+      const group = number ?? name
+      if (group !== undefined) {
+        const all = [whole, ...groups]
+        if (!/^\d+$/.test(group)) return names?.[group] ?? ""
+        if (Number(group) >= all.length) throw new Error(`there is no group ${group}`)
+        return all[Number(group)] ?? ""
+      }
+      const known: Readonly<Record<string, string>> = { "\\": "\\", n: "\n", r: "\r", t: "\t" }
+      if (other === undefined || (/[a-zA-Z]/.test(other) && known[other] === undefined)) {
+        throw new Error(`bad escape ${escape} in what is put for a match`)
+      }
+      return known[other] ?? escape
+    },
+  )
+
+/** `re.sub(pattern, by, text, count)`; a count of 0 means all matches. Throws where `by` names no group. */
+export const substitute = (expression: RegExp, text: string, by: string, count = 0): string => {
   let rest = ""
   let done = 0
-  for (const { 0: whole, index } of matches(expression, text)) {
-    rest += text.slice(done, index)
-    done = index + whole.length
+  let times = 0
+  for (const found of matches(expression, text)) {
+    rest += text.slice(done, found.index) + expanded(by, found, found.groups)
+    done = found.index + found[0].length
+    if (++times === count) break
   }
   return rest + text.slice(done)
 }
