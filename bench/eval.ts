@@ -50,13 +50,10 @@ const throughput = Effect.gen(function* () {
   for (const { config, file } of tasks) {
     const task = yield* Task.make(file, config)
     const { items } = yield* Evaluation.prepare(task, { data: args.data, limit })
-    const rows = items.flatMap(({ requests }) =>
-      requests.flatMap((request) =>
-        request._tag === "LogLikelihood"
-          ? [Requests.continued(vocabulary, request.context, request.continuation)]
-          : [],
-      ),
+    const pairs = items.flatMap(({ requests }) =>
+      requests.filter((request) => request._tag === "LogLikelihood"),
     )
+    const rows = yield* Requests.continued(vocabulary, pairs)
     const passes = new Set(rows.map(({ tokens }) => tokens.slice(0, -1).join(" "))).size
     const examples = rows.map(({ contextLength, tokens }) => ({
       prompt: "",

@@ -64,7 +64,7 @@ export const evaluate = Command.make(
   {
     model: Argument.String("model").pipe(
       Argument.withDescription(
-        "A checkpoint's directory, or a model of the Hub: org/name or org/name@revision",
+        "A checkpoint's directory, or a model of the Hub: org/name or org/name@revision; either with +adapter",
       ),
     ),
     tasks: Flag.String("tasks").pipe(

@@ -1,11 +1,11 @@
 /** What `hila eval` and `hila tasks` do; loaded when one of them is called. */
 import { Catalog, Compare, Evaluation, Report, Suite, Task } from "@hila/eval"
-import { Hub, LanguageModel } from "@hila/model"
+import { LanguageModel } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { statSync } from "node:fs"
 import { UsageError } from "./CliError.ts"
-import * as Downloads from "./Downloads.ts"
+import * as Models from "./Models.ts"
 import * as Progress from "./Progress.ts"
 
 /** A property under its name, unless it is undefined. */
@@ -97,7 +97,7 @@ export const evaluate = Effect.fnUntraced(
     if (flags.seed !== undefined && flags.sample === undefined)
       return yield* new UsageError({ problem: "--seed: draws documents for --sample; add --sample n" })
     const selection = yield* Catalog.select(names(flags.tasks), flags.include)
-    const checkpoint = yield* Downloads.shown(Hub.model(flags.model))
+    const checkpoint = yield* Models.opened(flags.model)
     const model = yield* (yield* LanguageModel).open(checkpoint)
     const { path, results } = yield* Suite.run(
       model,

@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import { resolve } from "node:path"
 import { UsageError } from "./CliError.ts"
 import * as Downloads from "./Downloads.ts"
+import * as Models from "./Models.ts"
 
 interface Asked {
   readonly model: string
@@ -90,8 +91,8 @@ const print = (text: string) => Effect.sync(() => void process.stdout.write(text
 /** `hila generate`: text as it comes; several samples, and JSON, when they are whole. */
 export const generate = Effect.fnUntraced(function* (asked: Asked) {
   const threads = Option.match(asked.threads, { onNone: () => ({}), onSome: (n) => ({ threads: n }) })
-  const checkpoint = yield* Downloads.shown(Hub.model(asked.model))
   const run = Effect.gen(function* () {
+    const checkpoint = yield* Models.opened(asked.model)
     const service = yield* LanguageModel
     const { addSpecial, text } = yield* promptOf(asked, checkpoint)
     const model = yield* service.open(checkpoint)

@@ -63,6 +63,25 @@ const hub = Effect.gen(function* () {
 })
 
 describe("hila generate", () => {
+  it.live("takes a base with an adapter, which writes what their merge writes", () =>
+    Effect.gen(function* () {
+      const { hila: run, path, write } = yield* workbench
+      succeed(yield* run("extract-lora", micro("base"), micro("math"), path("adapter"), "--rank", "64"))
+      const reference = `${micro("base")}+${path("adapter")}`
+      write(
+        "recipe.yml",
+        `merge_method: passthrough\nmodels: [{ model: ${JSON.stringify(reference)} }]\ndtype: float32\n`,
+      )
+      succeed(yield* run("merge", path("recipe.yml"), path("merged")))
+      const asked = ["--prompt", question, "--max-tokens", "8", "--stop", "\n"]
+      const merged = succeed(yield* run("generate", path("merged"), ...asked))
+      assert.strictEqual(succeed(yield* run("generate", reference, ...asked)), merged)
+      const missing = yield* run("generate", `${micro("base")}+${path("none")}`, ...asked)
+      assert.strictEqual(missing.code, 2)
+      assert.match(missing.err, /there is no directory .*none/)
+    }).pipe(Effect.scoped),
+  )
+
   it.live("writes what the model says", () =>
     Effect.gen(function* () {
       const { hila } = yield* workbench
