@@ -25,7 +25,7 @@ export const valueOf = (value: unknown): any => {
   if (isFloat(value)) return new FloatValue(Number(value))
   if (typeof value === "bigint") return new IntegerValue(value)
   if (Array.isArray(value)) {
-    const list = new ListValue(value.map(valueOf))
+    const list = new ListValue(Array.from(value, valueOf))
     if (value instanceof Tuple) list.type = "TupleValue"
     return list
   }

@@ -32,7 +32,7 @@ export class Tuple extends Array<unknown> {}
 export const float = (value: number): number | Float => (Number.isInteger(value) ? new Float(value) : value)
 
 /** Whether a value is a float of Python's. */
-export const isFloat = (value: unknown): value is number | Float =>
+export const isFloat = (value: unknown): boolean =>
   value instanceof Float || (typeof value === "number" && !Number.isInteger(value))
 
 /** Whether a value is a number of Python's, truth values apart. */
