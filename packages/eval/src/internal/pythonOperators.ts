@@ -103,7 +103,7 @@ const real: Readonly<Record<string, (a: number, b: number) => number>> = {
 const arithmetic = (operator: string, a: Numeric, b: Numeric): unknown => {
   if (["/", "//", "%"].includes(operator) && Number(b) === 0) throw new Error("division by zero")
   if (!isFloat(a) && !isFloat(b)) {
-    const [x, y] = [BigInt(a), BigInt(b)]
+    const [x, y] = [BigInt(a as number | bigint), BigInt(b as number | bigint)]
     if (operator === "**" && y >= 0n) {
       if (y > 1000n) throw new Error(`the power ${String(y)} is too large`)
       return integer(x ** y)
