@@ -45,7 +45,7 @@ const resolves = (shape: Effect.Effect<unknown, unknown>) =>
 /** What the config says of layers and the tensors do not hold to; a depth is expected where the like one has it. */
 const problemOf = (written: Checkpoint.Checkpoint, like: Checkpoint.Checkpoint): string | undefined => {
   const stacks = Stacks.of(written.tensors.keys())
-  const [problem] = Sections.problemsOf(written.config, stacks)
+  const [problem] = Sections.problemsOf(written.config, stacks.modules)
   if (problem !== undefined) return problem
   const before = Stacks.of(like.tensors.keys())
   for (const module of stacks.modules) {

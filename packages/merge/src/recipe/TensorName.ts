@@ -25,7 +25,10 @@ export const isEmbedding = (name: string): boolean =>
 /** Whether a tensor outside of the layers is read before them, norms and convolutions of pictures and sound included. */
 export const isBefore = (name: string): boolean =>
   isEmbedding(name) ||
-  (/(?:^|\.)(?:shared\.|patch_|ln_pre|pre_la?y?r?norm|conv\d|positional_)/.test(name) && !isHead(name))
+  (/(?:^|\.)(?:shared\.|patch_|ln_pre|pre_la?y?r?norm|conv\d|positional_|(?:global_)?relative_attention_bias|pre_ln|ln0)/.test(
+    name,
+  ) &&
+    !isHead(name))
 
 /** Whether a tensor is an output head by its name, whatever it lies in. */
 export const isHead = (name: string): boolean =>

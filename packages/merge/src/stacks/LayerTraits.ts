@@ -6,10 +6,8 @@
  */
 import { known } from "@hila/core/Lookup"
 import type { JsonText } from "@hila/model"
+import { attention, full, isList, number, range, rotary, type Rule, type Values } from "./LayerRules.ts"
 import type { Section } from "./Sections.ts"
-
-/** Values of one kind, one per layer. */
-export type Values = ReadonlyArray<unknown>
 
 /** A change to a section: a path in it, and the new value. */
 export type Change = readonly [path: JsonText.Path, value: unknown]
@@ -23,83 +21,8 @@ export interface Trait {
   readonly write: (values: Values, section: Section) => ReadonlyArray<Change> | undefined
 }
 
-const range = (depth: number): ReadonlyArray<number> => Array.from({ length: depth }, (_, layer) => layer)
-
-const number = (section: Section, key: string): number | undefined => {
-  const value = section[key]
-  return typeof value === "number" ? value : undefined
-}
-
-const isList = (value: unknown): value is Values => Array.isArray(value)
-
 const isNumbers = (value: unknown): value is ReadonlyArray<number> =>
   isList(value) && value.every((item) => typeof item === "number")
-
-/** Every `period`-th layer is of the one kind, counted from 1. */
-const every = (depth: number, period: number, kind: string, other: string): Values =>
-  range(depth).map((layer) => (period > 0 && (layer + 1) % period === 0 ? kind : other))
-
-const [full, sliding, linear] = ["full_attention", "sliding_attention", "linear_attention"]
-
-type Rule = (section: Section, depth: number) => Values | undefined
-
-const pattern =
-  (standard: number): Rule =>
-  (section, depth) => {
-    const period = section["sliding_window_pattern"] ?? section["_sliding_window_pattern"] ?? standard
-    return typeof period === "number" ? every(depth, period, full, sliding) : undefined
-  }
-
-const windowFrom: Rule = (section, depth) => {
-  const windowed = section["use_sliding_window"] === true && number(section, "sliding_window") !== undefined
-  const from = windowed ? (number(section, "max_window_layers") ?? 28) : depth
-  return range(depth).map((layer) => (layer >= from ? sliding : full))
-}
-
-const interval: Rule = (section, depth) =>
-  every(depth, number(section, "full_attention_interval") ?? 4, full, linear)
-
-const rotary: Rule = (section, depth) =>
-  range(depth).map((layer) => Number((layer + 1) % (number(section, "no_rope_layer_interval") ?? 4) !== 0))
-
-/** Kinds of attention by model type, where a config has no list of them. */
-const attention: Readonly<Record<string, Rule>> = {
-  gemma2: (_, depth) => every(depth, 2, full, sliding),
-  gemma3: pattern(6),
-  gemma3_text: pattern(6),
-  gemma3n: (_, depth) => every(depth, 5, full, sliding),
-  gemma3n_text: (_, depth) => every(depth, 5, full, sliding),
-  cohere2: pattern(4),
-  exaone4: pattern(4),
-  olmo3: (_, depth) => every(depth, 4, full, sliding),
-  gpt_oss: (_, depth) => every(depth, 2, full, sliding),
-  minimax: (_, depth) => every(depth, 2, linear, full),
-  qwen2: windowFrom,
-  qwen2_vl_text: windowFrom,
-  qwen2_vl: windowFrom,
-  qwen2_5_vl_text: windowFrom,
-  qwen2_5_vl: windowFrom,
-  qwen3: windowFrom,
-  qwen2_moe: (section, depth) => {
-    const [windowed, to] = [
-      section["use_sliding_window"] === true,
-      number(section, "max_window_layers") ?? 28,
-    ]
-    return range(depth).map((layer) => (windowed && layer < to && (layer + 1) % 2 !== 0 ? sliding : full))
-  },
-  qwen3_next: interval,
-  qwen3_5_text: interval,
-  qwen3_5_moe_text: interval,
-  modernbert: (section, depth) => {
-    const period = number(section, "global_attn_every_n_layers") ?? 3
-    return range(depth).map((layer) => (layer % period === 0 ? full : sliding))
-  },
-  llama4_text: (section, depth) => {
-    const rope = isList(section["no_rope_layers"]) ? section["no_rope_layers"] : rotary(section, depth)
-    const chunked = section["attention_chunk_size"] !== null
-    return rope?.map((has) => (chunked && has === 1 ? "chunked_attention" : full))
-  },
-}
 
 /** A list of entries that classes derive by a rule where it is absent. */
 const list = (key: string, rules: Readonly<Record<string, Rule>>): Trait => ({
@@ -112,8 +35,21 @@ const list = (key: string, rules: Readonly<Record<string, Rule>>): Trait => ({
       ? known(rules[type], type)(section, depth)
       : undefined
   },
-  write: (values) => [[[key], values]],
+  write: (values, section) =>
+    key === "layer_types" && endsFull.has(String(section["model_type"])) && values.at(-1) !== full
+      ? undefined
+      : [[[key], values]],
 })
+
+/** Types whose classes make the last layer a full one, whatever the list says. */
+const endsFull = new Set([
+  "gemma4",
+  "gemma4_text",
+  "gemma4_unified_text",
+  "diffusion_gemma_text",
+  "embedding_gemma2_text",
+  "olmo_hybrid",
+])
 
 /** A list of the numbers of some layers; where it is absent, `rule` says what that means. */
 const members = (key: string, rule: Rule, besides: ReadonlyArray<Change> = []): Trait => ({
@@ -214,6 +150,20 @@ const letters: Trait = {
   write: (values) => [[["hybrid_override_pattern"], values.join("")]],
 }
 
+/** What an object says of some layers, by their numbers as keys. */
+const numbered = (key: string): Trait => ({
+  key,
+  read: (section, depth) => {
+    const given = section[key]
+    if (typeof given !== "object" || given === null) return undefined
+    const entries = new Map(Object.entries(given))
+    return range(depth).map((layer): unknown => entries.get(String(layer)) ?? null)
+  },
+  write: (values) => [
+    [[key], Object.fromEntries(values.flatMap((value, layer) => (value === null ? [] : [[layer, value]])))],
+  ],
+})
+
 /** Every trait that is known by its name. */
 export const named: ReadonlyArray<Trait> = [
   list("layer_types", attention),
@@ -260,6 +210,8 @@ export const named: ReadonlyArray<Trait> = [
   periodic("expert"),
   attentionTypes,
   letters,
+  numbered("per_layer_config"),
+  numbered("pruned_heads"),
 ]
 
 /** Lists of numbers or words that are as long as a model is deep by chance, or count something else. */

@@ -37,8 +37,18 @@ export const of = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Restacked, RecipeError> {
   const edits: Array<Restacked["edits"][number]> = []
   const notes: Array<string> = []
+  const { checkpoint, stacks } = Assignment.layouts(input)({ reference: like })
   for (const assignment of yield* Assignment.of(input)) {
-    if (!assignment.ranged) continue
+    if (!assignment.ranged) {
+      const own = stacks.modules.filter(({ container }) => container === assignment.module.container)
+      const [problem] = Sections.problemsOf(checkpoint.config, own)
+      if (problem === undefined) continue
+      const text = `config.json of ${Reference.text(like)} does not fit its weights`
+      return yield* input.located.error(
+        assignment.path,
+        `${text}, nor would the result's: ${problem}; mend it first`,
+      )
+    }
     const changed = yield* restack(input, assignment, like)
     // The decoder's own count comes after the one that the encoder's slices write for it.
     edits[assignment.module.role === "decoder" ? "push" : "unshift"](...changed.edits)
@@ -60,7 +70,13 @@ const restack = Effect.fnUntraced(function* (
   const { config } = layout.checkpoint
   const own = Assignment.moduleIn(layout, module)
   const counts = own === undefined ? [] : Sections.countsOf(config, own)
+  const moved = !isPrefix(slices)
+  const total = slices.reduce((sum, slice) => {
+    const [start, end] = known(Assignment.leading(slice).range, "range")
+    return sum + end - start
+  }, 0)
   if (own === undefined || counts.length === 0) {
+    if (!moved && total === own?.stored) return { edits: [], notes: [] }
     const said = own === undefined ? undefined : Sections.saidOf(config, own)[0]
     const text = Reference.text(like)
     return yield* located.error(
@@ -70,16 +86,11 @@ const restack = Effect.fnUntraced(function* (
         : `config.json of ${text} says ${said.layers} layers (${[...said.path, said.key].join(".")}), its weights have ${own?.stored}: mend it first`,
     )
   }
-  const total = slices.reduce((sum, slice) => {
-    const [start, end] = known(Assignment.leading(slice).range, "range")
-    return sum + end - start
-  }, 0)
   const edits: Array<Restacked["edits"][number]> = [
     ...decoderCount(layout, module.name, counts, at(counts, 0).layers),
     ...counts.map(({ key, path: section }) => ({ path: [...section, key], value: total })),
   ]
   const notes = new Set<string>()
-  const moved = !isPrefix(slices)
   const paths = new Map(counts.map((count) => [count.path.join("."), count.path]))
   for (const section of paths.values()) {
     const values = typed(config, section)
@@ -91,7 +102,11 @@ const restack = Effect.fnUntraced(function* (
       )
     }
     const origins = slices.flatMap((slice) => originsOf(slice, layoutOf, assignment, section))
-    const changed = yield* changesIn(located, place, values, { depth: at(counts, 0).layers, total, origins })
+    const changed = yield* changesIn(located, place, values, {
+      depth: at(counts, 0).layers,
+      total,
+      origins,
+    })
     edits.push(...changed.edits.map(({ path: inner, value }) => ({ path: [...section, ...inner], value })))
     for (const note of changed.notes) notes.add(note)
     if (!moved) continue
@@ -174,7 +189,7 @@ interface Layers {
 
 /** What a section says of the layers, for those of the result. */
 const changesIn = Effect.fnUntraced(function* (
-  { error }: Located,
+  { error, recipe }: Located,
   place: ReadonlyArray<string | number>,
   section: Sections.Section,
   { depth, origins, total }: Layers,
@@ -207,16 +222,21 @@ const changesIn = Effect.fnUntraced(function* (
       const [first] = found
       const odd = found.findIndex((value) => !same(value, first))
       if (odd !== -1) {
-        notes.push(
-          `layer ${layer} merges layers that config.json calls differently (${key}: ${said(at(sources, 0), first)}, ${said(at(sources, odd), found[odd])}): it becomes ${JSON.stringify(first)}`,
-        )
+        const problem = `layer ${layer} merges ${said(at(sources, 0), first)} with ${said(at(sources, odd), found[odd])}, by ${key} in config.json`
+        if (recipe.accept?.includes("architecture") !== true)
+          return yield* error(
+            place,
+            `${problem}: accept: [architecture] merges them all the same, into one like the first`,
+          )
+        notes.push(`accepted: ${problem}`)
       }
       wanted.push(first)
     }
     const present = valueAt(section, key.split("."))
-    const isList = Array.isArray(present) && present.length > 0
+    const isWhole = typeof present === "object" && present !== null && Object.keys(present).length > 0
     const holds = same(trait.read(section, total), wanted)
-    if (holds && !isList) continue
+    // Lists and objects are compared as a whole: entries past the last layer go, too.
+    if (holds && !isWhole) continue
     const changes = trait.write(wanted, section)
     if (changes === undefined) {
       if (holds) continue
@@ -245,7 +265,8 @@ const valueAt = (section: Sections.Section, path: JsonText.Path): unknown =>
     section,
   )
 
-const said = ({ layer, text }: Origin, value: unknown) => `layer ${layer} of ${text} ${JSON.stringify(value)}`
+const said = ({ layer, text }: Origin, value: unknown) =>
+  `layer ${layer} of ${text} (${JSON.stringify(value)})`
 
 /** Values in words, runs of the same as one: `2 × "sliding_attention", "full_attention"`. */
 const runs = (values: ReadonlyArray<unknown>): string => {

@@ -9,7 +9,7 @@ import { at, known } from "@hila/core/Lookup"
 import type { JsonText, ModelConfig } from "@hila/model"
 import * as Predicate from "effect/Predicate"
 import * as Role from "./Role.ts"
-import type { Module, Stacks } from "./Stacks.ts"
+import type { Module } from "./Stacks.ts"
 
 /** An object of a config, or the config itself. */
 export type Section = Readonly<Record<string, unknown>>
@@ -115,7 +115,10 @@ export const depthOf = (config: ModelConfig.ModelConfig, module: Module): number
 const perLayer = new Set(["layer_types", "mlp_layer_types", "layers_block_type", "no_rope_layers"])
 
 /** What a config says of its stacks that their tensors do not hold to, in one line each. */
-export const problemsOf = (config: ModelConfig.ModelConfig, { modules }: Stacks): ReadonlyArray<string> =>
+export const problemsOf = (
+  config: ModelConfig.ModelConfig,
+  modules: ReadonlyArray<Module>,
+): ReadonlyArray<string> =>
   modules.flatMap((module) => {
     const said = saidOf(config, module)
     const [first] = said

@@ -31,9 +31,24 @@ export interface Stacks {
   readonly layerOf: (tensor: string) => TensorName.InLayer | undefined
 }
 
+/** What the first layer of a stack holds for all of them: T5's table of distances, the norm before RWKV's layers. */
+const ofFirst = /\.0\.(?:.*\.)?(?:(?:global_)?relative_attention_bias|pre_ln|ln0)\.(?:weight|bias)$/
+
+/** The layer of each tensor; one that the first layer alone has, for the whole stack, is in no layer. */
+const layersIn = (names: ReadonlyArray<string>) => {
+  const known = new Set(names)
+  return (name: string): TensorName.InLayer | undefined => {
+    const found = TensorName.layerOf(name)
+    return found?.layer === 0 && ofFirst.test(name) && !known.has(`${found.before}.1.${found.after}`)
+      ? undefined
+      : found
+  }
+}
+
 /** The stacks of a model with these tensors. */
 export const of = (names: Iterable<string>): Stacks => {
   const all = [...names]
+  const layerIn = layersIn(all)
   const depths = new Map<string, number>()
   for (const name of all) {
     const found = TensorName.layerOf(name)
@@ -43,7 +58,7 @@ export const of = (names: Iterable<string>): Stacks => {
   if (depths.size < 2) {
     const [[container, stored] = [undefined, 0]] = depths
     const only: Module = { name: "default", role: "text", container, stored }
-    return { modules: [only], moduleOf: () => only, layerOf: TensorName.layerOf }
+    return { modules: [only], moduleOf: () => only, layerOf: layerIn }
   }
   const roles = rolesOf([...depths.keys()])
   const scopes = new Map([...depths.keys()].map((container) => [container, scopeOf(container, depths)]))
@@ -71,7 +86,7 @@ export const of = (names: Iterable<string>): Stacks => {
     modules: [...modules.values()],
     moduleOf,
     layerOf: (name) => {
-      const found = TensorName.layerOf(name)
+      const found = layerIn(name)
       return found?.before === moduleOf(name).container ? found : undefined
     },
   }

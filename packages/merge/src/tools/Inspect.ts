@@ -138,7 +138,7 @@ const declared = ({ config, tensors }: Checkpoint.Checkpoint, dtypes: Readonly<R
   if (other !== undefined) {
     oddities.push(`${dtypes[other]} tensors are ${other}, which can neither be merged nor looked at here`)
   }
-  oddities.push(...Sections.problemsOf(config, Stacks.of(tensors.keys())))
+  oddities.push(...Sections.problemsOf(config, Stacks.of(tensors.keys()).modules))
   if (config["tie_word_embeddings"] === true && tensors.has("lm_head.weight")) {
     oddities.push("the head is tied to the embedding, and is stored besides")
   }
