@@ -90,12 +90,11 @@ const rotationOf = (
   const entry = { ...(isSection(older) ? older : {}), ...(isSection(newer) ? newer : {}) }
   const { partial_rotary_factor: partial, rope_theta: theta, rope_type: type, type: oldType, ...rest } = entry
   const kind = type ?? oldType ?? "default"
-  // Entries by kind of layer are compared as they are.
+  // Entries by kind of layer count as keys of a scaling and are compared as they are.
   const keys = Object.entries(rest).filter(([, value]) => value !== null)
   const scaling = kind === "default" && keys.length === 0 ? undefined : { rope_type: kind, ...rest }
   return {
     theta: theta ?? section["rope_theta"] ?? section["rotary_emb_base"] ?? undefined,
-    // Of the section itself it is compared with the other keys.
     partial: partial ?? section["partial_rotary_factor"] ?? undefined,
     scaling:
       scaling === undefined ? "none" : JSON.stringify(Object.fromEntries(Object.entries(scaling).toSorted())),
