@@ -6,14 +6,13 @@ import * as Option from "effect/Option"
 import { statSync } from "node:fs"
 import { resolve } from "node:path"
 import { UsageError } from "./CliError.ts"
+import { warn } from "./Warnings.ts"
 
 /** What a server of a store asks for, on either side: a flag would show it to everybody on the machine. */
 export const token = (): { readonly token?: string } => {
   const { HILA_STORE_TOKEN } = process.env
   return HILA_STORE_TOKEN === undefined || HILA_STORE_TOKEN === "" ? {} : { token: HILA_STORE_TOKEN }
 }
-
-const warn = (message: string) => Effect.sync(() => void process.stderr.write(`hila: warning: ${message}\n`))
 
 /** The store of `--store`, and behind it the one of `--remote`. */
 export const layer = (given: { readonly store: string; readonly remote?: Option.Option<string> }) => {

@@ -12,6 +12,7 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import { createRequire } from "node:module"
 import { hila } from "./Commands.ts"
 import * as Failure from "./Failure.ts"
+import * as Warnings from "./Warnings.ts"
 
 const { version }: { readonly version: string } = createRequire(import.meta.url)("../package.json")
 const args = process.argv.slice(2)
@@ -47,6 +48,7 @@ process.on("uncaughtException", (error) => process.exit(report(Cause.die(error))
 
 const services = Layer.mergeAll(
   NodeServices.layer,
+  Warnings.layer,
   CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
   CliOutput.layerPresenter(presenter),
 )

@@ -20,6 +20,16 @@ const mistakes: ReadonlyArray<readonly [title: string, text: string, line: strin
     'recipe.yml:2:1: unknown key "modelss" in the recipe, did you mean "models"?',
   ],
   [
+    "a recipe of a mixture of experts",
+    "base_model: a\ngate_mode: hidden\nexperts:\n- {source_model: b, positive_prompts: [c]}\n",
+    'recipe.yml:2:1: "gate_mode" is a key of recipes for mixtures of experts (mergekit-moe): models are merged here, and not joined to a mixture',
+  ],
+  [
+    "a search for recipes",
+    "genome: {models: [a, b], merge_method: ties}\ntasks: []\n",
+    'recipe.yml:1:1: "genome" is a key of searches for recipes (mergekit-evolve): a recipe of one merge is expected, a search over its numbers is hila sweep',
+  ],
+  [
     "a mistyped key of a model",
     "merge_method: ties\nmodels:\n- model: a\n  paramters: {weight: 1}\n",
     'recipe.yml:4:3: unknown key "paramters" in model 1, did you mean "parameters"?',

@@ -35,7 +35,7 @@ export const words = (tokens: ReadonlyArray<string>) => ({
 })
 
 /** Numbers, or numbers in lists, as safetensors has them. */
-type Values = number | ReadonlyArray<Values>
+export type Values = number | ReadonlyArray<Values>
 
 const isList = (values: Values): values is ReadonlyArray<Values> => typeof values !== "number"
 

@@ -7,7 +7,6 @@
 import * as Effect from "effect/Effect"
 import { bert, distilbert, roberta, xlmRoberta } from "./architectures/Bert.ts"
 import { cohere } from "./architectures/Cohere.ts"
-import { place } from "./architectures/Config.ts"
 import { gemma, gemma2, gemma3 } from "./architectures/Gemma.ts"
 import { gpt2 } from "./architectures/Gpt2.ts"
 import { gptNeox } from "./architectures/GptNeox.ts"
@@ -55,9 +54,11 @@ const encoders: ReadonlyArray<Architecture<EncoderShape>> = [
   modernbert,
 ]
 
+const typesOf = (records: ReadonlyArray<Pick<Architecture, "modelType">>): string =>
+  records.map(({ modelType }) => modelType).join(", ")
+
 const find = <S extends Stack>(
   records: ReadonlyArray<Architecture<S>>,
-  kind: string,
   config: ModelConfig,
   has: Has,
 ): Effect.Effect<S, ArchitectureError> => {
@@ -67,9 +68,10 @@ const find = <S extends Stack>(
     Effect.fail(
       new ArchitectureError({
         modelType: config.model_type,
+        kind: "unknown",
         problem:
-          `unknown ${kind}; known: ${records.map(({ modelType }) => modelType).join(", ")}. ` +
-          `To add one, write its record in ${place}/architectures and list it in ${place}/Architecture.ts`,
+          "unknown model type: it can be merged by its tensors' names, and not be run; " +
+          `known: ${typesOf(records)}`,
       }),
     )
   )
@@ -80,24 +82,40 @@ type Names = Pick<ReadonlyMap<string, unknown>, "has">
 
 const anyName: Names = { has: () => true }
 
+/** Whether models of a type are decoders or encoders; undefined where the type has no record. */
+export const kindOf = (modelType: string): "decoder" | "encoder" | undefined => {
+  const among = (records: ReadonlyArray<Pick<Architecture, "modelType">>) =>
+    records.some((record) => record.modelType === modelType)
+  return among(decoders) ? "decoder" : among(encoders) ? "encoder" : undefined
+}
+
 /** The shape of the decoder a config.json describes; fails when its type or one of its features is unknown. */
 export const resolve = (
   config: ModelConfig,
   tensors: Names = anyName,
 ): Effect.Effect<ModelShape, ArchitectureError> =>
-  encoders.some(({ modelType }) => modelType === config.model_type)
+  kindOf(config.model_type) === "encoder"
     ? Effect.fail(
         new ArchitectureError({
           modelType: config.model_type,
+          kind: "unsupported",
           problem:
             "is an encoder, and this needs a decoder; encoders are opened with LanguageModel.openEncoder",
         }),
       )
-    : find(decoders, "model type", config, (name) => tensors.has(name))
+    : find(decoders, config, (name) => tensors.has(name))
 
 /** The shape of the encoder a config.json describes. */
 export const resolveEncoder = (
   config: ModelConfig,
   tensors: Names = anyName,
 ): Effect.Effect<EncoderShape, ArchitectureError> =>
-  find(encoders, "encoder", config, (name) => tensors.has(name))
+  kindOf(config.model_type) === "decoder"
+    ? Effect.fail(
+        new ArchitectureError({
+          modelType: config.model_type,
+          kind: "unsupported",
+          problem: `is a decoder, and this needs an encoder: ${typesOf(encoders)}`,
+        }),
+      )
+    : find(encoders, config, (name) => tensors.has(name))

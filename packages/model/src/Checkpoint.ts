@@ -12,12 +12,14 @@ import * as CheckpointWriter from "./CheckpointWriter.ts"
 import * as Dtype from "./Dtype.ts"
 import * as FileKind from "./FileKind.ts"
 import { failure, listFiles } from "./internal/files.ts"
+import * as Misplaced from "./Misplaced.ts"
 import * as ModelConfig from "./ModelConfig.ts"
 import { type ArchitectureError, CheckpointError, type SafetensorsError } from "./ModelError.ts"
 import type { EncoderShape, ModelShape, Stack } from "./ModelShape.ts"
 import * as Quantisation from "./Quantisation.ts"
 import * as Safetensors from "./Safetensors.ts"
 import * as Shards from "./Shards.ts"
+import * as TiedHead from "./TiedHead.ts"
 
 /** A model on disk; no bytes of its tensors are in memory. */
 export interface Checkpoint {
@@ -37,6 +39,8 @@ export const open = Effect.fnUntraced(function* (
   directory: string,
 ): Effect.fn.Return<Checkpoint, CheckpointError | SafetensorsError> {
   const path = resolve(directory)
+  const file = yield* Effect.promise(() => Misplaced.ofFile(path))
+  if (file !== undefined) return yield* new CheckpointError({ path, problem: file, blame: "input" })
   const { dangling, files } = yield* Effect.tryPromise({
     try: () => listFiles(path),
     catch: (cause) => new CheckpointError({ path, ...failure(cause) }),
@@ -61,9 +65,7 @@ export const fromFiles = Effect.fnUntraced(function* (
       files,
       "config.json",
       location,
-      Object.hasOwn(files, "adapter_config.json")
-        ? "is an adapter, no model: a recipe adds it to its base, written base+adapter"
-        : "not a checkpoint: config.json is missing",
+      Misplaced.ofDirectory(Object.keys(files)) ?? "not a checkpoint: config.json is missing",
     ),
     pathOf(files, "config.json", location),
   )
@@ -103,13 +105,25 @@ export const write = <E, R>(
 ): Effect.Effect<Checkpoint, E | CheckpointError | SafetensorsError, R> =>
   Effect.andThen(CheckpointWriter.write(directory, options), open(directory))
 
-/** Checks that every tensor the architecture needs is there, as numbers of its shape; succeeds with that shape. */
+/**
+ * Checks that every tensor the architecture needs is there, as numbers of its shape; succeeds with shape and head. Reads
+ * no weights but those of a head that is tied and stored all the same, and with `TiedHead.unread` none.
+ */
+export const examine = (
+  checkpoint: Checkpoint,
+  same?: TiedHead.Same,
+): Effect.Effect<TiedHead.Found, ArchitectureError | CheckpointError | SafetensorsError> =>
+  Effect.tap(TiedHead.of(checkpoint, same), ({ shape }) => complete(checkpoint, shape))
+
+/** The same, for those who only compute with the shape: a head that is not what config.json says is a warning. */
 export const validate = (
   checkpoint: Checkpoint,
-): Effect.Effect<ModelShape, ArchitectureError | CheckpointError> =>
-  Effect.tap(Architecture.resolve(checkpoint.config, checkpoint.tensors), (model) =>
-    complete(checkpoint, model),
-  )
+): Effect.Effect<ModelShape, ArchitectureError | CheckpointError | SafetensorsError> =>
+  Effect.flatMap(examine(checkpoint), (found) => {
+    const remark = TiedHead.remark(found)
+    const told = Effect.logWarning(`${checkpoint.files["config.json"] ?? "config.json"}: ${remark ?? ""}`)
+    return Effect.as(remark === undefined ? Effect.void : told, found.shape)
+  })
 
 /** The same for an encoder. */
 export const validateEncoder = (

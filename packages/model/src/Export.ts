@@ -13,7 +13,12 @@ import { decoder } from "./graphs/Decoder.ts"
 import * as Weights from "./graphs/Weights.ts"
 import { linkOrCopy } from "./internal/files.ts"
 import * as NewDirectory from "./internal/newDirectory.ts"
-import { type ArchitectureError, type CheckpointError, ModelError } from "./ModelError.ts"
+import {
+  type ArchitectureError,
+  type CheckpointError,
+  ModelError,
+  type SafetensorsError,
+} from "./ModelError.ts"
 import { encode } from "./onnx/Encode.ts"
 import * as Graph from "./onnx/Graph.ts"
 
@@ -40,7 +45,7 @@ const port = ({ name, shape, type }: Graph.Value): Port => ({ name, type, shape:
 export const onnx = Effect.fnUntraced(function* (
   checkpoint: Checkpoint,
   directory: string,
-): Effect.fn.Return<Exported, ArchitectureError | CheckpointError | ModelError> {
+): Effect.fn.Return<Exported, ArchitectureError | CheckpointError | ModelError | SafetensorsError> {
   const path = resolve(directory)
   const shape = yield* Checkpoints.validate(checkpoint)
   const graph = yield* Effect.mapError(

@@ -19,6 +19,7 @@ import * as ModelConfig from "./ModelConfig.ts"
 import { type ArchitectureError, CheckpointError, HubError, type SafetensorsError } from "./ModelError.ts"
 import * as Safetensors from "./Safetensors.ts"
 import * as SafetensorsHeader from "./SafetensorsHeader.ts"
+import * as TiedHead from "./TiedHead.ts"
 
 export { push, type Push, type Pushed } from "./hub/Push.ts"
 export { type Downloaded, Progress, Settings } from "./hub/Settings.ts"
@@ -151,7 +152,7 @@ export const inspectPath = (
 export const model = Effect.fnUntraced(function* (
   text: string,
 ): Effect.fn.Return<Checkpoint, HubError | CheckpointError | SafetensorsError | ArchitectureError> {
-  yield* Checkpoints.validate(yield* inspectPath(text))
+  yield* Checkpoints.examine(yield* inspectPath(text), TiedHead.unread)
   return yield* openPath(text)
 })
 

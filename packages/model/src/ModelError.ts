@@ -54,6 +54,8 @@ export class CheckpointError extends Schema.TaggedError<CheckpointError>()("Chec
 /** A config.json asks for something no architecture record provides. */
 export class ArchitectureError extends Schema.TaggedError<ArchitectureError>()("ArchitectureError", {
   modelType: Schema.String,
+  /** Whether the type has no record, or its record no way to compute what is asked for, or the config is not sound. */
+  kind: Schema.Literals(["unknown", "unsupported", "wrong"]),
   problem: Schema.String,
 }) {
   readonly blame = "input"

@@ -98,8 +98,8 @@ const fromVocabulary = Effect.fnUntraced(function* (
     ? yield* input(
         path,
         `tokenizer_class ${JSON.stringify(config.tokenizer_class ?? null)} is not known to read vocab.json and ` +
-          `merges.txt; known: ${ByteLevel.known.join(", ")}. To add one, say in ` +
-          "packages/model/src/tokenizers/ByteLevel.ts how it splits text, or save a tokenizer.json",
+          `merges.txt; known: ${ByteLevel.known.join(", ")}. Save a ` +
+          "tokenizer.json: a fast tokenizer of transformers writes one",
       )
     : { path: vocabulary, definition: { text: JSON.stringify(definition) } }
 })

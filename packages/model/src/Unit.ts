@@ -7,7 +7,7 @@
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { type Checkpoint, validate } from "./Checkpoint.ts"
-import type { ArchitectureError, CheckpointError } from "./ModelError.ts"
+import type { ArchitectureError, CheckpointError, SafetensorsError } from "./ModelError.ts"
 import type { LayerTensors, ModelShape, Projection } from "./ModelShape.ts"
 import type { Kind, Scheme } from "./UnitTable.ts"
 
@@ -59,7 +59,7 @@ export interface Partition {
 export const partition = Effect.fnUntraced(function* (
   checkpoint: Checkpoint,
   scheme: UnitScheme,
-): Effect.fn.Return<Partition, ArchitectureError | CheckpointError> {
+): Effect.fn.Return<Partition, ArchitectureError | CheckpointError | SafetensorsError> {
   const shape = yield* validate(checkpoint)
   const units = shape.layers.flatMap((_, l) => layerUnits(shape, l, scheme))
   const covered = new Set(units.flatMap(({ slices }) => slices.map(({ tensor }) => tensor)))

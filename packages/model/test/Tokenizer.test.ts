@@ -75,7 +75,7 @@ describe("Tokenizer", () => {
       const unknown = yield* Effect.flip(small({ tokenizer_class: "RobertaTokenizer" }))
       assert.match(
         unknown.message,
-        /tokenizer_config\.json: tokenizer_class "RobertaTokenizer" is not known to read vocab\.json and merges\.txt; known: GPT2Tokenizer, Qwen2Tokenizer\. To add one/,
+        /tokenizer_config\.json: tokenizer_class "RobertaTokenizer" is not known to read vocab\.json and merges\.txt; known: GPT2Tokenizer, Qwen2Tokenizer\. Save a tokenizer\.json/,
       )
     }),
   )

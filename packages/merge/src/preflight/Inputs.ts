@@ -4,7 +4,14 @@
  * A path is taken from the recipe's directory or, where there is nothing, from the working directory; what is no
  * directory but looks like org/name is on the Hub, and only its headers are fetched before pre-flight has passed.
  */
-import { Checkpoint, type CheckpointError, Hub, HubError, type SafetensorsError } from "@hila/model"
+import {
+  Checkpoint,
+  type CheckpointError,
+  Hub,
+  HubError,
+  Misplaced,
+  type SafetensorsError,
+} from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readdir } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
@@ -123,7 +130,11 @@ const locate = Effect.fnUntraced(function* (located: Located, at: Path, path: st
   const candidates = [...new Set([resolve(directory, path), resolve(path)])]
   for (const candidate of candidates) {
     const names = yield* Effect.promise(() => readdir(candidate).catch(() => undefined))
-    if (names === undefined) continue
+    if (names === undefined) {
+      const file = yield* Effect.promise(() => Misplaced.ofFile(candidate))
+      if (file !== undefined) return yield* located.error(at, `${path} ${file}`)
+      continue
+    }
     const pickle = names.find((name) => /\.(bin|pt|pth|ckpt)$/.test(name))
     if (pickle !== undefined && !names.some((name) => name.endsWith(".safetensors"))) {
       return yield* located.error(

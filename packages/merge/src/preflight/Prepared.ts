@@ -4,6 +4,7 @@
 import { at, entry } from "@hila/core/Lookup"
 import type { ArchitectureError, CheckpointError, HubError, SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import { readFile } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import { MergeError, type RecipeError } from "../MergeError.ts"
@@ -68,11 +69,14 @@ export const fromFile = Effect.fnUntraced(function* (
   const file = resolve(path)
   const text = yield* Effect.tryPromise({
     try: () => readFile(file, "utf8"),
-    catch: () =>
+    catch: (cause) =>
       new MergeError({
         method: "merge",
         input: path,
-        problem: "there is no such recipe file, or it cannot be read",
+        problem:
+          Predicate.hasProperty(cause, "code") && cause.code === "EISDIR"
+            ? "is a directory; a merge is asked for by a recipe, a file of YAML that names models"
+            : "there is no such recipe file, or it cannot be read",
       }),
   })
   return yield* fromText(text, path, dirname(file), accept)

@@ -4,6 +4,7 @@
  * What the values mean for a method and its models is decided later; `Located.error` finds the place in the file for
  * those mistakes too.
  */
+import { entry } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -33,6 +34,19 @@ export interface Located {
   readonly errorAtKey: (path: Path, problem: string) => RecipeError
 }
 
+const mixtures =
+  "is a key of recipes for mixtures of experts (mergekit-moe): models are merged here, and not joined to a mixture"
+
+/** Keys that no recipe of a merge has, and whose file another program is for. */
+const otherPrograms: Readonly<Record<string, string>> = {
+  experts: mixtures,
+  gate_mode: mixtures,
+  experts_per_token: mixtures,
+  shared_experts: mixtures,
+  genome:
+    "is a key of searches for recipes (mergekit-evolve): a recipe of one merge is expected, a search over its numbers is hila sweep",
+}
+
 /** Reads the text of a recipe; `file` is named in errors. */
 export const parse = Effect.fnUntraced(function* (
   text: string,
@@ -47,6 +61,9 @@ export const parse = Effect.fnUntraced(function* (
   const { contents } = yaml
   if (contents === undefined || !isMap(contents))
     return yield* fail(0, "expected a recipe: keys such as merge_method and models")
+  const other = yaml.membersOf(contents).find(({ name }) => Object.hasOwn(otherPrograms, name))
+  if (other !== undefined)
+    return yield* fail(Yaml.offsetOf(other.key), `"${other.name}" ${entry(otherPrograms, other.name)}`)
   const read = Reader.read(yaml, Recipe.ast, contents)
   if (Result.isFailure(read)) return yield* fail(read.failure.offset, read.failure.problem)
   const { holders, value } = read.success

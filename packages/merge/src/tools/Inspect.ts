@@ -3,7 +3,7 @@
  *
  * Headers and configs are read always; values only where they are asked for, since that reads the whole model.
  */
-import { Architecture, Checkpoint, Quantisation } from "@hila/model"
+import { Architecture, Checkpoint, Quantisation, type Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
 import * as Config from "../preflight/Config.ts"
@@ -14,12 +14,16 @@ import * as Sections from "../stacks/Sections.ts"
 import * as Stacks from "../stacks/Stacks.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 import * as Vocabulary from "../tokenizers/Vocabulary.ts"
+import * as Structure from "./Structure.ts"
 import * as Values from "./Values.ts"
 
 /** A checkpoint in numbers. */
 export interface Inspection {
   readonly modelType: string
+  /** Whether the model's type has a record. */
   readonly architecture: boolean
+  /** Why it cannot be run here, though it can be merged; undefined where it can. */
+  readonly runs: string | undefined
   readonly tensors: number
   readonly parameters: number
   readonly bytes: number
@@ -64,38 +68,34 @@ export const inspect = Effect.fn("inspect")(function* (
     parts[partOf(name)] = (parts[partOf(name)] ?? 0) + elementsOf(shape)
     dtypes[dtype] = (dtypes[dtype] ?? 0) + 1
   }
-  const known = yield* Effect.result(Architecture.resolve(config))
   const quantised = Quantisation.of(checkpoint)
-  // Of codes one oddity is told, and not that the architecture's tensors are missing besides.
-  const valid =
-    known._tag === "Success" && quantised === undefined
-      ? yield* Effect.result(Checkpoint.validate(checkpoint))
-      : known
+  const { oddities: structure, runs, shape, tied } = yield* Structure.of(checkpoint, { values })
   const vocabulary = Vocabulary.of(checkpoint).rows
   const text = (key: string) => (typeof config[key] === "number" ? config[key] : undefined)
   return {
     modelType: config.model_type,
-    architecture: known._tag === "Success",
+    architecture: Architecture.kindOf(config.model_type) !== undefined,
+    runs,
     tensors: infos.length,
     parameters: Checkpoint.parameterCount(checkpoint),
     bytes: infos.reduce((sum, { byteLength }) => sum + byteLength, 0),
     dtypes,
     parts,
     layers: depthOf(checkpoint),
-    heads: text("num_attention_heads") ?? text("n_head"),
+    heads: shape?.heads ?? text("num_attention_heads") ?? text("n_head"),
     kvHeads: text("num_key_value_heads"),
     vocabulary,
     shards: new Set(infos.map(({ file }) => file)).size,
-    tied: config["tie_word_embeddings"] === true,
+    tied,
     values,
     quantisation: quantised === undefined ? undefined : Quantisation.describe(quantised),
     oddities: [
       ...(quantised === undefined ? leftBehind(checkpoint) : [`is ${Quantisation.describe(quantised)}`]),
-      ...(valid._tag === "Failure" ? [valid.failure.message] : []),
+      ...structure,
       ...(checkpoint.remarks ?? []),
       ...declared(checkpoint, dtypes),
       ...(yield* vocabularyOddities(checkpoint, vocabulary)),
-      ...(values ? yield* valueOddities(checkpoint) : []),
+      ...(values ? yield* valueOddities(checkpoint, shape) : []),
     ],
   } satisfies Inspection
 })
@@ -139,9 +139,6 @@ const declared = ({ config, tensors }: Checkpoint.Checkpoint, dtypes: Readonly<R
     oddities.push(`${dtypes[other]} tensors are ${other}, which can neither be merged nor looked at here`)
   }
   oddities.push(...Sections.problemsOf(config, Stacks.of(tensors.keys()).modules))
-  if (config["tie_word_embeddings"] === true && tensors.has("lm_head.weight")) {
-    oddities.push("the head is tied to the embedding, and is stored besides")
-  }
   return oddities
 }
 
@@ -165,8 +162,15 @@ const vocabularyOddities = Effect.fnUntraced(function* (
   return [...oddities, ...(yield* StrayIds.of(checkpoint, tokenizer.success))]
 })
 
-/** NaN, infinite and all-zero tensors. */
-const valueOddities = Effect.fnUntraced(function* ({ tensors }: Checkpoint.Checkpoint) {
+/** Whether nothing but zeros is odd in a tensor: biases start so, and norms that add 1 to their weights. */
+const isOddAsZeros = ({ name, shape }: Safetensors.TensorInfo, known: Structure.Structure["shape"]) =>
+  shape.length > 1 || (known !== undefined && known.norm !== "rmsPlusOne" && !name.endsWith("bias"))
+
+/** NaN and infinite values, and tensors of zeros alone. */
+const valueOddities = Effect.fnUntraced(function* (
+  { tensors }: Checkpoint.Checkpoint,
+  known: Structure.Structure["shape"],
+) {
   const oddities: Array<string> = []
   for (const info of tensors.values()) {
     if (!Values.isFloatTensor(info)) continue
@@ -179,7 +183,7 @@ const valueOddities = Effect.fnUntraced(function* ({ tensors }: Checkpoint.Check
     })
     const all = elementsOf(info.shape)
     if (bad > 0) oddities.push(`${info.name} has ${bad} of ${all} values that are NaN or infinite`)
-    if (zero === all && all > 1) oddities.push(`${info.name} is all zeros`)
+    if (zero === all && all > 1 && isOddAsZeros(info, known)) oddities.push(`${info.name} is all zeros`)
   }
   return oddities
 })
@@ -194,10 +198,7 @@ export const render = (found: Inspection): string => {
       : `, ${found.heads} heads${found.kvHeads === undefined ? "" : `, ${found.kvHeads} key-value heads`}`
   return [
     Report.table([
-      [
-        "model",
-        `${found.modelType}${found.architecture ? "" : " (no architecture record: merged by name only)"}`,
-      ],
+      ["model", found.modelType],
       [
         "tensors",
         `${found.tensors} in ${found.shards} file${found.shards === 1 ? "" : "s"}, ${Report.bytesText(found.bytes)}`,
@@ -209,6 +210,7 @@ export const render = (found: Inspection): string => {
           .join(", "),
       ],
       ...(found.quantisation === undefined ? [] : [["weights", found.quantisation]]),
+      ...(found.runs === undefined ? [] : [["runs", `no: ${found.runs}`]]),
       ["parameters", Report.countText(found.parameters)],
       ...Object.entries(found.parts).map(([part, count]) => [`  ${part}`, share(count)]),
       ["layers", `${found.layers}${heads}`],

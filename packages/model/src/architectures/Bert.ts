@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { optional } from "../ModelConfig.ts"
 import type { EncoderShape } from "../ModelShape.ts"
 import { classifierKeys, labels } from "./Classifier.ts"
-import { activation, Epsilon, missing, perLayer, Positive } from "./Config.ts"
+import { activation, Epsilon, missing, perLayer, Positive, type Problem } from "./Config.ts"
 import { headDimOf } from "./LlamaLike.ts"
 import { encoder, type EncoderDescription } from "./Record.ts"
 import { linear, norm } from "./Tensors.ts"
@@ -34,15 +34,13 @@ const read = Effect.fnUntraced(function* (
   prefix: string,
   firstPosition: number,
   classifier: Classifier,
-): Effect.fn.Return<EncoderDescription, string> {
+): Effect.fn.Return<EncoderDescription, Problem> {
   const { position_embedding_type: positions = "absolute" } = config
   if (positions !== "absolute" && positions !== null) {
-    return yield* Effect.fail(
-      missing(`position_embedding_type '${positions}'`, "absolute", "architectures/Bert.ts"),
-    )
+    return yield* Effect.fail(missing(`position_embedding_type '${positions}'`, "absolute"))
   }
   if (config.is_decoder === true) {
-    return yield* Effect.fail(missing("is_decoder", "false", "architectures/Bert.ts"))
+    return yield* Effect.fail(missing("is_decoder", "false"))
   }
   const [hiddenSize, heads] = [config.hidden_size, config.num_attention_heads]
   const headDim = yield* headDimOf(hiddenSize, heads)

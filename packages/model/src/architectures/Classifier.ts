@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { optional } from "../ModelConfig.ts"
-import { Index, missing, Positive } from "./Config.ts"
+import { Index, missing, Positive, type Problem } from "./Config.ts"
 
 /** Keys of a model that classifies. */
 export const classifierKeys = {
@@ -23,12 +23,10 @@ export const labels = ({
   architectures,
   id2label,
   num_labels: count,
-}: typeof Keys.Type): Effect.Effect<ReadonlyArray<string>, string> => {
+}: typeof Keys.Type): Effect.Effect<ReadonlyArray<string>, Problem> => {
   const [head = ""] = architectures ?? []
   if (!head.endsWith("ForSequenceClassification")) {
-    return Effect.fail(
-      missing(`the head of '${head}'`, "…ForSequenceClassification", "architectures/Classifier.ts"),
-    )
+    return Effect.fail(missing(`the head of '${head}'`, "…ForSequenceClassification"))
   }
   const names = Object.entries(id2label ?? {}).toSorted(([a], [b]) => Number(a) - Number(b))
   return Effect.succeed(

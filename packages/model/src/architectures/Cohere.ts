@@ -22,7 +22,7 @@ export const cohere = decoder(
   Schema.decodeUnknownEffect(Config),
   Effect.fnUntraced(function* (config) {
     if (config.use_qk_norm === true) {
-      return yield* Effect.fail(missing("use_qk_norm", "false", "architectures/Cohere.ts"))
+      return yield* Effect.fail(missing("use_qk_norm", "false"))
     }
     const { base, rope } = yield* LlamaLike.read(config, {
       maxPositions: 8192,

@@ -2,7 +2,7 @@
  * What records read of a config.json: the keys most decoders share, and how a record refuses.
  *
  * Absent keys have the defaults of the reference implementation's configuration class for that model type; what no
- * graph computes is refused with a line that says what is missing and where to add it.
+ * graph computes is refused with a line that says what is missing.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -58,12 +58,18 @@ export const llamaLike = {
   rms_norm_eps: optional(Epsilon),
 }
 
-/** What stands where a feature would be added. */
-export const place = "packages/model/src"
+/** What a config asks for and no graph computes: the model may be sound, and does not run here. */
+export interface Unsupported {
+  readonly unsupported: string
+}
 
-/** A line that names what is missing and where it would be added. */
-export const missing = (what: string, supported: string, where: string): string =>
-  `${what} is not supported; supported: ${supported}. To add it, see ${place}/${where}`
+/** Why a record has no shape for a config: what is wrong with it, or what is missing here. */
+export type Problem = string | Unsupported
+
+/** Names what is missing, and what there is. */
+export const missing = (what: string, supported: string): Unsupported => ({
+  unsupported: `${what} is not supported; supported: ${supported}`,
+})
 
 const expertKeys = [
   "num_local_experts",
@@ -74,21 +80,21 @@ const expertKeys = [
 ]
 
 /** The first thing a config asks for that no graph computes, whatever the model type. */
-const unsupported = (config: ModelConfig): string | undefined => {
+const unsupported = (config: ModelConfig): Unsupported | undefined => {
   const experts = expertKeys.find((key) => typeof config[key] === "number" && config[key] > 1)
   if (experts !== undefined) {
-    return `${experts} ${String(config[experts])} asks for a mixture of experts, and no layer here routes tokens to experts. To add one, extend the MLP of ${place}/graphs/Block.ts and write the record`
+    return {
+      unsupported: `${experts} ${String(config[experts])} asks for a mixture of experts, and no layer here routes tokens to experts`,
+    }
   }
-  return config["add_cross_attention"] === true
-    ? missing("add_cross_attention", "false", "graphs/Block.ts")
-    : undefined
+  return config["add_cross_attention"] === true ? missing("add_cross_attention", "false") : undefined
 }
 
 /** Decodes a config by a record's schema; fails with one line that names the key. */
 export const decode = <A>(
   config: ModelConfig,
   by: (config: unknown) => Effect.Effect<A, { readonly message: string }>,
-): Effect.Effect<A, string> => {
+): Effect.Effect<A, Problem> => {
   const problem = unsupported(config)
   return problem === undefined
     ? Effect.mapError(by(config), ({ message }) => oneLine(message))
@@ -98,8 +104,10 @@ export const decode = <A>(
 /** A record's problem as the error users see. */
 export const refuse =
   (modelType: string) =>
-  (problem: string): ArchitectureError =>
-    new ArchitectureError({ modelType, problem })
+  (problem: Problem): ArchitectureError =>
+    typeof problem === "string"
+      ? new ArchitectureError({ modelType, kind: "wrong", problem })
+      : new ArchitectureError({ modelType, kind: "unsupported", problem: problem.unsupported })
 
 const activations: Readonly<Record<string, Activation>> = {
   silu: "silu",
@@ -113,10 +121,10 @@ const activations: Readonly<Record<string, Activation>> = {
 }
 
 /** The activation a config names under `key`. */
-export const activation = (key: string, name: string): Effect.Effect<Activation, string> => {
+export const activation = (key: string, name: string): Effect.Effect<Activation, Problem> => {
   const known = Object.hasOwn(activations, name) ? activations[name] : undefined
   return known === undefined
-    ? Effect.fail(missing(`${key} '${name}'`, Object.keys(activations).join(", "), "architectures/Config.ts"))
+    ? Effect.fail(missing(`${key} '${name}'`, Object.keys(activations).join(", ")))
     : Effect.succeed(known)
 }
 

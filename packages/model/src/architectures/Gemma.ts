@@ -43,7 +43,7 @@ const sandwich = {
 
 const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: LlamaLike.Defaults = {}) {
   if (config.use_bidirectional_attention === true) {
-    return yield* Effect.fail(missing("use_bidirectional_attention", "false", "architectures/Gemma.ts"))
+    return yield* Effect.fail(missing("use_bidirectional_attention", "false"))
   }
   const { base, rope } = yield* LlamaLike.read(config, {
     headDim: 256,

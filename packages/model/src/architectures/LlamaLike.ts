@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { Activation, Rope } from "../ModelShape.ts"
-import { activation, type common, type ropeKeys, type sizes } from "./Config.ts"
+import { activation, type common, type Problem, type ropeKeys, type sizes } from "./Config.ts"
 import * as Ropes from "./Rope.ts"
 import type { Biases } from "./Tensors.ts"
 
@@ -48,7 +48,7 @@ export const headDimOf = (
 export const read = Effect.fnUntraced(function* (
   config: Keys<typeof common & typeof sizes & typeof ropeKeys>,
   defaults: Defaults = {},
-): Effect.fn.Return<{ readonly base: Base; readonly rope: Rope }, string> {
+): Effect.fn.Return<{ readonly base: Base; readonly rope: Rope }, Problem> {
   const heads = config.num_attention_heads
   const headDim = yield* headDimOf(config.hidden_size, heads, config.head_dim ?? defaults.headDim)
   const maxPositions = config.max_position_embeddings ?? defaults.maxPositions ?? 2048

@@ -15,7 +15,7 @@ import {
   type Stack,
   weightShape,
 } from "../ModelShape.ts"
-import { decode, perLayer, refuse } from "./Config.ts"
+import { decode, perLayer, type Problem, refuse } from "./Config.ts"
 
 /** A model type's record: reads its config.json. */
 export interface Architecture<S extends Stack = ModelShape> {
@@ -54,7 +54,7 @@ type Decode<A> = (config: unknown) => Effect.Effect<A, { readonly message: strin
 export const decoder = <A>(
   modelType: string,
   by: Decode<A>,
-  describe: (config: A, has: Has) => Effect.Effect<DecoderDescription, string>,
+  describe: (config: A, has: Has) => Effect.Effect<DecoderDescription, Problem>,
 ): Architecture => ({
   modelType,
   read: (raw, has) =>
@@ -87,7 +87,7 @@ export const decoder = <A>(
 export const encoder = <A>(
   modelType: string,
   by: Decode<A>,
-  describe: (config: A) => Effect.Effect<EncoderDescription, string>,
+  describe: (config: A) => Effect.Effect<EncoderDescription, Problem>,
 ): Architecture<EncoderShape> => ({
   modelType,
   read: (raw) =>

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { oneLine, optional } from "../ModelConfig.ts"
 import type { Rope, RopeScaling } from "../ModelShape.ts"
-import { missing, Positive, PositiveNumber } from "./Config.ts"
+import { missing, Positive, PositiveNumber, type Problem } from "./Config.ts"
 
 /** A description under `rope_parameters` or `rope_scaling`. */
 export type Entry = Readonly<Record<string, unknown>>
@@ -118,32 +118,24 @@ export const read = Effect.fnUntraced(function* (
   raw: Entry,
   { headDim, pairs = "halves", partial, theta }: Options,
   maxPositions: number,
-): Effect.fn.Return<Rope, string> {
+): Effect.fn.Return<Rope, Problem> {
   // An absent value and null mean the same.
   const given = Object.fromEntries(Object.entries(raw).filter(([, value]) => value !== null))
   const entry = yield* Effect.mapError(decode(given), ({ message }) => `rope: ${oneLine(message)}`)
   const type = entry.rope_type ?? entry.type ?? "default"
   const own = Object.hasOwn(types, type) ? types[type] : undefined
   if (own === undefined) {
-    return yield* Effect.fail(
-      `${missing(`rope type '${type}'`, Object.keys(types).join(", "), "architectures/Rope.ts")} (its keys) and graphs/Rotary.ts (its frequencies)`,
-    )
+    return yield* Effect.fail(missing(`rope type '${type}'`, Object.keys(types).join(", ")))
   }
   const unknown = Object.keys(given).find((key) => !always.includes(key) && !own.includes(key))
   if (unknown !== undefined) {
     return yield* Effect.fail(
-      missing(
-        `the key '${unknown}' under rope (type '${type}')`,
-        [...always, ...own].join(", "),
-        "architectures/Rope.ts",
-      ),
+      missing(`the key '${unknown}' under rope (type '${type}')`, [...always, ...own].join(", ")),
     )
   }
   const share = entry.partial_rotary_factor ?? partial ?? 1
   if (partial === undefined && share !== 1) {
-    return yield* Effect.fail(
-      `partial_rotary_factor ${share} is not supported for this model type; supported: 1`,
-    )
+    return yield* Effect.fail(missing(`partial_rotary_factor ${share} of this model type`, "1"))
   }
   const dims = Math.trunc(headDim * share)
   if (dims > headDim || dims < 2 || dims % 2 !== 0) {

@@ -23,7 +23,7 @@ export const stablelm = decoder(
   Schema.decodeUnknownEffect(Config),
   Effect.fnUntraced(function* (config) {
     if (config.qk_layernorm === true) {
-      return yield* Effect.fail(missing("qk_layernorm", "false", "architectures/StableLm.ts"))
+      return yield* Effect.fail(missing("qk_layernorm", "false"))
     }
     const partial = config.partial_rotary_factor ?? 0.25
     const { base, rope } = yield* LlamaLike.read(config, { kvHeads: 32, maxPositions: 4096, partial })
