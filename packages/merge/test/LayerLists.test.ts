@@ -123,6 +123,16 @@ describe("lists with an entry per layer follow slices", () => {
     )
   }
 
+  it.effect("from models whose kinds lie in other layers, with a list or by a rule", () =>
+    Effect.gen(function* () {
+      const kinds = { model_type: "gemma2", layer_types: [full, sliding, full, sliding] }
+      const explicit = yield* moved(kinds, 4, { ...kinds, layer_types: [sliding, full, sliding, full] })
+      assert.deepStrictEqual(explicit.rest, { layer_types: [sliding, full, sliding, sliding] })
+      const byRule = yield* moved(kinds, 4, { model_type: "gemma2" })
+      assert.deepStrictEqual(byRule.rest, { layer_types: [sliding, full, sliding, sliding] })
+    }),
+  )
+
   it.effect("but lists that are as long by chance do not", () =>
     Effect.gen(function* () {
       const { rest } = yield* moved({

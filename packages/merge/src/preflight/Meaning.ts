@@ -65,6 +65,10 @@ export const check = Effect.fnUntraced(function* (
   }
 })
 
+/** What is said layer by layer: of slices each layer keeps its own, and layers that are merged are compared one by one. */
+const byLayer =
+  /(?:^|\.)(?:layer_types|layers_block_type|no_rope_layers|hybrid_override_pattern|sliding_window_pattern)$|^windows in layers$/
+
 /** The notes on a recipe's models; fails where one means other things than the model that the result is like. */
 export const ofRecipe = Effect.fnUntraced(function* (
   located: Located,
@@ -73,11 +77,13 @@ export const ofRecipe = Effect.fnUntraced(function* (
   models: ReadonlyMap<string, Model>,
 ): Effect.fn.Return<ReadonlyArray<string>, RecipeError> {
   const sources = sliced.slices.flatMap((slice) => [...Slices.everySource(slice)])
+  const ranged = sources.some(({ range }) => range !== undefined)
   const notes: Array<string> = []
   const reference = Reference.text(like.reference)
   for (const [text, { original }] of models) {
     if (text === reference) continue
-    const found = yield* mismatches(like.original, original)
+    const all = yield* mismatches(like.original, original)
+    const found = ranged ? all.filter(({ what }) => !byLayer.test(what)) : all
     const grave = found.filter((each) => each.grave)
     if (grave.length > 0 && located.recipe.accept?.includes("architecture") !== true) {
       const source = sources.find((each) => Reference.text(each.reference) === text) ?? at(sources, 0)
