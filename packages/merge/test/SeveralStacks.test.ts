@@ -1,6 +1,7 @@
 // Models of several stacks of layers; the cases 04-vlm-slices, 04b-vlm-gradient and 05-t5-gradient are of this kind.
 import { assert, describe, it } from "@effect/vitest"
 import type { Prepared } from "@hila/merge/Recipe"
+import { Compare } from "@hila/merge/Tools"
 import { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
@@ -344,6 +345,18 @@ describe("modules of a recipe", () => {
       )
       assert.notInclude(yield* list(directory), "out")
       yield* planned(directory, modules({ text_decoder: text, vision_model: vision, connector: projector }))
+    }),
+  )
+})
+
+describe("a comparison of models of several stacks", () => {
+  it.effect("sums up the layers of each stack by themselves", () =>
+    Effect.gen(function* () {
+      const { a, b } = yield* pair(layouts.t5)
+      const { layers } = yield* Compare.compare(a, b)
+      const halves = (name: string, depth: number) =>
+        Array.from({ length: depth }, (_, layer) => `${name} ${layer}`)
+      assert.sameMembers(Object.keys(layers), ["outside", ...halves("encoder", 4), ...halves("decoder", 3)])
     }),
   )
 })

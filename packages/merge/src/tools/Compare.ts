@@ -9,7 +9,7 @@ import { type Checkpoint, Quantisation, Safetensors, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "../MergeError.ts"
 import * as Report from "../preflight/Report.ts"
-import * as TensorName from "../recipe/TensorName.ts"
+import * as Stacks from "../stacks/Stacks.ts"
 import * as Values from "./Values.ts"
 
 /** A difference in numbers. */
@@ -28,7 +28,7 @@ export interface Comparison {
   readonly total: Difference | null
   /** Of those that were compared. */
   readonly tensors: Readonly<Record<string, Difference>>
-  /** By layer; `outside` are embeddings, final norm and head. */
+  /** By layer, with the module's name where there are several stacks; `outside` are embeddings, final norms and heads. */
   readonly layers: Readonly<Record<string, Difference | null>>
   /** By unit (key-value groups and MLPs), where the architecture is known. */
   readonly units: Readonly<Record<string, Difference | null>>
@@ -77,6 +77,7 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
   const units = new Map<string, Sums>()
   const tensors = new Map<string, Sums>()
   const layers = new Map<string, Sums>()
+  const stacks = Stacks.of(a.tensors.keys())
   const notCompared = new Map<string, string>()
   const unknown = new Set<Sums>()
   const coded = new Set([a, b].flatMap((model) => [...(Quantisation.of(model)?.tensors ?? [])]))
@@ -90,8 +91,9 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
     }
     const sums = of(tensors, name)
     const own = (spans.get(name) ?? []).map((span) => ({ ...span, sums: of(units, span.unit) }))
-    const at = TensorName.layerOf(name)?.layer
-    const layer = of(layers, at === undefined ? "outside" : String(at))
+    const at = stacks.layerOf(name)?.layer
+    const module = stacks.modules.length === 1 ? "" : `${stacks.moduleOf(name).name} `
+    const layer = of(layers, at === undefined ? "outside" : `${module}${at}`)
     if (!Values.isFloatTensor(first) || !Values.isFloatTensor(second) || coded.has(name)) {
       if (yield* Safetensors.sameBytes(first, second)) continue
       notCompared.set(name, [...new Set([first.dtype, second.dtype])].join(" and "))
