@@ -3,6 +3,7 @@ import { Catalog, Compare, Evaluation, Report, Suite, Task } from "@hila/eval"
 import { LanguageModel } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { statSync } from "node:fs"
 import { UsageError } from "./CliError.ts"
 import * as Models from "./Models.ts"
@@ -148,7 +149,7 @@ const noteOf = ({ config }: Catalog.Entry): string => {
 
 const kindOf = (entry: Catalog.Entry): string => {
   if (entry._tag === "Group") return "group"
-  return entry.config.unsafe_code === true ? "runs code" : (entry.config.output_type ?? "generate_until")
+  return Task.runsCode(entry.config) ? "runs code" : (entry.config.output_type ?? "generate_until")
 }
 
 /** `hila tasks list`. */
@@ -189,8 +190,8 @@ export const showTask = Effect.fnUntraced(function* (flags: {
   const entries: ReadonlyArray<Catalog.Entry> = groups.length > 0 ? groups : tasks
   const first = tasks[0]
   const settings = entries.map(({ config, file }) => ({ file, config }))
-  if (flags.json) return yield* Console.log(JSON.stringify(settings))
-  for (const { config, file } of settings) {
+  if (flags.json) yield* Console.log(JSON.stringify(settings))
+  for (const { config, file } of flags.json ? [] : settings) {
     const shown = Object.entries(config).map(([key, value]) => [
       key,
       typeof value === "string" ? JSON.stringify(value).slice(1, -1) : JSON.stringify(value),
@@ -199,7 +200,14 @@ export const showTask = Effect.fnUntraced(function* (flags: {
       `${file}\n${shown.map(([key = "", value = ""]) => `  ${key.padEnd(20)} ${value}`).join("\n")}`,
     )
   }
-  if (first === undefined || flags.data === undefined) return
+  // As eval would say: nothing is run of a selection with a task that cannot be.
+  const tried = yield* Effect.forEach(tasks, ({ config, file }) =>
+    Effect.result(Task.make(file, config, { allowCode: true })),
+  )
+  const problems = tried.flatMap((result) => (Result.isFailure(result) ? [result.failure] : []))
+  for (const { message } of problems.slice(1)) yield* Console.error(`hila: ${message}`)
+  if (problems[0] !== undefined) return yield* problems[0]
+  if (first === undefined || flags.data === undefined || flags.json) return
   const task = yield* Task.make(first.file, first.config)
   const { documents, items, source } = yield* Evaluation.prepare(task, { data: flags.data, limit: 1 })
   yield* Console.log(`\n${first.name}: ${source}, ${documents} documents; the first is asked as`)

@@ -146,4 +146,21 @@ describe("hila tasks", () => {
       assert.match(shown.out, /"Q: 0\+0\\nA:"\n {2}→ " 1"\n/)
     }),
   )
+
+  // The case tasks-show-python-process-docs.
+  it.effect("says of a task that is shown that it cannot be run, as eval would", () =>
+    Effect.gen(function* () {
+      const { hila, write } = yield* setUp
+      write("python.yaml", "include: sums.yaml\ntask: python\nprocess_docs: !function utils.process_docs\n")
+      for (const options of [[], ["--json"]]) {
+        const shown = yield* hila("tasks", "show", "python.yaml", ...options)
+        assert.strictEqual(shown.code, 2)
+        assert.match(shown.out, /output_type/)
+        assert.match(
+          shown.err,
+          /^hila: python\.yaml: process_docs: !function utils\.process_docs is a Python function, which Hila does not run; /,
+        )
+      }
+    }),
+  )
 })

@@ -89,6 +89,7 @@ export const prepare = Effect.fn("Evaluation.prepare")(function* (task: Task, op
     ...(options.files === undefined ? {} : { files: options.files }),
   }
   const head = options.limit !== undefined && options.limit >= 1 ? Math.ceil(options.limit) : undefined
+  const ofShots = config.fewshot_config?.process_docs ?? config.process_docs ?? null
   const shotSplit = task.numFewshot === 0 ? undefined : FewShot.split(task)
   const wanted = shotSplit === split || head === undefined ? {} : { end: head }
   const { rows, source } = yield* Dataset.read(file, config, split, { ...where, ...wanted })
@@ -96,9 +97,9 @@ export const prepare = Effect.fn("Evaluation.prepare")(function* (task: Task, op
   const pool =
     shotSplit === undefined
       ? []
-      : shotSplit === split
+      : shotSplit === split && ofShots === (config.process_docs ?? null)
         ? rows
-        : (yield* Dataset.read(file, config, shotSplit, where)).rows
+        : (yield* Dataset.read(file, { ...config, process_docs: ofShots }, shotSplit, where)).rows
   const shots = yield* FewShot.choose(task, pool, rows, options.fewshotSeed ?? 1234)
   const chosen = yield* Sampling.choose(task, rows, options)
   for (const { name, needs } of task.filters) {

@@ -102,8 +102,8 @@ const cases: ReadonlyArray<readonly [what: string, lines: string, message: strin
   ],
   [
     "a metric's argument of the wrong kind",
-    `${good}\nmetric_list:\n  - metric: exact_match\n    ignore_case: 'yes'`,
-    'small.yaml: metric_list.exact_match: ignore_case: expected true or false, got "yes"',
+    `${good}\nmetric_list:\n  - metric: exact_match\n    ignore_case: 'no'`,
+    'small.yaml: metric_list.exact_match: ignore_case: expected true or false (a text that says no is true to the harness), got "no"',
   ],
   [
     "a filter's argument that is none",
@@ -188,8 +188,14 @@ describe("task files of one's own", () => {
         tasks.map(({ name }) => name),
         ["other"],
       )
-      const error = yield* Effect.flip(Catalog.select(["lost"], [directory]))
+      const error = yield* Effect.flip(Catalog.select(["broken"], [directory]))
       assert.match(error.message, /broken\.yaml: num_fewshots: unknown key/)
+      write("unreadable.yaml", "task: [\n")
+      const lost = yield* Effect.flip(Catalog.select(["lost"], [directory]))
+      assert.match(
+        lost.message,
+        /^tasks: there is no task lost; .* \(a file that cannot be read may hold it: .*unreadable\.yaml:\d+: /,
+      )
     }),
   )
 

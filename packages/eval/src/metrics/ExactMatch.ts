@@ -3,6 +3,7 @@
  * both: expressions first, then case, punctuation, digits. Nothing else is trimmed.
  */
 import * as Result from "effect/Result"
+import { truthOf } from "../tasks/TaskConfig.ts"
 import * as PythonRegex from "./PythonRegex.ts"
 import * as PythonText from "./PythonText.ts"
 
@@ -18,9 +19,11 @@ export const make = (given: Readonly<Record<string, unknown>>): Result.Result<Co
   if (unknown !== undefined) {
     return Result.fail(`${unknown}: unknown; exact_match takes regexes_to_ignore, ${flags.join(", ")}`)
   }
-  const odd = flags.find((flag) => given[flag] !== undefined && typeof given[flag] !== "boolean")
+  const odd = flags.find((flag) => given[flag] !== undefined && truthOf(given[flag]) === undefined)
   if (odd !== undefined) {
-    return Result.fail(`${odd}: expected true or false, got ${JSON.stringify(given[odd])}`)
+    return Result.fail(
+      `${odd}: expected true or false (a text that says no is true to the harness), got ${JSON.stringify(given[odd])}`,
+    )
   }
   return Result.gen(function* () {
     const expressions: Array<RegExp> = []
@@ -28,9 +31,11 @@ export const make = (given: Readonly<Record<string, unknown>>): Result.Result<Co
     const clean = (text: string): string => {
       let result = text
       for (const expression of expressions) result = PythonRegex.substitute(expression, result, "")
-      if (given["ignore_case"] === true) result = result.toLowerCase()
-      if (given["ignore_punctuation"] === true) result = result.replaceAll(PythonText.punctuation, "")
-      if (given["ignore_numbers"] === true) result = result.replaceAll(PythonText.digits, "")
+      if (truthOf(given["ignore_case"] ?? false) === true) result = result.toLowerCase()
+      if (truthOf(given["ignore_punctuation"] ?? false) === true)
+        result = result.replaceAll(PythonText.punctuation, "")
+      if (truthOf(given["ignore_numbers"] ?? false) === true)
+        result = result.replaceAll(PythonText.digits, "")
       return result
     }
     return (prediction: string, reference: string) => Number(clean(prediction) === clean(reference))

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { TaskError } from "../EvalError.ts"
-import type * as TaskConfig from "../tasks/TaskConfig.ts"
+import * as TaskConfig from "../tasks/TaskConfig.ts"
 import * as Template from "../tasks/Template.ts"
 import * as ChoiceFilter from "./ChoiceFilter.ts"
 import * as PythonRegex from "./PythonRegex.ts"
@@ -100,7 +100,15 @@ export const make = Effect.fnUntraced(function* (
   entry: TaskConfig.Filter,
 ): Effect.fn.Return<Filter, TaskError> {
   const key = `filter_list.${entry.name}`
-  const chain = yield* Effect.forEach(entry.filter, ({ function: name, ...given }) => {
+  const chain = yield* Effect.forEach(entry.filter, ({ filter_fn, function: name, ...rest }) => {
+    // A filter of one's own is a class, or a function of the filter named custom.
+    const python = (what: string, { function: path }: TaskConfig.FunctionName) => {
+      const problem = `!function ${path} is a Python ${what}, which Hila does not run; there are ${Object.keys(steps).join(", ")}`
+      return Effect.fail(new TaskError({ file, key, problem }))
+    }
+    if (typeof name !== "string") return python("class", name)
+    if (filter_fn instanceof TaskConfig.FunctionName) return python("function", filter_fn)
+    const given: Arguments = filter_fn === undefined ? rest : { ...rest, filter_fn }
     const known = Object.hasOwn(steps, name) ? steps[name] : undefined
     const taken = takes[name] ?? []
     const unknown = Object.keys(given).find((argument) => !taken.includes(argument))

@@ -10,7 +10,7 @@ import * as FunctionalCorrectness from "../code/FunctionalCorrectness.ts"
 import * as PassAtK from "../code/PassAtK.ts"
 import * as Programs from "../code/Programs.ts"
 import { TaskError } from "../EvalError.ts"
-import { FunctionName, type MetricEntry, type OutputType } from "../tasks/TaskConfig.ts"
+import { FunctionName, type MetricEntry, type OutputType, truthOf } from "../tasks/TaskConfig.ts"
 import * as Aggregation from "./Aggregation.ts"
 import * as ExactMatch from "./ExactMatch.ts"
 import * as NumericMatch from "./NumericMatch.ts"
@@ -197,12 +197,23 @@ export const make = Effect.fnUntraced(function* (
   entry: MetricEntry,
   ownResults: boolean,
 ): Effect.fn.Return<Metric, TaskError> {
-  const { aggregation: askedAggregation, higher_is_better: higher, metric: name, ...given } = entry
+  // Whether sizes weigh is a group's to say; in a task's list the harness passes it over.
+  const {
+    aggregation: askedAggregation,
+    higher_is_better: higher,
+    metric: name,
+    weight_by_size: _,
+    ...rest
+  } = entry
+  const { hf_evaluate: hub = false, ...given } = rest
   const fail = (problem: string, key = "metric_list") => new TaskError({ file, key, problem })
   for (const part of [name, askedAggregation]) {
     if (part instanceof FunctionName) {
       return yield* fail(`!function ${part.function} is a Python function, which Hila does not run`)
     }
+  }
+  if (truthOf(hub) !== false) {
+    return yield* fail("hf_evaluate: metrics of the library evaluate are Python, which Hila does not run")
   }
   if (typeof name !== "string" || (askedAggregation !== undefined && typeof askedAggregation !== "string")) {
     return yield* fail("expected names of metrics and aggregations")
@@ -234,7 +245,8 @@ export const make = Effect.fnUntraced(function* (
   return {
     name,
     aggregation,
-    higherIsBetter: higher ?? definition?.higherIsBetter ?? true,
+    higherIsBetter:
+      (higher === undefined ? undefined : truthOf(higher)) ?? definition?.higherIsBetter ?? true,
     measure: yield* Effect.mapError(Effect.fromResult(measure), (problem) =>
       fail(problem, `metric_list.${name}`),
     ),

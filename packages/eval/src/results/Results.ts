@@ -14,6 +14,7 @@ import type { Prompting } from "../requests/Prompting.ts"
 import type { Request } from "../requests/Request.ts"
 import type { GroupEntry } from "../tasks/Catalog.ts"
 import type { Task } from "../tasks/Task.ts"
+import { truthOf } from "../tasks/TaskConfig.ts"
 import * as Template from "../tasks/Template.ts"
 
 /** Scores of one task or group: `name`, `alias`, `sample_len`, and `metric,filter` with `metric_stderr,filter`. */
@@ -80,11 +81,9 @@ const membersOf = (
   groups: ReadonlyMap<string, GroupEntry>,
   tasks: ReadonlyMap<string, Pick<TaskResult, "task">>,
 ): ReadonlyArray<string> =>
-  group.config.task.flatMap((name) => {
+  group.members.flatMap((name) => {
     const below = groups.get(name)
-    if (below !== undefined) return membersOf(below, groups, tasks)
-    const tagged = [...tasks.values()].filter(({ task }) => [task.config.tag ?? []].flat().includes(name))
-    return tasks.has(name) ? [name] : tagged.map(({ task }) => task.name)
+    return below === undefined ? (tasks.has(name) ? [name] : []) : membersOf(below, groups, tasks)
   })
 
 /** Fails where a group sums up a metric that none of its tasks has: its column would be missing without a word. */
@@ -116,7 +115,7 @@ const groupEntry = (group: GroupEntry, members: ReadonlyArray<TaskResult>): Entr
     const present = new Set(
       members.flatMap(({ scores: own }) => own.filter((s) => s.metric === metric).map((s) => s.filter)),
     )
-    const filters = asked === undefined ? [...present] : [asked].flat()
+    const filters = asked === undefined || asked === null ? [...present] : [asked].flat()
     for (const filter of filters) {
       const parts = members.flatMap(({ asked: size, scores: own }) => {
         const score = own.find((one) => one.metric === metric && one.filter === filter)
@@ -124,9 +123,10 @@ const groupEntry = (group: GroupEntry, members: ReadonlyArray<TaskResult>): Entr
       })
       if (parts.length === 0) continue
       const total = parts.reduce((sum, { size }) => sum + size, 0)
-      const mean = weighted
-        ? parts.reduce((sum, { size, value }) => sum + size * value, 0) / total
-        : parts.reduce((sum, { value }) => sum + value, 0) / parts.length
+      const mean =
+        truthOf(weighted) === true
+          ? parts.reduce((sum, { size, value }) => sum + size * value, 0) / total
+          : parts.reduce((sum, { value }) => sum + value, 0) / parts.length
       scores[`${metric},${filter}`] = mean
       scores[`${metric}_stderr,${filter}`] = StandardError.pooled(parts)
       count[`${metric},${filter}`] = total
@@ -187,7 +187,7 @@ export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => 
       ...groupTable,
     },
     ...(run.groups.length === 0 ? {} : { groups: groupTable }),
-    group_subtasks: Object.fromEntries(run.groups.map((group) => [group.name, group.config.task])),
+    group_subtasks: Object.fromEntries(run.groups.map((group) => [group.name, group.members])),
     configs: table(({ task }) => task.config),
     versions: table(({ task }) => task.config.metadata?.["version"] ?? "Yaml"),
     "n-shot": {

@@ -2,19 +2,21 @@
  * The tasks there are: those that come with Hila, those of further directories, and single files by their path.
  *
  * A name stands for a task, for a group of tasks, or for a tag that several tasks bear. Files are read when a name is
- * asked for, so that one broken file in a directory does not stop the others.
+ * asked for, and only what is asked for is checked, so that a broken file in a directory does not stop the others.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { existsSync } from "node:fs"
 import { readdir } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { TaskError } from "../EvalError.ts"
 import { nearest } from "../internal/suggestion.ts"
+import * as Members from "./Members.ts"
 import * as TaskConfig from "./TaskConfig.ts"
 import * as TaskFile from "./TaskFile.ts"
 
-/** A task's file with its content. */
+/** A task with its settings. */
 export interface TaskEntry {
   readonly _tag: "Task"
   readonly name: string
@@ -22,12 +24,13 @@ export interface TaskEntry {
   readonly config: TaskConfig.TaskConfig
 }
 
-/** A group's file with its content. */
+/** A group with its settings, and the names of what was found for its members: tasks, and groups. */
 export interface GroupEntry {
   readonly _tag: "Group"
   readonly name: string
   readonly file: string
   readonly config: TaskConfig.GroupConfig
+  readonly members: ReadonlyArray<string>
 }
 
 export type Entry = TaskEntry | GroupEntry
@@ -47,41 +50,90 @@ const unavailable: Readonly<Record<string, string>> = {
     "II-Finance, which HILA's authors used, has no public source that we know of; financeqa, tatqa and financial_tweets are the finance tasks",
 }
 
+/** The content of one file, with what it is about. */
+const loadRaw = Effect.fnUntraced(function* (
+  file: string,
+  place?: TaskFile.Place,
+): Effect.fn.Return<Members.Content, TaskError> {
+  const raw = yield* TaskFile.read(file, place)
+  const subject = TaskConfig.subjectOf(raw)
+  if (subject !== undefined) return { ...subject, file, raw }
+  // What is wrong with it is the same for a task.
+  yield* TaskConfig.decodeTask(raw, file)
+  return yield* new TaskError({ file, key: "task", problem: "expected a name" })
+})
+
+/** The entry of content by itself: a group's has no members yet. */
+const entryOf = Effect.fnUntraced(function* ({
+  _tag,
+  file,
+  name,
+  raw,
+}: Members.Content): Effect.fn.Return<Entry, TaskError> {
+  if (_tag === "Task") return { _tag, name, file, config: yield* TaskConfig.decodeTask(raw, file) }
+  return { _tag, name, file, config: (yield* TaskConfig.decodeGroup(raw, file)).config, members: [] }
+})
+
 /** The entry of one file. */
 export const load = Effect.fn("Catalog.load")(function* (
   file: string,
   place?: TaskFile.Place,
 ): Effect.fn.Return<Entry, TaskError> {
-  const decoded = yield* TaskConfig.decode(yield* TaskFile.read(file, place), file)
-  return decoded._tag === "Task"
-    ? { _tag: "Task", name: decoded.config.task, file, config: decoded.config }
-    : { _tag: "Group", name: decoded.config.group, file, config: decoded.config }
+  return yield* entryOf(yield* loadRaw(file, place))
 })
 
 /** Hila's own files that were read: they stay as they are while a process runs, and reading them all takes a while. */
-const kept = new Map<string, Entry>()
+const kept = new Map<string, Members.Content>()
 
 const loadOnce = Effect.fnUntraced(function* (file: string) {
   const known = kept.get(file)
   if (known !== undefined) return known
-  const entry = yield* load(file)
-  if (file.startsWith(builtIn)) kept.set(file, entry)
-  return entry
+  const content = yield* loadRaw(file)
+  if (file.startsWith(builtIn)) kept.set(file, content)
+  return content
 })
 
-/** Every task file below the directories; names that begin with _ are only included by others. */
-const filesBelow = Effect.fnUntraced(function* (directories: ReadonlyArray<string>) {
-  const lists = yield* Effect.forEach(directories, (directory) =>
-    Effect.tryPromise({
-      try: async () =>
-        (await readdir(directory, { recursive: true }))
-          .filter((name) => /(^|\/)[^_/][^/]*\.ya?ml$/.test(name))
-          .toSorted()
-          .map((name) => join(directory, name)),
-      catch: () => new TaskError({ file: directory, problem: "is no directory of task files" }),
-    }),
-  )
-  return lists.flat()
+/** Every task file below a directory. */
+const filesBelow = (directory: string) =>
+  Effect.tryPromise({
+    try: async () =>
+      (await readdir(directory, { recursive: true }))
+        .filter((name) => /\.ya?ml$/.test(name))
+        .toSorted()
+        .map((name) => join(directory, name)),
+    catch: () => new TaskError({ file: directory, problem: "is no directory of task files" }),
+  })
+
+/** Content of a directory by name, of two of one name the first; and what is wrong with files that cannot be read. */
+interface Known {
+  readonly contents: ReadonlyMap<string, Members.Content>
+  readonly problems: ReadonlyArray<TaskError>
+}
+
+/** What lies below directories; a later directory's task takes an earlier one's name. */
+const knownBelow = Effect.fnUntraced(function* (
+  directories: ReadonlyArray<string>,
+): Effect.fn.Return<Known, TaskError> {
+  const contents = new Map<string, Members.Content>()
+  const problems: Array<TaskError> = []
+  for (const directory of directories) {
+    const own = new Map<string, Members.Content>()
+    const results = yield* Effect.forEach(
+      yield* filesBelow(directory),
+      (file) => Effect.map(Effect.result(loadOnce(file)), (result) => ({ file, result })),
+      { concurrency: 8 },
+    )
+    for (const { file, result } of results) {
+      if (Result.isSuccess(result)) {
+        if (!own.has(result.success.name)) own.set(result.success.name, result.success)
+      } else if (!basename(file).startsWith("_")) {
+        // Files that begin with _ may be parts of others.
+        problems.push(result.failure)
+      }
+    }
+    for (const [name, content] of own) contents.set(name, content)
+  }
+  return { contents, problems }
 })
 
 /** What lies in directories: entries by name, and what is wrong with files that hold none. */
@@ -91,15 +143,14 @@ export interface Everything {
 }
 
 /**
- * All entries of Hila's own tasks and of further directories; a later directory's task takes an earlier one's name. A
- * file that cannot be used is a problem beside the others.
+ * All entries of Hila's own tasks and of further directories. A file that cannot be used is a problem beside the others.
  */
 export const everything = Effect.fn("Catalog.everything")(function* (
   directories: ReadonlyArray<string> = [],
 ): Effect.fn.Return<Everything, TaskError> {
-  const files = yield* filesBelow([builtIn, ...directories])
-  const [entries, problems] = yield* Effect.partition(files, loadOnce, { concurrency: 8 })
-  return { entries: new Map(entries.map((entry) => [entry.name, entry])), problems }
+  const { contents, problems } = yield* knownBelow([builtIn, ...directories])
+  const [entries, wrong] = yield* Effect.partition([...contents.values()], entryOf)
+  return { entries: new Map(entries.map((entry) => [entry.name, entry])), problems: [...problems, ...wrong] }
 })
 
 /** All of Hila's own tasks and groups. */
@@ -108,44 +159,65 @@ export const all = Effect.fn("Catalog.all")(function* () {
   return problems[0] === undefined ? entries : yield* problems[0]
 })
 
-/**
- * Finds entries by name. A file called like the task is read first; only where there is none, all files are, and broken
- * ones among them matter only where the name is not found.
- */
-const finder = Effect.fnUntraced(function* (directories: ReadonlyArray<string>, own: ReadonlyArray<Entry>) {
-  const known = new Map(own.map((entry) => [entry.name, entry]))
-  const files = yield* Effect.cached(filesBelow([builtIn, ...directories]))
-  const whole = yield* Effect.cached(everything(directories))
+/** Finds content by name. A file called like the task is read first; only where that is not it, all files are. */
+const finder = Effect.fnUntraced(function* (
+  directories: ReadonlyArray<string>,
+  own: ReadonlyArray<Members.Content>,
+) {
+  const known = new Map(own.map((content) => [content.name, content]))
+  const files = yield* Effect.cached(
+    Effect.map(Effect.forEach([builtIn, ...directories], filesBelow), (lists) => lists.flat()),
+  )
+  const whole = yield* Effect.cached(knownBelow([builtIn, ...directories]))
   return Effect.fnUntraced(function* (name: string) {
     const found = known.get(name)
     if (found !== undefined) return { found, known, problems: [] }
     const file = (yield* files).findLast((path) => basename(path).replace(/\.ya?ml$/, "") === name)
-    const entry = file === undefined ? undefined : yield* loadOnce(file)
-    if (entry?.name === name) {
-      known.set(name, entry)
-      return { found: entry, known, problems: [] }
+    const result = file === undefined ? undefined : yield* Effect.result(loadOnce(file))
+    if (result !== undefined && Result.isSuccess(result) && result.success.name === name) {
+      known.set(name, result.success)
+      return { found: result.success, known, problems: [] }
     }
-    const { entries, problems } = yield* whole
-    for (const [other, loaded] of entries) if (!known.has(other)) known.set(other, loaded)
-    return { found: known.get(name), known, problems }
+    const { contents, problems } = yield* whole
+    for (const [other, loaded] of contents) if (!known.has(other)) known.set(other, loaded)
+    // A broken file of that name is the one that is meant.
+    const called = result !== undefined && Result.isFailure(result) ? [result.failure] : []
+    return { found: known.get(name), known, problems: [...called, ...problems] }
   })
 })
 
-/** The entry of a file called like a member, beside the group's own file. */
+/** The content of a file called like a member, beside the group's own file. */
 const beside = Effect.fnUntraced(function* (name: string, asker: string) {
   const paths = ["yaml", "yml"].map((extension) => join(dirname(asker), `${name}.${extension}`))
   const path = paths.find((candidate) => existsSync(candidate))
-  const entry = path === undefined ? undefined : yield* load(path)
-  return entry?.name === name ? entry : undefined
+  const content = path === undefined ? undefined : yield* loadRaw(path)
+  return content?.name === name ? content : undefined
 })
-
-const tagsOf = ({ config }: TaskEntry): ReadonlyArray<string> => {
-  const tag = config.tag ?? []
-  return typeof tag === "string" ? [tag] : tag
-}
 
 /** A name without its case and separators: TAT-QA is tatqa, humaneval-xl is humaneval_xl. */
 const letters = (name: string): string => name.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "")
+
+const lost = (
+  name: string,
+  asker: string,
+  known: ReadonlyMap<string, Members.Content>,
+  problems: ReadonlyArray<TaskError>,
+) => {
+  const similar = nearest(name, [...known.keys()])
+  const [broken] = problems
+  if (broken !== undefined && basename(broken.file).replace(/\.ya?ml(?::\d+)?$/, "") === name) return broken
+  const advice =
+    similar !== undefined
+      ? `did you mean ${similar}?`
+      : "see `hila tasks list`, or name a directory of your own with --include"
+  // A file that cannot be read may be the one that is meant.
+  const unread = broken === undefined ? "" : ` (a file that cannot be read may hold it: ${broken.message})`
+  return new TaskError({
+    file: asker,
+    problem:
+      unavailable[name.toLowerCase().replaceAll("_", "-")] ?? `there is no task ${name}; ${advice}${unread}`,
+  })
+}
 
 /** Resolves names of tasks, groups and tags, and paths of task files. */
 export const select = Effect.fn("Catalog.select")(function* (
@@ -153,7 +225,7 @@ export const select = Effect.fn("Catalog.select")(function* (
   directories: ReadonlyArray<string> = [],
 ): Effect.fn.Return<Selection, TaskError> {
   const paths = names.filter((name) => /\.ya?ml$/.test(name))
-  const loaded = yield* Effect.forEach(paths, (path) => load(path))
+  const loaded = yield* Effect.forEach(paths, (path) => loadRaw(path))
   const again = loaded.findIndex(({ name }, i) => loaded.findIndex((other) => other.name === name) !== i)
   if (again >= 0) {
     const { file, name } = loaded[again]!
@@ -165,55 +237,21 @@ export const select = Effect.fn("Catalog.select")(function* (
   }
   const find = yield* finder(directories, loaded)
   const byPath = new Map(paths.map((path, i) => [path, loaded[i]?.name ?? path]))
-  const tasks = new Map<string, TaskEntry>()
-  const groups = new Map<string, GroupEntry>()
-  const add = Effect.fnUntraced(function* (
-    name: string,
-    asker: string,
-    above: ReadonlyArray<string>,
-  ): Effect.fn.Return<void, TaskError> {
+  const resolve: Members.Resolve = Effect.fnUntraced(function* (name, asker) {
     // What lies beside a group's file that was given by its path is meant before others of that name.
     const near = paths.includes(asker) ? yield* beside(name, asker) : undefined
-    const {
-      found: entry,
-      known,
-      problems,
-    } = near === undefined
-      ? yield* find(name)
-      : { found: near, known: new Map<string, Entry>(), problems: [] }
-    if (entry?._tag === "Task") return void tasks.set(name, entry)
-    if (entry !== undefined) {
-      if (above.includes(name)) {
-        return yield* new TaskError({
-          file: entry.file,
-          key: "task",
-          problem: `goes in a circle through ${name}`,
-        })
-      }
-      groups.set(name, entry)
-      for (const member of entry.config.task) yield* add(member, entry.file, [...above, name])
-      return
-    }
-    const tagged = [...known.values()].filter(
-      (other): other is TaskEntry => other._tag === "Task" && tagsOf(other).includes(name),
-    )
-    for (const task of tagged) tasks.set(task.name, task)
-    if (tagged.length > 0) return
+    if (near !== undefined) return [near]
+    const { found, known, problems } = yield* find(name)
+    if (found !== undefined) return [found]
+    const tagged = [...known.values()].filter(({ raw }) => [raw["tag"]].flat().includes(name))
+    const tasks = tagged.filter(({ _tag }) => _tag === "Task")
+    if (tasks.length > 0) return tasks.toSorted((a, b) => (a.name < b.name ? -1 : 1))
     const same = [...known.keys()].filter((other) => letters(other) === letters(name))
-    if (same.length === 1 && same[0] !== undefined && same[0] !== name) {
-      return yield* add(same[0], asker, above)
-    }
-    // A file that is broken may be the one that is meant.
-    const [broken] = problems
-    if (broken !== undefined) return yield* broken
-    const similar = nearest(name, [...known.keys()])
-    return yield* new TaskError({
-      file: asker,
-      problem:
-        unavailable[name.toLowerCase().replaceAll("_", "-")] ??
-        `there is no task ${name}${similar === undefined ? "; see `hila tasks list`, or name a directory of your own with --include" : `; did you mean ${similar}?`}`,
-    })
+    const meant = same.length === 1 ? known.get(same[0] ?? "") : undefined
+    return meant === undefined ? yield* lost(name, asker, known, problems) : [meant]
   })
-  for (const name of names) yield* add(byPath.get(name) ?? name, "tasks", [])
-  return { tasks: [...tasks.values()], groups: [...groups.values()] }
+  return yield* Members.select(
+    names.map((name) => byPath.get(name) ?? name),
+    resolve,
+  )
 })

@@ -38,13 +38,14 @@ export const choose = Effect.fnUntraced(function* (
   seed: number,
 ): Effect.fn.Return<Shots, TaskError> {
   if (numFewshot === 0) return () => []
-  const { fewshot_indices: indices, sampler = "default", samples } = config.fewshot_config ?? {}
+  const { fewshot_indices: indices, sampler: asked = "default", samples } = config.fewshot_config ?? {}
   const named = config.fewshot_config?.split ?? config.fewshot_split ?? undefined
-  const given: ReadonlyArray<Row> = named === undefined ? (samples ?? pool) : pool
+  const given: ReadonlyArray<Row> = named === undefined && Array.isArray(samples) ? samples : pool
   const chosen =
     indices === undefined || indices === null || indices.length === 0
       ? given
       : indices.flatMap((index) => given.slice(index, index + 1))
+  const sampler = typeof asked === "string" ? asked : asked.function
   const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
   const apart = named === (config.test_split ?? undefined)
   const needed = numFewshot + Number(apart)

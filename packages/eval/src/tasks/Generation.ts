@@ -70,7 +70,12 @@ export const make = Effect.fnUntraced(function* (
   const given = config.generation_kwargs ?? {}
   const fail = (key: string, problem: string) =>
     new TaskError({ file, key: `generation_kwargs.${key}`, problem })
-  const unknown = Object.keys(given).find((key) => !known.includes(key))
+  if ((given["num_beams"] ?? 1) !== 1)
+    return yield* fail(
+      "num_beams",
+      "texts are not searched for by beams here; a file without it asks for the most likely token after the other",
+    )
+  const unknown = Object.keys(given).find((key) => !known.includes(key) && key !== "num_beams")
   if (unknown !== undefined) {
     const near = nearest(unknown, known)
     return yield* fail(

@@ -13,7 +13,7 @@ import * as Metric from "../metrics/Metric.ts"
 import * as Fields from "./Fields.ts"
 import * as Functions from "./Functions.ts"
 import * as Generation from "./Generation.ts"
-import type { MetricEntry, OutputType, TaskConfig } from "./TaskConfig.ts"
+import { FunctionName, type MetricEntry, type OutputType, type TaskConfig, truthOf } from "./TaskConfig.ts"
 
 /** What is read from a document to make a prompt or a shot of it. */
 export interface Readers {
@@ -69,6 +69,9 @@ const metricsOf = Effect.fnUntraced(function* (
   return expanded.flat()
 })
 
+/** Whether a task says that programs are run which a model wrote. */
+export const runsCode = (config: TaskConfig): boolean => truthOf(config.unsafe_code ?? false) === true
+
 /** The programs of the metric pass@k; a task whose code is unsafe has to have it, and no other task may. */
 const programsOf = Effect.fnUntraced(function* (
   file: string,
@@ -79,7 +82,7 @@ const programsOf = Effect.fnUntraced(function* (
   const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
   const entries = metrics.filter(({ metric }) => PassAtK.kOf(metric) !== undefined)
   const [entry] = entries
-  if (config.unsafe_code !== true) {
+  if (!runsCode(config)) {
     return entry === undefined
       ? undefined
       : yield* fail("unsafe_code", "pass@k runs programs a model wrote; say so with unsafe_code: true")
@@ -104,6 +107,25 @@ const programsOf = Effect.fnUntraced(function* (
   )
 })
 
+/** Fails where documents or shots are made by a function that is not here. */
+const checkFunctions = Effect.fnUntraced(function* (file: string, config: TaskConfig) {
+  const { process_docs: ofShots, sampler, samples } = config.fewshot_config ?? {}
+  for (const [key, value] of Object.entries({ sampler, samples })) {
+    if (value instanceof FunctionName) {
+      const problem = `!function ${value.function} is a Python function, which Hila does not run; write the ${key === "samples" ? "samples out" : "sampler's name"}`
+      return yield* new TaskError({ file, key: `fewshot_config.${key}`, problem })
+    }
+  }
+  for (const [key, value] of Object.entries({
+    process_docs: config.process_docs,
+    "fewshot_config.process_docs": ofShots,
+  })) {
+    if (value !== undefined && value !== null) yield* Functions.find(Functions.processes, file, key, value)
+  }
+  const { custom_dataset: made } = config
+  if (made !== undefined) yield* Functions.find(Functions.datasets, file, "custom_dataset", made)
+})
+
 /**
  * Reads a task's settings. `numFewshot` takes the place of the file's number, unless the file says 0; a task that runs
  * programs is refused without `allowCode`.
@@ -114,6 +136,7 @@ export const make = Effect.fn("Task.make")(function* (
   options: { readonly numFewshot?: number; readonly allowCode?: boolean } = {},
 ): Effect.fn.Return<Task, TaskError> {
   const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
+  yield* checkFunctions(file, config)
   const outputType = config.output_type ?? "generate_until"
   const metricList = yield* metricsOf(file, outputType, config)
   const programs = yield* programsOf(file, config, metricList, options.allowCode === true)

@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { TaskError } from "../EvalError.ts"
+import { python } from "../internal/python.ts"
 import { nearest } from "../internal/suggestion.ts"
 
 /** A function named by `!function name`. */
@@ -22,10 +23,28 @@ const Field = Schema.Union([
 ])
 export type Field = typeof Field.Type
 
+/**
+ * Whether the harness takes a value as true, as Python does. Nothing for a text that says no, since Python takes it for
+ * true, and for what is no value of YAML's.
+ */
+export const truthOf = (value: unknown): boolean | undefined => {
+  if (value === null || typeof value === "boolean" || typeof value === "number") return Boolean(value)
+  if (typeof value !== "string" || /^(?:no|n|false|off|0)$/i.test(value)) return undefined
+  return value !== ""
+}
+
 const Text = Schema.NullOr(Schema.String)
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const optional = Schema.optionalKey
 const Arguments = Schema.Record(Schema.String, Schema.Unknown)
+
+/** What the harness takes as true or false; a text that reads as no would be true to Python, and is refused. */
+const Truth = Schema.Union([
+  Schema.Boolean,
+  Schema.Finite,
+  Schema.Null,
+  Schema.String.check(Schema.isPattern(/^(?!(?:no|n|false|off|0)$)/i)),
+])
 
 /** What a task asks of a model. */
 export const OutputType = Schema.Literals([
@@ -36,7 +55,10 @@ export const OutputType = Schema.Literals([
 ])
 export type OutputType = typeof OutputType.Type
 
-const FilterStep = Schema.StructWithRest(Schema.Struct({ function: Schema.String }), [Arguments])
+const FilterStep = Schema.StructWithRest(
+  Schema.Struct({ function: Schema.Union([Schema.String, FunctionName]) }),
+  [Arguments],
+)
 const Filter = Schema.Struct({ name: Schema.String, filter: Schema.Array(FilterStep) })
 export type Filter = typeof Filter.Type
 
@@ -44,16 +66,16 @@ const MetricEntry = Schema.StructWithRest(
   Schema.Struct({
     metric: Schema.Union([Schema.String, FunctionName]),
     aggregation: optional(Schema.Union([Schema.String, FunctionName])),
-    higher_is_better: optional(Schema.Boolean),
+    higher_is_better: optional(Truth),
   }),
   [Arguments],
 )
 export type MetricEntry = typeof MetricEntry.Type
 
 const fewshotFields = {
-  sampler: optional(Schema.String),
+  sampler: optional(Schema.Union([Schema.String, FunctionName])),
   split: optional(Text),
-  samples: optional(Schema.Array(Arguments)),
+  samples: optional(Schema.Union([Schema.Array(Arguments), FunctionName])),
   fewshot_indices: optional(Schema.NullOr(Schema.Array(Count))),
   doc_to_text: optional(Field),
   doc_to_target: optional(Field),
@@ -92,9 +114,9 @@ const taskFields = {
   filter_list: optional(Schema.NullOr(Schema.Array(Filter))),
   metric_list: optional(Schema.NullOr(Schema.Array(MetricEntry))),
   gen_prefix: optional(Text),
-  unsafe_code: optional(Schema.Boolean),
-  should_decontaminate: optional(Schema.Boolean),
-  doc_to_decontamination_query: optional(Text),
+  unsafe_code: optional(Truth),
+  should_decontaminate: optional(Truth),
+  doc_to_decontamination_query: optional(Schema.Union([Text, FunctionName])),
   metadata: optional(Schema.NullOr(Arguments)),
 }
 
@@ -105,20 +127,23 @@ export type TaskConfig = typeof TaskConfig.Type
 const AggregateMetric = Schema.Struct({
   metric: Schema.String,
   aggregation: optional(Schema.Literal("mean")),
-  weight_by_size: optional(Schema.Boolean),
-  filter_list: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
+  weight_by_size: optional(Truth),
+  filter_list: optional(Schema.NullOr(Schema.Union([Schema.String, Schema.Array(Schema.String)]))),
 })
 export type AggregateMetric = typeof AggregateMetric.Type
 
-/** A group's file: tasks and groups by name, and what is summed up over them. */
+/** A group's file: tasks and groups by name or written out, and what is summed up over them. */
 export const GroupConfig = Schema.Struct({
   group: Schema.String,
   group_alias: optional(Text),
-  task: Schema.Array(Schema.String),
+  task: Schema.Array(Schema.Union([Schema.String, Arguments])),
   aggregate_metric_list: optional(Schema.NullOr(Schema.Array(AggregateMetric))),
   metadata: optional(Schema.NullOr(Arguments)),
 })
 export type GroupConfig = typeof GroupConfig.Type
+
+/** Keys of a group's own; what else its file says is said of its tasks. */
+export const groupKeys: ReadonlyArray<string> = Object.keys(GroupConfig.fields)
 
 const complain = (file: string, problem: string, key?: string) =>
   new TaskError({ file, problem, ...(key === undefined ? {} : { key }) })
@@ -146,37 +171,90 @@ const problemOf = (file: string, raw: unknown, cause: { readonly message: string
     raw,
   )
   const got = found === undefined ? "" : `, got ${JSON.stringify(found)}`
+  if (found instanceof FunctionName) {
+    return complain(
+      file,
+      `!function ${found.function} is a Python function, which Hila does not run`,
+      keys.join("."),
+    )
+  }
   const problem = message.replaceAll(/\s*\n\s*/g, " ") + got
   return complain(file, problem, keys.length === 0 ? undefined : keys.join("."))
 }
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+/** Keys of the harness's that ask for what is not run here. */
+const foreign: Readonly<Record<string, string>> = {
+  doc_to_image: "images are not given to models here; only tasks of texts are run",
+  doc_to_audio: "sounds are not given to models here; only tasks of texts are run",
+  doc_to_video: "videos are not given to models here; only tasks of texts are run",
+  class: "is a Python class, which Hila does not run; a task has to be written out in YAML",
+  use_prompt:
+    "prompts of the library promptsource are not read here; write doc_to_text and doc_to_target out",
+}
+
+const isRecord = (value: unknown): value is Raw =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Checks the content of a file: a task, or a group of them. */
-export const decode = Effect.fnUntraced(function* (
-  raw: unknown,
+/** The content of a file, as it is written. */
+export type Raw = Readonly<Record<string, unknown>>
+
+/** What content is about: its name, and whether it is a group's; nothing where it only is included by others. */
+export const subjectOf = (
+  raw: Raw,
+): { readonly _tag: "Task" | "Group"; readonly name: string } | undefined => {
+  const { group, task } = raw
+  if (group !== undefined && !("class" in raw)) return { _tag: "Group", name: python(group) }
+  return typeof task === "string" ? { _tag: "Task", name: task } : undefined
+}
+
+const refuseForeign = (file: string, raw: Raw) => {
+  const key = Object.keys(foreign).find((name) => raw[name] !== undefined && raw[name] !== null)
+  if (key === undefined) return Effect.void
+  const value = raw[key]
+  const what = value instanceof FunctionName ? `!function ${value.function} ` : ""
+  return Effect.fail(complain(file, `${key === "class" ? what : ""}${foreign[key]}`, key))
+}
+
+/** Checks the content of a task. */
+export const decodeTask = Effect.fnUntraced(function* (
+  raw: Raw,
   file: string,
-): Effect.fn.Return<
-  | { readonly _tag: "Task"; readonly config: TaskConfig }
-  | { readonly _tag: "Group"; readonly config: GroupConfig },
-  TaskError
-> {
-  if (!isRecord(raw))
-    return yield* complain(file, "expected the keys of a task, such as task: and dataset_path:")
-  if ("group" in raw && Array.isArray(raw["task"])) {
-    yield* requireKnown(file, raw, Object.keys(GroupConfig.fields))
-    const config = yield* Effect.mapError(Schema.decodeUnknownEffect(GroupConfig)(raw), (cause) =>
-      problemOf(file, raw, cause),
-    )
-    return { _tag: "Group", config }
+): Effect.fn.Return<TaskConfig, TaskError> {
+  yield* refuseForeign(file, raw)
+  if (raw["task"] === undefined) {
+    return yield* complain(file, "has neither task: nor group:, so that it can only be included by others")
   }
-  yield* requireKnown(file, raw, Object.keys(taskFields))
-  if (isRecord(raw["fewshot_config"])) {
-    yield* requireKnown(file, raw["fewshot_config"], Object.keys(fewshotFields), "fewshot_config.")
+  // A tag and the group a task was once listed under say nothing of the task itself.
+  const { group: _group, metadata, ...own } = raw
+  yield* requireKnown(file, own, Object.keys(taskFields))
+  if (isRecord(own["fewshot_config"])) {
+    yield* requireKnown(file, own["fewshot_config"], Object.keys(fewshotFields), "fewshot_config.")
   }
-  const config = yield* Effect.mapError(Schema.decodeUnknownEffect(TaskConfig)(raw), (cause) =>
-    problemOf(file, raw, cause),
+  const noted = metadata === undefined || metadata === null || isRecord(metadata) ? metadata : { metadata }
+  const given = noted === undefined ? own : { ...own, metadata: noted }
+  return yield* Effect.mapError(Schema.decodeUnknownEffect(TaskConfig)(given), (cause) =>
+    problemOf(file, given, cause),
   )
-  return { _tag: "Task", config }
+})
+
+/** Checks the content of a group; what it says of its tasks is `overrides`. */
+export const decodeGroup = Effect.fnUntraced(function* (
+  raw: Raw,
+  file: string,
+): Effect.fn.Return<{ readonly config: GroupConfig; readonly overrides: Raw }, TaskError> {
+  yield* refuseForeign(file, raw)
+  yield* requireKnown(file, raw, [...groupKeys, ...Object.keys(taskFields)])
+  const own = Object.fromEntries(Object.entries(raw).filter(([key]) => groupKeys.includes(key)))
+  const { aggregate_metric_list: metrics, task = [] } = own
+  const given = {
+    ...own,
+    task: [task].flat(),
+    ...(isRecord(metrics) ? { aggregate_metric_list: [metrics] } : {}),
+  }
+  const config = yield* Effect.mapError(Schema.decodeUnknownEffect(GroupConfig)(given), (cause) =>
+    problemOf(file, given, cause),
+  )
+  // A tag of the group is not one of its tasks'.
+  const overrides = Object.entries(raw).filter(([key]) => !groupKeys.includes(key) && key !== "tag")
+  return { config, overrides: Object.fromEntries(overrides) }
 })

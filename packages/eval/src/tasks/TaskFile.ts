@@ -10,21 +10,44 @@ import { dirname, resolve } from "node:path"
 import { TaskError } from "../EvalError.ts"
 import { FunctionName } from "./TaskConfig.ts"
 
-const functionTag = {
-  tag: "!function",
-  resolve: (text: string) => new FunctionName({ function: text.trim() }),
-}
-
-/** `yes` and `no` are booleans in the YAML that the reference harness reads, as they were before YAML 1.2. */
-const booleans = [
-  { test: /^(?:yes|Yes|YES|on|On|ON)$/, value: true },
-  { test: /^(?:no|No|NO|off|Off|OFF)$/, value: false },
-].map(({ test, value }) => ({
-  tag: "tag:yaml.org,2002:bool",
+/** A kind of plain scalar by the pattern of PyYAML, YAML 1.1 as the reference harness reads it. */
+const scalar = (tag: string, test: RegExp, resolve: (text: string) => unknown) => ({
+  tag: `tag:yaml.org,2002:${tag}`,
   default: true as const,
   test,
-  resolve: () => value,
-}))
+  resolve,
+})
+
+/** An integer: binary, octal by a zero in front, hexadecimal, parts of sixty with colons, underscores anywhere. */
+const integerOf = (text: string): number => {
+  const plain = text.replaceAll("_", "").replace(/^\+/, "")
+  const [sign, digits] = plain.startsWith("-") ? [-1, plain.slice(1)] : [1, plain]
+  if (digits.includes(":")) return sign * digits.split(":").reduce((sum, part) => sum * 60 + Number(part), 0)
+  return sign * Number(/^0[0-7]+$/.test(digits) ? `0o${digits}` : digits)
+}
+
+const floatOf = (text: string): number => {
+  const plain = text.replaceAll("_", "").toLowerCase()
+  if (plain.endsWith("nan")) return Number.NaN
+  return Number(plain.replace(".inf", "Infinity"))
+}
+
+const tags = [
+  { tag: "!function", resolve: (text: string) => new FunctionName({ function: text.trim() }) },
+  scalar("null", /^(?:~|null|Null|NULL|)$/, () => null),
+  scalar("bool", /^(?:yes|Yes|YES|true|True|TRUE|on|On|ON)$/, () => true),
+  scalar("bool", /^(?:no|No|NO|false|False|FALSE|off|Off|OFF)$/, () => false),
+  scalar(
+    "int",
+    /^[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][\d_]*|0x[\da-fA-F_]+|[1-9][\d_]*(?::[0-5]?\d)+)$/,
+    integerOf,
+  ),
+  scalar(
+    "float",
+    /^(?:[-+]?\d[\d_]*\.[\d_]*(?:[eE][-+]\d+)?|\.\d[\d_]*(?:[eE][-+]\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/,
+    floatOf,
+  ),
+]
 
 /** Where the file lies that goes by a path; a store keeps files under other names. */
 export type Place = (path: string) => string
@@ -40,7 +63,14 @@ const readYaml = Effect.fnUntraced(function* (file: string, place: Place, includ
   })
   const { LineCounter, parseDocument } = yield* Effect.promise(() => import("yaml"))
   const lineCounter = new LineCounter()
-  const document = parseDocument(text, { customTags: [functionTag, ...booleans], lineCounter })
+  const document = parseDocument(text, {
+    schema: "failsafe",
+    customTags: tags,
+    // Of a repeated key the last counts, and what an anchor holds may be merged in.
+    uniqueKeys: false,
+    merge: true,
+    lineCounter,
+  })
   const problem = document.errors[0] ?? document.warnings[0]
   if (problem !== undefined) {
     const { line } = lineCounter.linePos(problem.pos[0])
