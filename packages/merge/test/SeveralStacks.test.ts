@@ -218,7 +218,8 @@ describe("modules of a recipe", () => {
           modules({
             encoder: `{slices: [${source("a", 0, 4)}, ${source("b", 2, 4)}]}`,
             decoder: `{slices: [${source("b", 1, 3)}]}`,
-            shared: whole("b"),
+            // As that tool has it for a module without layers.
+            shared: `{slices: [${source("b", 0, 0)}]}`,
           }),
         )
         assert.deepStrictEqual([result.config["num_layers"], result.config["num_decoder_layers"]], [6, 2])
@@ -342,6 +343,14 @@ describe("modules of a recipe", () => {
           modules({ text_decoder: text, vision_tower: vision, multi_modal_projector: ranges }),
         ),
         "multi_modal_projector has no layers to give ranges of: give models",
+      )
+      const none = "{slices: [{sources: [{model: a, layer_range: [0, 0]}]}]}"
+      assert.include(
+        yield* refusal(
+          directory,
+          modules({ text_decoder: none, vision_tower: vision, multi_modal_projector: projector }),
+        ),
+        "the range holds no layer",
       )
       assert.notInclude(yield* list(directory), "out")
       yield* planned(directory, modules({ text_decoder: text, vision_model: vision, connector: projector }))

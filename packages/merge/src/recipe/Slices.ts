@@ -222,6 +222,9 @@ const baseOf = Effect.fnUntraced(function* (
       )
 })
 
+/** What is wrong with a range that ends where it begins. */
+export const noLayer = "the range holds no layer: it is [first, end), end excluded"
+
 /** A slice whose base stands apart from its other sources. */
 const withBase = Effect.fnUntraced(function* (
   { error, recipe }: Located,
@@ -232,11 +235,9 @@ const withBase = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Slice, Failure> {
   const lengths = all.map(({ range }) => (range === undefined ? undefined : range[1] - range[0]))
   const empty = lengths.findIndex((length) => length !== undefined && length <= 0)
-  if (empty !== -1) {
-    return yield* error(
-      [...all[empty]!.path, "layer_range"],
-      "the range holds no layer: it is [first, end), end excluded",
-    )
+  // Whether a module has layers at all is known when the models are open.
+  if (empty !== -1 && (recipe.modules == null || all.some(({ range }) => range?.[1] !== 0))) {
+    return yield* error([...all[empty]!.path, "layer_range"], noLayer)
   }
   const odd = lengths.findIndex((length) => length !== lengths[0])
   if (odd !== -1) {

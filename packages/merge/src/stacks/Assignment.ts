@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
-import type { Part, Slice, Sliced, Source } from "../recipe/Slices.ts"
+import { noLayer, type Part, type Slice, type Sliced, type Source } from "../recipe/Slices.ts"
 import * as Sections from "./Sections.ts"
 import * as Stacks from "./Stacks.ts"
 
@@ -126,6 +126,12 @@ const assigned = Effect.fnUntraced(function* (
       [...path, "slices"],
       `these models have several stacks of layers (${Stacks.listed(modules)}): say which the ranges are of, as in modules: {${modules.find(({ container }) => container !== undefined)?.name ?? ""}: {slices: …}}`,
     )
+  }
+  const empty = slices.find((slice) => leading(slice).range?.[1] === 0)
+  // A module without layers may be written as slices of none, as the existing tool wants it.
+  if (main.container === undefined && slices.length === 1 && empty !== undefined) return modules.map(whole)
+  if (main.container !== undefined && empty !== undefined) {
+    return yield* error([...leading(empty).path, "layer_range"], noLayer)
   }
   if (main.container === undefined) {
     return yield* error([...path, "slices"], `${main.name} has no layers to give ranges of: give models`)

@@ -28,12 +28,6 @@ const halves = {
   decoder: ["decoder_layers", "num_decoder_layers", "decoder_num_hidden_layers"],
 } as const
 
-/** Whether a key counts layers of some stack. */
-export const isCount = (key: string): boolean =>
-  own.includes(key) ||
-  halves.encoder.some((name) => name === key) ||
-  halves.decoder.some((name) => name === key)
-
 /** A part of a config by its path. */
 export const section = (config: ModelConfig.ModelConfig, path: JsonText.Path): Section | undefined => {
   const found = path.reduce<unknown>(

@@ -4,7 +4,7 @@
  * By tensor names alone. Layers that lie in one place are a stack; tensors below that place's own prefix, which no other
  * stack shares, belong to it, too. A model of one stack is one module, `default`, whatever else it has; of several, each
  * stack is a module that recipes name, and so are parts without layers. What joins pictures to the text is a module also
- * where it lies inside the tower. No module of the text's is called after a wrapper, since those differ by the writer.
+ * where it lies inside the tower.
  */
 import { at, entry, entryOr } from "@hila/core/Lookup"
 import * as TensorName from "../recipe/TensorName.ts"
