@@ -213,6 +213,11 @@ describe("an inspection", () => {
           'generation_config.json: eos_token_id 4 is the ordinary token "w1"',
         ],
       )
+      // Case 17-inspect-gpt2-vocabulary: ids of the class, beyond the rows of a small model.
+      assert.deepStrictEqual(
+        yield* odd({ eos_token_id: 50256, bos_token_id: 50256 }, { eos_token_id: 50256 }),
+        [],
+      )
       assert.deepStrictEqual(
         yield* odd({ eos_token_id: 3 }, {}, { "tokenizer_config.json": { eos_token: "w0" } }),
         [],

@@ -4,6 +4,7 @@
  */
 import { type Checkpoint, SpecialTokens } from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as Config from "../preflight/Config.ts"
 import * as ConfigIds from "./ConfigIds.ts"
 import type { TokenizerFile } from "./TokenizerFile.ts"
 
@@ -20,6 +21,7 @@ export const of = Effect.fnUntraced(function* (
   const tokens = new Map([...ids].map(([token, id]) => [id, token]))
   const named = yield* Effect.result(SpecialTokens.read(checkpoint))
   const special = new Set<unknown>(named._tag === "Success" ? Object.values(named.success) : [])
+  const rows = Config.vocabulary(checkpoint.config) ?? Infinity
   const oddities: Array<string> = []
   for (const file of ConfigIds.files) {
     const config = yield* Effect.result(ConfigIds.read(checkpoint, file))
@@ -31,6 +33,8 @@ export const of = Effect.fnUntraced(function* (
       if (!roles.test(String(path.at(-1)))) continue
       for (const id of held) {
         const token = tokens.get(id)
+        // What lies beyond the rows can be neither read nor written: a config keeps the ids of its class, whatever its size.
+        if (token === undefined && id >= rows) continue
         if (token === undefined)
           oddities.push(`${file}: ${path.join(".")} ${id} names no token of the tokenizer`)
         else if (!added.has(token) && !special.has(token) && !looks.test(token))
