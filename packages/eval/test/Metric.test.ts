@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Aggregation from "../src/metrics/Aggregation.ts"
 import * as Filter from "../src/metrics/Filter.ts"
 import * as Metric from "../src/metrics/Metric.ts"
+import * as Functions from "../src/tasks/Functions.ts"
 import * as NumericMatch from "../src/metrics/NumericMatch.ts"
 import * as StandardError from "../src/metrics/StandardError.ts"
 
@@ -45,10 +46,18 @@ describe("Metric", () => {
     }),
   )
 
-  it.effect("shares probability between several right choices (mc2) and keeps it whole (brier)", () =>
+  it("is called as in the harness: acc is the share of probability on TruthfulQA's right choices", () => {
+    const said = (logLikelihood: number) => ({ logLikelihood, isGreedy: false, text: "" })
+    const share = Functions.results["hila.truthfulqa_mc2"]?.(
+      { mc2: { right: [0, 2] } },
+      [-1002, -1002, -1002].map(said),
+    )
+    assert.closeTo(Number(share?.["acc"]), 2 / 3, 1e-12)
+  })
+
+  it.effect("keeps probability whole (brier)", () =>
     Effect.gen(function* () {
       const even = choices([-2, -2, -2], [0, 2])
-      assert.closeTo(Number(yield* measure("multiple_choice", "mc2", even)), 2 / 3, 1e-12)
       const brier = yield* Metric.make("t.yaml", "multiple_choice", { metric: "brier_score" }, false)
       assert.closeTo(brier.aggregation.aggregate([brier.measure(even)]), 2 / 3, 1e-12)
     }),

@@ -68,7 +68,7 @@ const cases: ReadonlyArray<readonly [what: string, lines: string, message: strin
   [
     "a Python function",
     `${good}\nprocess_results: !function utils.score`,
-    "small.yaml: process_results: !function utils.score is a Python function, which Hila does not run; write a template, or one of hila.hendrycks_math, hila.wikitext_counts",
+    "small.yaml: process_results: !function utils.score is a Python function, which Hila does not run; write a template, or one of hila.truthfulqa_mc2, hila.hendrycks_math, hila.wikitext_counts",
   ],
   [
     "a Python metric",

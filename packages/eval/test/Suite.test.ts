@@ -142,6 +142,26 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
         ..."doc_id,doc,target,arguments,resps,filtered_resps,filter,metrics".split(","),
         ..."doc_hash,prompt_hash,target_hash,acc,f1".split(","),
       ])
+      const {
+        doc,
+        doc_hash,
+        filtered_resps,
+        prompt_hash,
+        arguments: given,
+        resps,
+        target,
+        target_hash,
+      } = JSON.parse(sample)
+      const sha256 = (text: string) => createHash("sha256").update(text).digest("hex")
+      // Answers and targets as texts, documents hashed as Python's json.dumps lays them out.
+      assert.strictEqual(target, "0")
+      assert.match(resps[0][0][0], /^-\d+\.\d+$/)
+      assert.match(resps[0][0][1], /^(?:True|False)$/)
+      assert.deepStrictEqual(filtered_resps[0], resps[0][0])
+      const layout = `{\n  "question": "${doc.question}",\n  "gold": ${doc.gold}\n}`
+      assert.strictEqual(doc_hash, sha256(layout))
+      assert.strictEqual(prompt_hash, sha256(given.gen_args_0.arg_0))
+      assert.strictEqual(target_hash, sha256("0"))
       assert.match(
         Report.render(results, "csv"),
         /^task,version,filter,n-shot,n,metric,,value,±\nsmall,Yaml,none,0,90,acc,↑,/,

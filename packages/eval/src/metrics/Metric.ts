@@ -133,14 +133,6 @@ const definitions: Readonly<Record<string, Definition>> = {
       ),
     ),
   ),
-  // The share of probability on right choices, where several are right.
-  mc2: better(
-    choice,
-    ofChoices(({ golds, logLikelihoods }) => {
-      const probabilities = softmax(logLikelihoods)
-      return golds.reduce((sum, gold) => sum + (probabilities[gold] ?? 0), 0)
-    }),
-  ),
   f1: better(choice, goldAndPrediction, "f1"),
   mcc: better(choice, goldAndPrediction, "matthews_corrcoef"),
   brier_score: worse(

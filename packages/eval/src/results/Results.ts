@@ -9,13 +9,13 @@ import * as Overlap from "../contamination/Overlap.ts"
 import { TaskError } from "../EvalError.ts"
 import type { Options, Sample, Score, TaskResult } from "../Evaluation.ts"
 import * as StandardError from "../metrics/StandardError.ts"
+import { float, python } from "../internal/python.ts"
 import * as PythonJson from "../internal/pythonJson.ts"
 import type { Prompting } from "../requests/Prompting.ts"
-import type { Request } from "../requests/Request.ts"
+import type { Answer, Request } from "../requests/Request.ts"
 import type { GroupEntry } from "../tasks/Catalog.ts"
 import type { Task } from "../tasks/Task.ts"
 import { truthOf } from "../tasks/TaskConfig.ts"
-import * as Template from "../tasks/Template.ts"
 
 /** Scores of one task or group: `name`, `alias`, `sample_len`, and `metric,filter` with `metric_stderr,filter`. */
 export type Entry = Readonly<Record<string, unknown>>
@@ -240,6 +240,12 @@ const argumentsOf = (request: Request, settings: unknown): Readonly<Record<strin
   }
 }
 
+/** An answer as the harness writes it down: texts, of a log-likelihood and whether it is the most likely text. */
+const said = (answer: Answer): unknown =>
+  Array.isArray(answer)
+    ? answer.map((part) => python(typeof part === "number" ? float(part) : part))
+    : python(typeof answer === "number" ? float(answer) : answer)
+
 /** One line of the harness's samples file: a document under one filter. */
 export const sample = ({ answers, filter, filtered, item, values }: Sample, settings: unknown): Entry => {
   const [first] = item.requests
@@ -247,7 +253,7 @@ export const sample = ({ answers, filter, filtered, item, values }: Sample, sett
   return {
     doc_id: item.id,
     doc: item.row,
-    target: item.target,
+    target: python(item.target),
     arguments: Object.fromEntries(
       // Several texts of one context are one set of arguments with several responses.
       (first?._tag === "Generate" ? [first] : item.requests).map((request, i) => [
@@ -255,13 +261,13 @@ export const sample = ({ answers, filter, filtered, item, values }: Sample, sett
         argumentsOf(request, settings),
       ]),
     ),
-    resps: first?._tag === "Generate" ? [answers] : answers.map((answer) => [answer]),
-    filtered_resps: filtered,
+    resps: first?._tag === "Generate" ? [answers.map(said)] : answers.map((answer) => [said(answer)]),
+    filtered_resps: filtered.map(said),
     filter,
     metrics: Object.keys(values),
     doc_hash: hash(PythonJson.dump(item.row, 2)),
     prompt_hash: hash(prompt),
-    target_hash: hash(Template.text(item.target)),
+    target_hash: hash(python(item.target)),
     ...values,
   }
 }

@@ -34,6 +34,7 @@ export const fields: Readonly<Record<string, (row: Row) => unknown>> = Documents
 
 /** `process_results`. */
 export const results: Readonly<Record<string, Results>> = {
+  ...Documents.results,
   ...Math.results,
   "hila.wikitext_counts": WikiText.counts,
 }

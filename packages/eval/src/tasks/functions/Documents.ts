@@ -111,6 +111,20 @@ const truthfulqa = each((row) => {
   }
 })
 
+/** The share of probability on right choices, where several are right; called `acc`, as in the harness. */
+const shareOfRight = (
+  row: Row,
+  responses: ReadonlyArray<{ readonly logLikelihood: number }>,
+): Readonly<Record<string, number>> => {
+  const top = Math.max(...responses.map(({ logLikelihood }) => logLikelihood))
+  const right = new Set(list(record(row["mc2"])["right"]))
+  const powers = responses.map(({ logLikelihood }) => Math.exp(logLikelihood - top))
+  const sum = (values: ReadonlyArray<number>) => values.reduce((a, b) => a + b, 0)
+  return { acc: sum(powers.filter((_, i) => right.has(i))) / sum(powers) }
+}
+
+export const results = { "hila.truthfulqa_mc2": shareOfRight }
+
 /** WinoGrande: the sentence cut at the blank, with either name in it, and what follows. */
 const winogrande = each((row) => {
   if ("context_options" in row) {
