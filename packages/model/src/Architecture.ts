@@ -54,6 +54,11 @@ const encoders: ReadonlyArray<Architecture<EncoderShape>> = [
   modernbert,
 ]
 
+/** The keys of config.json that each model type's record reads. */
+export const keys: ReadonlyMap<string, ReadonlyArray<string>> = new Map(
+  [...decoders, ...encoders].map((record) => [record.modelType, record.keys]),
+)
+
 const typesOf = (records: ReadonlyArray<Pick<Architecture, "modelType">>): string =>
   records.map(({ modelType }) => modelType).join(", ")
 

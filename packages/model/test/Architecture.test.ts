@@ -25,7 +25,8 @@ describe("Architecture", () => {
         maxPositions: 2048,
         normEps: 1e-6,
         tiedEmbeddings: false,
-        eosTokenIds: [],
+        bosTokenId: 1,
+        eosTokenIds: [2],
       })
       assert.deepStrictEqual(shape.attention[0], {
         scale: 0.5,
@@ -57,6 +58,15 @@ describe("Architecture", () => {
       assert.strictEqual(newer.attention[1]?.rope?.theta, 5e5)
       assert.strictEqual(JSON.stringify(older), JSON.stringify(newer))
       assert.deepStrictEqual([...older.expected], [...newer.expected])
+    }),
+  )
+
+  it.effect("has no special tokens by default that its vocabulary has not", () =>
+    Effect.gen(function* () {
+      const { bosTokenId, eosTokenIds } = yield* shapeOf({ model_type: "olmo2", vocab_size: 50_279 })
+      assert.deepStrictEqual([bosTokenId, eosTokenIds], [undefined, []])
+      const large = yield* shapeOf({ model_type: "olmo2", vocab_size: 50_280 })
+      assert.deepStrictEqual(large.eosTokenIds, [50_279])
     }),
   )
 
@@ -95,7 +105,7 @@ describe("Architecture", () => {
     }),
   )
 
-  it.effect("refuses what no graph computes, and says what is missing and where to add it", () =>
+  it.effect("refuses what no graph computes, and says what is missing", () =>
     Effect.gen(function* () {
       const cases: ReadonlyArray<readonly [object, RegExp]> = [
         [
@@ -121,11 +131,15 @@ describe("Architecture", () => {
         [{ model_type: "cohere", use_qk_norm: true }, /use_qk_norm is not supported/],
         [{ model_type: "gemma", use_bidirectional_attention: true }, /use_bidirectional_attention/],
         [{ model_type: "phi3", partial_rotary_factor: 0.3 }, /rotates 1 of 4 entries/],
+        [
+          { model_type: "phi3", rope_scaling: { type: "yarn", factor: 4 } },
+          /rope type 'yarn' of this model type is not supported/,
+        ],
         [{ model_type: "smollm3", no_rope_layers: [1] }, /no_rope_layers has 1 entries, expected 2/],
         [{ model_type: "qwen2", layer_types: ["full_attention"] }, /layer_types has 1 entries/],
         [
-          { model_type: "gemma3_text", rope_parameters: { full_attention: {} } },
-          /expected full_attention and sliding_attention/,
+          { model_type: "gemma3_text", rope_parameters: { full_attention: {}, rope_theta: 1 } },
+          /expected full_attention and sliding_attention alone, got 'rope_theta' beside them/,
         ],
       ]
       for (const [extra, expected] of cases) {
@@ -206,7 +220,7 @@ describe("Architecture", () => {
     }),
   )
 
-  it.effect("names the known model types and how to add one", () =>
+  it.effect("names the known model types, and what goes without", () =>
     Effect.gen(function* () {
       const message = yield* problem({ model_type: "mamba" })
       assert.match(

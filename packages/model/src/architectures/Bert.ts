@@ -87,7 +87,7 @@ const read = Effect.fnUntraced(function* (
   }
 })
 
-export const bert = encoder("bert", Schema.decodeUnknownEffect(Config), (config) =>
+export const bert = encoder("bert", Config, (config) =>
   read(config, "bert", 0, (names) => ({
     pooling: "first",
     dense: linear("bert.pooler.dense", true),
@@ -101,7 +101,7 @@ export const bert = encoder("bert", Schema.decodeUnknownEffect(Config), (config)
 const robertaLike = (modelType: string) =>
   encoder(
     modelType,
-    Schema.decodeUnknownEffect(Config),
+    Config,
     Effect.fnUntraced(function* (config) {
       const paddingToken = config.pad_token_id ?? 1
       const description = yield* read(config, "roberta", paddingToken + 1, (names) => ({
@@ -130,7 +130,7 @@ const DistilConfig = Schema.Struct({
 
 export const distilbert = encoder(
   "distilbert",
-  Schema.decodeUnknownEffect(DistilConfig),
+  DistilConfig,
   Effect.fnUntraced(function* (config) {
     const [hiddenSize, heads] = [config.dim, config.n_heads]
     const headDim = yield* headDimOf(hiddenSize, heads)

@@ -19,14 +19,17 @@ const Config = Schema.Struct({
 
 export const cohere = decoder(
   "cohere",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     if (config.use_qk_norm === true) {
       return yield* Effect.fail(missing("use_qk_norm", "false"))
     }
     const { base, rope } = yield* LlamaLike.read(config, {
       maxPositions: 8192,
+      theta: 500_000,
       tied: true,
+      bos: 5,
+      eos: 255_001,
       pairs: "neighbours",
     })
     const biases = LlamaLike.biasesOf(config)

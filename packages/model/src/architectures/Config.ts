@@ -1,7 +1,9 @@
 /**
  * What records read of a config.json: the keys most decoders share, and how a record refuses.
  *
- * Absent keys have the defaults of the reference implementation's configuration class for that model type; what no
+ * Absent keys have the defaults of transformers 5's configuration class for that model type, whatever version wrote the
+ * file: that is what loads it today. (Classes of 4.57 differ in one of these, Cohere's rotary base, which they always
+ * wrote.) Null is what the class makes of it, where it is not refused there; there it is as if absent. What no
  * graph computes is refused with a line that says what is missing.
  */
 import * as Effect from "effect/Effect"

@@ -6,31 +6,30 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { optional } from "../ModelConfig.ts"
-import {
-  activation,
-  llamaLike,
-  missing,
-  perLayer,
-  Positive,
-  PositiveNumber,
-  windowed,
-  windowKeys,
-} from "./Config.ts"
+import { llamaLike, missing, perLayer, Positive, PositiveNumber, windowed, windowKeys } from "./Config.ts"
 import * as LlamaLike from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"
 import * as Rope from "./Rope.ts"
 import { headNorms, llamaNorms, llamaProjections, llamaTensors, preNorms } from "./Tensors.ts"
 
-const Config = Schema.Struct({
-  ...llamaLike,
+const firstKeys = { ...llamaLike, use_bidirectional_attention: optional(Schema.Boolean) }
+
+const { hidden_act: _activation, ...others } = firstKeys
+const secondKeys = {
+  ...others,
   ...windowKeys,
   hidden_activation: optional(Schema.String),
   query_pre_attn_scalar: optional(PositiveNumber),
   attn_logit_softcapping: optional(PositiveNumber),
   final_logit_softcapping: optional(PositiveNumber),
+}
+
+const First = Schema.Struct(firstKeys)
+const Second = Schema.Struct(secondKeys)
+const Third = Schema.Struct({
+  ...secondKeys,
   sliding_window_pattern: optional(Positive),
   rope_local_base_freq: optional(PositiveNumber),
-  use_bidirectional_attention: optional(Schema.Boolean),
 })
 
 /** Gemma 2 and 3: norms in front of and behind attention and MLP. */
@@ -41,7 +40,9 @@ const sandwich = {
   mlpOutput: "post_feedforward_layernorm",
 }
 
-const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: LlamaLike.Defaults = {}) {
+const usualActivation = "gelu_pytorch_tanh"
+
+const read = Effect.fnUntraced(function* (config: typeof First.Type, defaults: LlamaLike.Defaults = {}) {
   if (config.use_bidirectional_attention === true) {
     return yield* Effect.fail(missing("use_bidirectional_attention", "false"))
   }
@@ -49,13 +50,11 @@ const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: 
     headDim: 256,
     maxPositions: 8192,
     tied: true,
-    activation: "gelu_pytorch_tanh",
+    activation: usualActivation,
+    bos: 2,
+    eos: 1,
     ...defaults,
   })
-  // The first Gemma configs say hidden_act "gelu" and mean its approximation, which their weights were trained with;
-  // hidden_activation was introduced to say so.
-  const name =
-    config.hidden_activation ?? (config.hidden_act === "gelu" ? "gelu_pytorch_tanh" : config.hidden_act)
   return {
     biases: LlamaLike.biasesOf(config),
     rope,
@@ -63,7 +62,6 @@ const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: 
       ...base,
       norm: "rmsPlusOne" as const,
       normEps: config.rms_norm_eps ?? 1e-6,
-      activation: yield* activation("hidden_activation", name ?? "gelu_pytorch_tanh"),
       embeddingScale: Math.sqrt(base.hiddenSize),
       tensors: llamaTensors(base.tiedEmbeddings),
     },
@@ -71,7 +69,7 @@ const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: 
 })
 
 /** The scale of Gemma 2's and 3's scores. */
-const scaleOf = ({ query_pre_attn_scalar: scalar }: typeof Config.Type): number => (scalar ?? 256) ** -0.5
+const scaleOf = ({ query_pre_attn_scalar: scalar }: typeof Second.Type): number => (scalar ?? 256) ** -0.5
 
 /** Soft caps, where a config names any. */
 const caps = (attention: number | null | undefined, logits: number | null | undefined) => ({
@@ -81,9 +79,11 @@ const caps = (attention: number | null | undefined, logits: number | null | unde
 
 export const gemma = decoder(
   "gemma",
-  Schema.decodeUnknownEffect(Config),
+  First,
   Effect.fnUntraced(function* (config) {
-    const { base, biases, rope } = yield* read(config, { kvHeads: 16 })
+    // The first configs say "gelu" and mean its approximation, which their weights were trained with.
+    const act = config.hidden_act === "gelu" ? usualActivation : config.hidden_act
+    const { base, biases, rope } = yield* read({ ...config, hidden_act: act ?? null }, { kvHeads: 16 })
     return {
       ...base,
       attention: perLayer(base.depth, () => ({ scale: LlamaLike.usualScale(base), rope })),
@@ -94,9 +94,10 @@ export const gemma = decoder(
 
 export const gemma2 = decoder(
   "gemma2",
-  Schema.decodeUnknownEffect(Config),
+  Second,
   Effect.fnUntraced(function* (config) {
-    const { base, biases, rope } = yield* read(config, { kvHeads: 4 })
+    const own = { ...config, hidden_act: config.hidden_activation ?? null }
+    const { base, biases, rope } = yield* read(own, { kvHeads: 4 })
     const local = yield* windowed(base.depth, config.layer_types, (l) => l % 2 === 0)
     const window = config.sliding_window ?? 4096
     const { attn_logit_softcapping: attentionCap = 50, final_logit_softcapping: logitCap = 30 } = config
@@ -115,12 +116,13 @@ export const gemma2 = decoder(
 
 export const gemma3 = decoder(
   "gemma3_text",
-  Schema.decodeUnknownEffect(Config),
+  Third,
   Effect.fnUntraced(function* (config) {
     const { global, local: localEntry } = yield* Rope.byKind(config, {
       local: { rope_theta: config.rope_local_base_freq ?? 10_000 },
     })
-    const flat = { ...config, rope_parameters: global, rope_scaling: null, rope_theta: null }
+    const own = { ...config, hidden_act: config.hidden_activation ?? null }
+    const flat = { ...own, rope_parameters: global, rope_scaling: null, rope_theta: null }
     const { base, biases, rope } = yield* read(flat, { kvHeads: 4, maxPositions: 131_072, theta: 1e6 })
     const localRope = yield* Rope.read(
       localEntry,

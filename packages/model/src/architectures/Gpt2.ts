@@ -25,7 +25,7 @@ const Config = Schema.Struct({
 
 export const gpt2 = decoder(
   "gpt2",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config, has) {
     const [hiddenSize, heads] = [config.n_embd, config.n_head]
     const headDim = yield* headDimOf(hiddenSize, heads)
@@ -44,7 +44,7 @@ export const gpt2 = decoder(
       intermediateSize: config.n_inner ?? 4 * hiddenSize,
       maxPositions: config.n_positions ?? 1024,
       tiedEmbeddings: tied,
-      ...tokenIds(config),
+      ...tokenIds(config, { bos: 50_256, eos: 50_256 }),
       norm: "layer",
       normEps: config.layer_norm_epsilon ?? 1e-5,
       activation: yield* activation("activation_function", config.activation_function ?? "gelu_new"),

@@ -10,10 +10,14 @@ import * as LlamaLike from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"
 import { linear, norm } from "./Tensors.ts"
 
+// Every head has its own key and value, and rotary positions have names of their own in older configs.
+const { head_dim: _headDim, num_key_value_heads: _kvHeads, ...ownSizes } = sizes
+const { rope_theta: _theta, ...ownRope } = ropeKeys
+
 const Config = Schema.Struct({
   ...common,
-  ...sizes,
-  ...ropeKeys,
+  ...ownSizes,
+  ...ownRope,
   layer_norm_eps: optional(Epsilon),
   rotary_pct: optional(PositiveNumber),
   rotary_emb_base: optional(PositiveNumber),
@@ -22,12 +26,14 @@ const Config = Schema.Struct({
 
 export const gptNeox = decoder(
   "gpt_neox",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     const { base, rope } = yield* LlamaLike.read(config, {
       activation: "gelu",
       partial: config.rotary_pct ?? 0.25,
       theta: config.rotary_emb_base ?? 10_000,
+      bos: 0,
+      eos: 2,
     })
     const { headDim, heads } = base
     const biased = config.attention_bias ?? true

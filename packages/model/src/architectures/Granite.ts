@@ -20,9 +20,9 @@ const Config = Schema.Struct({
 
 export const granite = decoder(
   "granite",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
-    const { base, rope } = yield* LlamaLike.read(config)
+    const { base, rope } = yield* LlamaLike.read(config, { bos: 1, eos: 2 })
     return {
       ...base,
       norm: "rms",

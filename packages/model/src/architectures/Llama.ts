@@ -13,9 +13,9 @@ const Config = Schema.Struct({ ...llamaLike, mlp_bias: optional(Schema.Boolean) 
 
 export const llama = decoder(
   "llama",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
-    const { base, rope } = yield* LlamaLike.read(config)
+    const { base, rope } = yield* LlamaLike.read(config, { bos: 1, eos: 2 })
     return {
       ...base,
       norm: "rms",

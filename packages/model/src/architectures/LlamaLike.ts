@@ -18,19 +18,26 @@ export interface Defaults {
   readonly theta?: number
   readonly tied?: boolean
   readonly activation?: string
+  /** Begin- and end-of-sequence tokens; absent: none. */
+  readonly bos?: number
+  readonly eos?: number
   /** The share of a head that is rotated; absent: all of it, always. */
   readonly partial?: number | undefined
   readonly pairs?: Rope["pairs"]
 }
 
-/** Begin- and end-of-sequence tokens of a config. */
-export const tokenIds = ({
-  bos_token_id: bos,
-  eos_token_id: eos,
-}: Pick<Keys<typeof common>, "bos_token_id" | "eos_token_id">) => ({
-  eosTokenIds: typeof eos === "number" ? [eos] : (eos ?? []),
-  ...(typeof bos === "number" ? { bosTokenId: bos } : {}),
-})
+/** Begin- and end-of-sequence tokens of a config; those by default are none where the vocabulary ends before them. */
+export const tokenIds = (
+  config: Pick<Keys<typeof common>, "bos_token_id" | "eos_token_id" | "vocab_size">,
+  defaults: Pick<Defaults, "bos" | "eos"> = {},
+) => {
+  const usual = (id: number | undefined) => (id !== undefined && id < config.vocab_size ? id : null)
+  const { bos_token_id: bos = usual(defaults.bos), eos_token_id: eos = usual(defaults.eos) } = config
+  return {
+    eosTokenIds: typeof eos === "number" ? [eos] : (eos ?? []),
+    ...(typeof bos === "number" ? { bosTokenId: bos } : {}),
+  }
+}
 
 /** Entries of a head: those given, else an equal share of the hidden state. */
 export const headDimOf = (
@@ -58,13 +65,15 @@ export const read = Effect.fnUntraced(function* (
     hiddenSize: config.hidden_size,
     depth: config.num_hidden_layers,
     heads,
-    kvHeads: config.num_key_value_heads ?? defaults.kvHeads ?? heads,
+    // Null is as many as there are heads, whatever the class has where the key is absent.
+    kvHeads:
+      (config.num_key_value_heads === undefined ? defaults.kvHeads : config.num_key_value_heads) ?? heads,
     headDim,
     intermediateSize: config.intermediate_size,
     maxPositions,
     tiedEmbeddings: config.tie_word_embeddings ?? defaults.tied ?? false,
     activation: yield* activation("hidden_act", config.hidden_act ?? defaults.activation ?? "silu"),
-    ...tokenIds(config),
+    ...tokenIds(config, defaults),
   }
   const options = { headDim, theta: defaults.theta ?? 10_000, pairs: defaults.pairs ?? "halves" } as const
   const entry = yield* Ropes.entryOf(config)

@@ -12,9 +12,14 @@ const Config = Schema.Struct({ ...llamaLike, sliding_window: windowKeys.sliding_
 
 export const mistral = decoder(
   "mistral",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
-    const { base, rope } = yield* LlamaLike.read(config, { kvHeads: 8, maxPositions: 131_072 })
+    const { base, rope } = yield* LlamaLike.read(config, {
+      kvHeads: 8,
+      maxPositions: 131_072,
+      bos: 1,
+      eos: 2,
+    })
     // A window that is null is none; a config that does not speak of it means the first Mistral's.
     const window = config.sliding_window === undefined ? 4096 : config.sliding_window
     const attention = { scale: LlamaLike.usualScale(base), rope, ...LlamaLike.reachOf(window) }

@@ -21,9 +21,12 @@ import { encoder } from "./Record.ts"
 import * as Rope from "./Rope.ts"
 import { linear, norm } from "./Tensors.ts"
 
+// The base of the rotation has a name for each kind of layer.
+const { rope_theta: _theta, ...ownRope } = ropeKeys
+
 const Config = Schema.Struct({
   ...classifierKeys,
-  ...ropeKeys,
+  ...ownRope,
   hidden_size: Positive,
   intermediate_size: Positive,
   num_hidden_layers: Positive,
@@ -46,15 +49,16 @@ const Config = Schema.Struct({
 
 export const modernbert = encoder(
   "modernbert",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     const [hiddenSize, heads] = [config.hidden_size, config.num_attention_heads]
     const { intermediate_size: intermediateSize, num_hidden_layers: depth } = config
     const headDim = yield* headDimOf(hiddenSize, heads)
     const maxPositions = config.max_position_embeddings ?? 8192
     const entries = yield* Rope.byKind(
-      { ...config, rope_theta: config.rope_theta ?? config.global_rope_theta ?? null },
-      { local: { rope_theta: config.local_rope_theta ?? 10_000 } },
+      { ...config, rope_theta: config.global_rope_theta ?? null },
+      // A scaling that names no kind of layer is that of both.
+      { local: { ...config.rope_scaling, rope_theta: config.local_rope_theta ?? 10_000 } },
     )
     const rope = yield* Rope.read(entries.global, { headDim, theta: 160_000 }, maxPositions)
     const localRope = yield* Rope.read(entries.local, { headDim, theta: 10_000 }, maxPositions)

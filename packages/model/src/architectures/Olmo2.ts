@@ -17,9 +17,9 @@ const norms = {
 
 export const olmo2 = decoder(
   "olmo2",
-  Schema.decodeUnknownEffect(Schema.Struct(llamaLike)),
+  Schema.Struct(llamaLike),
   Effect.fnUntraced(function* (config) {
-    const { base, rope } = yield* LlamaLike.read(config)
+    const { base, rope } = yield* LlamaLike.read(config, { eos: 50_279 })
     const biases = LlamaLike.biasesOf(config)
     return {
       ...base,

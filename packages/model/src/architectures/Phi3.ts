@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { optional } from "../ModelConfig.ts"
-import { llamaLike, perLayer, Positive, PositiveNumber, windowKeys } from "./Config.ts"
+import { llamaLike, missing, perLayer, Positive, PositiveNumber, windowKeys } from "./Config.ts"
 import * as LlamaLike from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"
 import { linear, llamaNorms, llamaProjections, llamaTensors, preNorms } from "./Tensors.ts"
@@ -19,12 +19,16 @@ const Config = Schema.Struct({
 
 export const phi3 = decoder(
   "phi3",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     const { base, rope } = yield* LlamaLike.read(config, {
       maxPositions: 4096,
+      bos: 1,
+      eos: 32_000,
       partial: config.partial_rotary_factor ?? 1,
     })
+    if (rope.scaling !== undefined)
+      return yield* Effect.fail(missing(`rope type '${rope.scaling.type}' of this model type`, "default"))
     const { headDim, heads, intermediateSize, kvHeads } = base
     const attention = { scale: LlamaLike.usualScale(base), rope, ...LlamaLike.reachOf(config.sliding_window) }
     const [queries, keys] = [heads * headDim, kvHeads * headDim]

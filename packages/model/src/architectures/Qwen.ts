@@ -19,7 +19,8 @@ const Config = Schema.Struct({
 
 const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: LlamaLike.Defaults) {
   const { base, rope } = yield* LlamaLike.read(config, { maxPositions: 32_768, ...defaults })
-  const window = config.use_sliding_window === true ? config.sliding_window : null
+  const { sliding_window: given = 4096 } = config
+  const window = config.use_sliding_window === true ? given : null
   const local = yield* windowed(base.depth, config.layer_types, (l) => l >= (config.max_window_layers ?? 28))
   return {
     ...base,
@@ -36,7 +37,7 @@ const read = Effect.fnUntraced(function* (config: typeof Config.Type, defaults: 
 
 export const qwen2 = decoder(
   "qwen2",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     return {
       ...(yield* read(config, { kvHeads: 32 })),
@@ -47,7 +48,7 @@ export const qwen2 = decoder(
 
 export const qwen3 = decoder(
   "qwen3",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     const biases = LlamaLike.biasesOf(config)
     return {

@@ -2,6 +2,7 @@
  * From a record's description to a shape: defaults, checks, and the list of tensors with their shapes.
  */
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type { ModelConfig } from "../ModelConfig.ts"
 import type { ArchitectureError } from "../ModelError.ts"
 import {
@@ -20,6 +21,8 @@ import { decode, perLayer, type Problem, refuse } from "./Config.ts"
 /** A model type's record: reads its config.json. */
 export interface Architecture<S extends Stack = ModelShape> {
   readonly modelType: string
+  /** The keys of config.json that it reads. */
+  readonly keys: ReadonlyArray<string>
   /** `has` tells which tensors the checkpoint has, for types whose names vary. */
   readonly read: (config: ModelConfig, has: Has) => Effect.Effect<S, ArchitectureError>
 }
@@ -48,17 +51,19 @@ export type EncoderDescription = Layered &
   Omit<EncoderShape, Derived | Usual> &
   Partial<Pick<EncoderShape, Usual>>
 
-type Decode<A> = (config: unknown) => Effect.Effect<A, { readonly message: string }>
+/** The keys that a record reads. */
+type Keys<A> = Schema.Decoder<A> & { readonly fields: Readonly<Record<string, unknown>> }
 
-/** The record of a decoder: `by` decodes its keys, `describe` says what they mean, or what is missing. */
+/** The record of a decoder: `keys` are those it reads, `describe` says what they mean, or what is missing. */
 export const decoder = <A>(
   modelType: string,
-  by: Decode<A>,
+  keys: Keys<A>,
   describe: (config: A, has: Has) => Effect.Effect<DecoderDescription, Problem>,
 ): Architecture => ({
   modelType,
+  keys: Object.keys(keys.fields),
   read: (raw, has) =>
-    decode(raw, by).pipe(
+    decode(raw, Schema.decodeUnknownEffect(keys)).pipe(
       Effect.flatMap((config) => describe(config, has)),
       Effect.flatMap((description) => {
         const shape = {
@@ -86,12 +91,13 @@ export const decoder = <A>(
 /** The record of an encoder that classifies sequences. */
 export const encoder = <A>(
   modelType: string,
-  by: Decode<A>,
+  keys: Keys<A>,
   describe: (config: A) => Effect.Effect<EncoderDescription, Problem>,
 ): Architecture<EncoderShape> => ({
   modelType,
+  keys: Object.keys(keys.fields),
   read: (raw) =>
-    decode(raw, by).pipe(
+    decode(raw, Schema.decodeUnknownEffect(keys)).pipe(
       Effect.flatMap(describe),
       Effect.flatMap((description) => {
         const shape = { parallel: false, residualScale: 1, ...description, modelType, causal: false }

@@ -105,12 +105,10 @@ export const byKind = Effect.fnUntraced(function* (
   const { full_attention: global, sliding_attention: sliding, ...rest } = nested
   if (global === undefined && sliding === undefined) return { global: entry, local }
   const unknown = Object.keys(rest).find((key) => rest[key] !== null)
-  return global === undefined || sliding === undefined || unknown !== undefined
-    ? yield* Effect.fail(
-        "rope_parameters by kind of layer: expected full_attention and sliding_attention" +
-          (unknown === undefined ? "" : ` alone, got '${unknown}' beside them`),
-      )
-    : { global, local: sliding }
+  const problem = "rope_parameters by kind of layer: expected full_attention and sliding_attention alone"
+  return unknown === undefined
+    ? { global: global ?? {}, local: sliding ?? {} }
+    : yield* Effect.fail(`${problem}, got '${unknown}' beside them`)
 })
 
 /** The rope of one description; `maxPositions` stands in where a scaling does not name the original positions. */

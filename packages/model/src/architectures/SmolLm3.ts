@@ -21,13 +21,15 @@ const Config = Schema.Struct({
 
 export const smollm3 = decoder(
   "smollm3",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     const { base, rope } = yield* LlamaLike.read(config, {
       kvHeads: 4,
       maxPositions: 32_768,
       theta: 2e6,
       tied: true,
+      bos: 128_000,
+      eos: 128_001,
     })
     const interval = config.no_rope_layer_interval ?? 4
     const rotates =

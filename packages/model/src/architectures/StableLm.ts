@@ -20,13 +20,19 @@ const Config = Schema.Struct({
 
 export const stablelm = decoder(
   "stablelm",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     if (config.qk_layernorm === true) {
       return yield* Effect.fail(missing("qk_layernorm", "false"))
     }
     const partial = config.partial_rotary_factor ?? 0.25
-    const { base, rope } = yield* LlamaLike.read(config, { kvHeads: 32, maxPositions: 4096, partial })
+    const { base, rope } = yield* LlamaLike.read(config, {
+      kvHeads: 32,
+      maxPositions: 4096,
+      partial,
+      bos: 0,
+      eos: 0,
+    })
     const parallel = config.use_parallel_residual ?? false
     return {
       ...base,

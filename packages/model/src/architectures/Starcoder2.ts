@@ -18,12 +18,14 @@ const Config = Schema.Struct({
 
 export const starcoder2 = decoder(
   "starcoder2",
-  Schema.decodeUnknownEffect(Config),
+  Config,
   Effect.fnUntraced(function* (config) {
     const { base, rope } = yield* LlamaLike.read(config, {
       kvHeads: 2,
       maxPositions: 4096,
       tied: true,
+      bos: 50_256,
+      eos: 50_256,
       activation: "gelu_pytorch_tanh",
     })
     const biased = config.use_bias ?? true
