@@ -1,6 +1,7 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { LanguageModel } from "@hila/model"
 import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import * as Compare from "../src/results/Compare.ts"
 import * as Report from "../src/results/Report.ts"
