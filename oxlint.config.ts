@@ -55,6 +55,7 @@ const forbid = (files: string, patterns: ReadonlyArray<Forbidden>) => ({
 
 export default defineConfig({
   plugins: ["typescript", "import", "unicorn", "oxc", "promise", "node", "vitest"],
+  jsPlugins: ["./tools/oxlint-lookup.mjs"],
   categories: { correctness: "error", suspicious: "error" },
   ignorePatterns: ["dist", "coverage", ".hila", ".nx", "fixtures"],
   rules: {
@@ -77,6 +78,10 @@ export default defineConfig({
     forbid("pipelines/**", [runtimes, relative, barrels]),
     forbid("pipelines/test/**", [runtimes, relative]),
     { files: ["packages/*/src/**", "pipelines/**"], rules: { "typescript/no-explicit-any": "error" } },
+    {
+      files: ["packages/*/src/**", "pipelines/*.ts", "pipelines/stages/**"],
+      rules: { "typescript/no-non-null-assertion": "error", "lookup/no-fall-back": "error" },
+    },
     {
       files: ["packages/*/src/internal/**", "pipelines/test/**"],
       rules: { "typescript/no-explicit-any": "off" },

@@ -6,6 +6,7 @@
  */
 import { Pipeline, Source } from "@hila/core"
 import { Compute, Stages as Collab } from "@hila/collab"
+import { at } from "@hila/core/Lookup"
 import * as Schema from "effect/Schema"
 import { timedHeads } from "./stages/Collab.ts"
 import { namesOf, runOf, topK } from "./stages/CollabRun.ts"
@@ -58,20 +59,20 @@ export default Pipeline.make({
       "all seeds",
     )
     // What does not depend on chance is taken of the first seed: how long answers take, the bundle, the trials.
-    const { alone, aloneSpecs, cascades, divided, experts, fused, last, specs, trials } = runs[0]!
+    const { alone, aloneSpecs, cascades, divided, experts, fused, last, specs, trials } = at(runs, 0)
     const latency = Collab.latency(
       {
         models: experts,
         alone,
         texts: divided,
-        heads: timedHeads.map((name) => fused[names.indexOf(name)]!),
+        heads: timedHeads.map((name) => at(fused, names.indexOf(name))),
         cascades,
         last,
       },
       { specs, alone: aloneSpecs, heads: timedHeads, topK, runs: timed, warm: Math.min(20, timed) },
     )
     const bundle = Collab.bundle(
-      { models: experts, texts: divided, head: last, cascades: [cascades[1]!] },
+      { models: experts, texts: divided, head: last, cascades: [at(cascades, 1)] },
       { specs },
     )
     const guide = Collab.guide({ comparison, latency })

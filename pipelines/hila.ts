@@ -7,6 +7,7 @@
  * an abstract only; formulas beyond it are this project's reconstruction.
  */
 import { Pipeline } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Stages as Evaluation } from "@hila/eval"
 import { Stages as Merging } from "@hila/merge"
 import { Checkpoint, LanguageModel } from "@hila/model"
@@ -64,7 +65,7 @@ export default Pipeline.make({
     // Pruning: units keep a density that follows importance gently (settings that did best on tune sets, docs/results.md).
     const prune = { density: options.density, gamma: 0.5, dropFraction: 0 }
     const scored = specialists.map(({ domain, expert }, index) => {
-      const of = { base, expert, golden: score[index]! }
+      const of = { base, expert, golden: at(score, index) }
       const measured = Scoring.importance(of, { scheme: "kvGroup", method: "revert" }, domain)
       const importance = shrunk({ importance: measured }, {}, domain)
       const mask = Merging.prune({ base, expert, importance }, prune, domain)

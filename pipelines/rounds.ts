@@ -3,6 +3,7 @@
  * so that a round costs what its own rows cost; `results` opens the held-out side of the rows asked for.
  */
 import { Pipeline } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { LanguageModel } from "@hila/model"
 import * as Schema from "effect/Schema"
 import { taskArithmetic } from "./stages/Baselines.ts"
@@ -25,7 +26,7 @@ export default Pipeline.make({
     const drawn = family.golden("score", true)
     const scored = importanceOf(bench, family.golden("score"), "revert")
     const rounds = [first(bench, scored), second(bench, scored, drawn), third(bench, scored, drawn)]
-    const entries = (rounds[options.round - 1] ?? []).filter(
+    const entries = at(rounds, options.round - 1).filter(
       ({ row }) => options.rows.length === 0 || options.rows.includes(row),
     )
     return compared(family, [taskArithmetic(bench), arithmeticWithRest(bench), ...entries])

@@ -11,6 +11,7 @@
  * coefficients that the golden data would have: how much any choice of coefficients could bring.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import {
   Checkpoint,
   Example,
@@ -66,11 +67,11 @@ export const adam = (
   step: number,
   rate: number,
 ): Pick<Step, "first" | "lambdas" | "second"> => {
-  const m = first.map((value, i) => beta1 * value + (1 - beta1) * (gradient[i] ?? 0))
-  const v = second.map((value, i) => beta2 * value + (1 - beta2) * (gradient[i] ?? 0) ** 2)
+  const m = first.map((value, i) => beta1 * value + (1 - beta1) * at(gradient, i))
+  const v = second.map((value, i) => beta2 * value + (1 - beta2) * at(gradient, i) ** 2)
   const [unbias1, unbias2] = [1 - beta1 ** (step + 1), 1 - beta2 ** (step + 1)]
   const moved = lambdas.map((value, i) => {
-    const change = (rate * (m[i] ?? 0)) / unbias1 / (Math.sqrt((v[i] ?? 0) / unbias2) + epsilon)
+    const change = (rate * at(m, i)) / unbias1 / (Math.sqrt(at(v, i) / unbias2) + epsilon)
     return Math.min(1, Math.max(0, value - change))
   })
   return { first: m, second: v, lambdas: moved }
@@ -91,7 +92,7 @@ const descend = Effect.fnUntraced(function* (
         }))
       : Effect.map(merge.gradients(set, lambdas), ({ gradient, losses }) => ({ values: losses, gradient })),
   )
-  const gradient = Array.from(lambdas, (_, i) => mean(parts.map((part) => part.gradient[i] ?? 0)))
+  const gradient = Array.from(lambdas, (_, i) => mean(parts.map((part) => at(part.gradient, i))))
   return { value: mean(parts.map(({ values }) => mean(values))), gradient }
 })
 
@@ -144,7 +145,7 @@ export const learn = Stage.make({
       state = result
       yield* instance.progress(step + 1, 0, steps)
     }
-    const best = done.reduce((low, { cost }, i) => (cost < (done[low]?.cost ?? Infinity) ? i : low), 0)
+    const best = done.reduce((low, { cost }, i) => (cost < at(done, low).cost ? i : low), 0)
     const named = new Set(merge.groups)
     const ofGroup = (group: string) =>
       directions.map(
@@ -165,7 +166,7 @@ export const learn = Stage.make({
           { name: objective, points: points((step) => step.objective) },
           { name: "golden loss", points: points(({ cost }) => cost) },
         ],
-        { x: best, y: done[best]?.cost ?? 0 },
+        { x: best, y: at(done, best).cost },
       ),
       coefficients: {
         ...(by === "unit" ? { scheme: "kvGroup" as const } : {}),

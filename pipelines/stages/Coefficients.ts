@@ -5,6 +5,7 @@
  * learned coefficient), so that all of them are tuned, merged and shown by the same code. λ is no part of it.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at, entryOr } from "@hila/core/Lookup"
 import { UnitWeights } from "@hila/merge"
 import { Checkpoint as Checkpoints, type Grouping, LayerGroup, Unit, UnitGroup, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
@@ -71,7 +72,12 @@ export const lambdas = (
 ): Float32Array => {
   const { lambda = 1, slope = 0 } = setting
   const { rest = lambda } = setting
-  const known = new Map(rows.map(({ group, weights }) => [group, weights]))
+  const byGroup = new Map(rows.map(({ group, weights }) => [group, weights]))
+  /** A group that a table does not name has 1. */
+  const weightOf = (group: string, expert: number) => {
+    const own = byGroup.get(group)
+    return own === undefined ? 1 : at(own, expert)
+  }
   const last = Math.max(1, ...groups.map((group) => layerOf(group) ?? 0))
   const factor = (group: string) => {
     const layer = layerOf(group)
@@ -80,7 +86,7 @@ export const lambdas = (
   return Float32Array.from(
     Array.from({ length: experts }, (_, expert) =>
       groups.map(
-        (group) => (setting[`expert.${expert}`] ?? 1) * factor(group) * (known.get(group)?.[expert] ?? 1),
+        (group) => entryOr(setting, `expert.${expert}`, 1) * factor(group) * weightOf(group, expert),
       ),
     ).flat(),
   )
@@ -105,7 +111,7 @@ export const ofUnits = (
     const own = units.filter(({ layer }) => layer === layerOf(group))
     return Array.from({ length: experts }, (_, expert) => {
       if (residual !== "mean" || own.length === 0) return residual === "base" ? 0 : 1
-      return own.reduce((sum, { weights }) => sum + (weights[expert] ?? 0), 0) / own.length
+      return own.reduce((sum, { weights }) => sum + at(weights, expert), 0) / own.length
     })
   }
   return {

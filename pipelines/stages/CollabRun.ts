@@ -4,6 +4,7 @@
  */
 import type { Node } from "@hila/core"
 import { type LabelledText, Stages as Collab } from "@hila/collab"
+import { at } from "@hila/core/Lookup"
 import { Stages as Merging } from "@hila/merge"
 import {
   encoderSizes,
@@ -61,7 +62,7 @@ export const runOf = (texts: Texts, settings: Settings, seed: number) => {
   const { epochs, hidden, rate, tokens, tune } = settings
   const { larger: largerSpec, specs } = specsOf(tokens)
   const sizes = encoderSizes(hidden)
-  const merged = { ...specs[1]!, name: "merged weights" }
+  const merged = { ...at(specs, 1), name: "merged weights" }
   const { searched, trained } = planned(settings)
   const names = namesOf(settings)
   const label = (what: string) => `${what}, seed ${seed}`
@@ -85,13 +86,13 @@ export const runOf = (texts: Texts, settings: Settings, seed: number) => {
   // What everybody says of the texts for heads, validation and test: extracted once.
   const read = (model: (typeof experts)[number], spec: (typeof specs)[number]) =>
     Collab.features({ model, texts: divided }, { spec }, label(spec.name))
-  const features = experts.map((model, i) => read(model, specs[i]!))
+  const features = experts.map((model, i) => read(model, at(specs, i)))
   const alone = [...larger.map((model) => read(model, largerSpec)), read(average, merged)]
-  const queries = Collab.queries({ model: experts[0]!, texts: divided }, {}, label("gate"))
+  const queries = Collab.queries({ model: at(experts, 0), texts: divided }, {}, label("gate"))
   // The same experts with 8-bit weights, each alone.
-  const integers = experts.map((model, i) => Collab.quantise({ model }, {}, label(specs[i]!.name)))
+  const integers = experts.map((model, i) => Collab.quantise({ model }, {}, label(at(specs, i).name)))
   const eight = specs.map((spec) => ({ ...spec, name: `${spec.name}, int8` }))
-  const eightFeatures = integers.map((model, i) => read(model, eight[i]!))
+  const eightFeatures = integers.map((model, i) => read(model, at(eight, i)))
 
   const over = { features, queries, texts: divided }
   const tunings = searched.map(({ name, start }) =>
@@ -109,7 +110,7 @@ export const runOf = (texts: Texts, settings: Settings, seed: number) => {
     ...trained.map(({ name, start }) => Collab.trainHead(over, { ...start, seed }, label(name))),
     ...tunings.map(({ head }) => head),
   ]
-  const last = fused[names.indexOf("F3 concat + MLP")]!
+  const last = at(fused, names.indexOf("F3 concat + MLP"))
   const cascades = [0.35, 0.5, 0.75].map((budget) =>
     Collab.cascade({ ...over, head: last }, { budget }, label(`${100 * budget} %`)),
   )

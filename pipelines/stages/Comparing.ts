@@ -2,6 +2,7 @@
  * Comparing: what a pipeline calls to get from tuned methods to the table of results, and to what tuning saw of them.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Stages as Evaluation } from "@hila/eval"
 import { Stages as Merging } from "@hila/merge"
 import * as Effect from "effect/Effect"
@@ -53,7 +54,7 @@ export const tunings = Stage.make({
   output: Tunings,
   run: ({ trials }, { rows }) => {
     const lines = trials
-      .map((own, i) => ({ own, row: rows[i] ?? "" }))
+      .map((own, i) => ({ own, row: at(rows, i) }))
       .toSorted((a, b) => a.own.best.cost - b.own.best.cost)
       .map(({ own, row }) => {
         const time = Trials.seconds(own.trials)

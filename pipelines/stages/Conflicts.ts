@@ -8,6 +8,7 @@
  * than two in conflict the one worth least goes and the group is measured again, until the rule for two decides.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at, atOr, known } from "@hila/core/Lookup"
 import { Checkpoint, Example, LanguageModel, Unit } from "@hila/model"
 import { ConflictInMerge } from "@hila/scoring"
 import * as Effect from "effect/Effect"
@@ -60,7 +61,11 @@ const artifact = Artifact.json("settled-conflicts", Settled, {
     {
       _tag: "Table",
       title: summary(settled),
-      head: ["group", "Σ γ", ...(settled.groups[0]?.claims ?? []).map((_, k) => `expert ${k}: c, γ`)],
+      head: [
+        "group",
+        "Σ γ",
+        ...atOr(settled.groups, 0, { claims: [] }).claims.map((_, k) => `expert ${k}: c, γ`),
+      ],
       rows: cells(settled),
       note: "In the order of settling, nats per token; γ above 0 is a conflict.",
     },
@@ -112,7 +117,7 @@ export const settle = Stage.make({
   environment: [LanguageModel],
   run: Effect.fnUntraced(function* (inputs, { errors, every, removed }) {
     const { again, base, choice, directions, golden } = inputs
-    const table = (choice.table === undefined ? undefined : inputs.tables[choice.table]) ?? Coefficients.even
+    const table = choice.table === undefined ? Coefficients.even : at(inputs.tables, choice.table)
     const merge = yield* (yield* LanguageModel).openVirtualMerge(
       base,
       [...directions, ...again],
@@ -131,7 +136,7 @@ export const settle = Stage.make({
     const isSettled = (group: string) =>
       units === undefined ? Coefficients.layerOf(group) !== undefined : units.includes(group)
     const instance = yield* Stage.Instance
-    let left = [...groups.keys()].filter((at) => isSettled(groups[at] ?? ""))
+    let left = [...groups.keys()].filter((at) => isSettled(known(groups[at])))
     const all = left.length
     const done: Array<Settled["groups"][number]> = []
 
@@ -142,24 +147,24 @@ export const settle = Stage.make({
       for (let found = rule(claims, present, errors); found !== undefined;) {
         const { expert, verdict } = found
         const [own, pruned] = [expert * count + group, (experts + expert) * count + group]
-        if (verdict === "halve") weights[pruned] = (weights[own] ?? 0) / 2
+        if (verdict === "halve") weights[pruned] = known(weights[own]) / 2
         weights[own] = 0
         verdicts[expert] = verdict
         present = verdict === "halve" ? [] : present.filter((each) => each !== expert)
         if (present.length > 1) {
           const part = `group-${groups[group]}-of-${present.length}`
-          current = (yield* Stage.part(part, Claims, measure(weights, [group])))[0] ?? []
+          current = at(yield* Stage.part(part, Claims, measure(weights, [group])), 0)
         }
         found = rule(current, present, errors)
       }
-      done.push({ group: groups[group] ?? "", claims, verdicts })
+      done.push({ group: at(groups, group), claims, verdicts })
     })
 
     while (left.length > 0) {
       const found = yield* Stage.part(`after-${done.length}`, Claims, measure(weights, left))
       const total = (claims: ReadonlyArray<Claim>) => claims.reduce((sum, { conflict }) => sum + conflict, 0)
       const ordered = left
-        .map((group, i) => ({ group, claims: found[i] ?? [] }))
+        .map((group, i) => ({ group, claims: known(found[i]) }))
         .toSorted((a, b) => total(b.claims) - total(a.claims))
       for (const { claims, group } of ordered.slice(0, every)) yield* decide(group, claims)
       left = ordered.slice(every).map(({ group }) => group)
@@ -171,7 +176,7 @@ export const settle = Stage.make({
         ...(table.scheme === undefined ? {} : { scheme: table.scheme }),
         rows: groups.map((group, at) => ({
           group,
-          weights: owners.map((_, i) => weights[i * count + at] ?? 0),
+          weights: owners.map((_, i) => known(weights[i * count + at])),
         })),
       },
     }
@@ -194,7 +199,8 @@ const chosen = Stage.make({
   inputs: { directions: Stage.each(Checkpoint.artifact), choice: Trials.choiceArtifact },
   params: { at: Schema.Int },
   output: Checkpoint.artifact,
-  run: ({ choice, directions }, { at }) => Effect.succeed(directions[choice.directions[at] ?? 0]!),
+  run: ({ choice, directions }, { at: index }) =>
+    Effect.succeed(at(directions, at(choice.directions, index))),
 })
 
 /** How conflicts are measured and settled; see the stage. */

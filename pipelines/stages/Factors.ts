@@ -7,6 +7,7 @@
  * strength can be a unit's own. `inputsOf` takes inputs from one file and gradients from another.
  */
 import { Stage } from "@hila/core"
+import { at, entry, known, last } from "@hila/core/Lookup"
 import { UnitWeights } from "@hila/merge"
 import { Checkpoint, type SafetensorsError, Unit, UnitTable, WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
@@ -28,10 +29,11 @@ const along = Effect.fnUntraced(function* (
   for (const { id, slices } of units) {
     const row = rows.get(id)
     for (const { axis, end, start, tensor } of row === undefined ? [] : slices) {
-      const shape = model.tensors.get(tensor)?.shape ?? []
+      const { shape } = entry(model.tensors, tensor)
       if (shape.length < 2 || row === undefined) continue
       const factor: Factor = axis === 0 ? "outputGradient" : "input"
-      const values = found.get(`${tensor}.${factor}`) ?? new Float32Array(shape[axis] ?? 0).fill(1)
+      const before = found.get(`${tensor}.${factor}`)
+      const values = before === undefined ? new Float32Array(at(shape, axis)).fill(1) : before
       found.set(`${tensor}.${factor}`, values.fill(valueOf(row), start, end))
     }
   }
@@ -40,12 +42,12 @@ const along = Effect.fnUntraced(function* (
 
 /** D F D in the form that F has: `[n]`, `[n, n]` or `[blocks, b, b]`; `squares` is the diagonal of D². */
 const scaled = (factor: Float32Array, shape: ReadonlyArray<number>, squares: Float32Array): Float32Array => {
-  const size = shape.at(-1) ?? 1
-  if (shape.length === 1) return factor.map((value, i) => value * (squares[i] ?? 1))
+  const size = last(shape)
+  if (shape.length === 1) return factor.map((value, i) => value * known(squares[i]))
   return factor.map((value, at) => {
     const [row, column] = [Math.floor(at / size), at % size]
     const block = size * Math.floor(row / size)
-    return value * Math.sqrt((squares[row] ?? 1) * (squares[block + column] ?? 1))
+    return value * Math.sqrt(known(squares[row]) * known(squares[block + column]))
   })
 }
 
@@ -87,11 +89,11 @@ export const weighed = Stage.make({
   params: { expert: Schema.Int },
   output: WeightStatistics.artifact,
   run: Effect.fnUntraced(function* ({ model, statistics, weights }, { expert }) {
-    const squares = yield* along(model, weights, (row) => UnitWeights.coefficients(weights, row)[expert] ?? 1)
+    const squares = yield* along(model, weights, (row) => at(UnitWeights.coefficients(weights, row), expert))
     return yield* write(statistics, shapesOf(statistics), (name) =>
       Effect.map(valuesIn(statistics, name), (values) => {
         const own = squares.get(name)
-        return own === undefined ? values : scaled(values, statistics.tensors.get(name)?.shape ?? [], own)
+        return own === undefined ? values : scaled(values, entry(statistics.tensors, name).shape, own)
       }),
     )
   }),
@@ -112,15 +114,13 @@ export const inputsOf = Stage.make({
 
 const meanOf = (values: ArrayLike<number>): number => {
   let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i] ?? 0
+  for (let i = 0; i < values.length; i++) sum += known(values[i])
   return sum / values.length
 }
 
-const none = new Float32Array()
-
 /** A diagonal in the form of a factor. */
 const diagonal = (shape: ReadonlyArray<number>, valueOf: (row: number) => number): Float32Array => {
-  const size = shape.at(-1) ?? 1
+  const size = last(shape)
   const values = new Float32Array(shape.reduce((product, extent) => product * extent, 1))
   if (shape.length === 1) return values.map((_, row) => valueOf(row))
   for (let row = 0; row < values.length / size; row++) values[row * size + (row % size)] = valueOf(row)
@@ -129,10 +129,10 @@ const diagonal = (shape: ReadonlyArray<number>, valueOf: (row: number) => number
 
 /** The mean of a factor's diagonal. */
 const meanDiagonal = (values: Float32Array, shape: ReadonlyArray<number>): number => {
-  const size = shape.at(-1) ?? 1
+  const size = last(shape)
   if (shape.length === 1) return meanOf(values)
   let sum = 0
-  for (let row = 0; row < values.length / size; row++) sum += values[row * size + (row % size)] ?? 0
+  for (let row = 0; row < values.length / size; row++) sum += known(values[row * size + (row % size)])
   return (sum * size) / values.length
 }
 
@@ -154,22 +154,23 @@ export const damping = Stage.make({
   run: Effect.fnUntraced(function* ({ model, statistics, weights }, { rho }) {
     const [like] = statistics
     if (like === undefined) return yield* Effect.die("damping without statistics")
-    const own = yield* along(model, weights, (row) => row.weights[0] ?? 1)
+    const own = yield* along(model, weights, (row) => at(row.weights, 0))
     const gradientOf = (name: string) => name.replace(/input$/, "outputGradient")
     const linear = [...like.tensors.keys()].filter(
       (name) => name.endsWith(".input") && like.tensors.has(gradientOf(name)),
     )
     const shapes = new Map(
       linear.flatMap((name) =>
-        [name, gradientOf(name)].map((each) => [each, like.tensors.get(each)?.shape ?? []]),
+        [name, gradientOf(name)].map((each) => [each, entry(like.tensors, each).shape]),
       ),
     )
     const scaleOf = Effect.fnUntraced(function* (input: string) {
       const scales = yield* Effect.forEach(statistics, (each) =>
         Effect.map(
           Effect.forEach([input, gradientOf(input)], (name) => valuesIn(each, name)),
-          ([a = none, s = none]) =>
-            meanDiagonal(a, shapes.get(input) ?? []) * meanDiagonal(s, shapes.get(gradientOf(input)) ?? []),
+          (own) =>
+            meanDiagonal(at(own, 0), entry(shapes, input)) *
+            meanDiagonal(at(own, 1), entry(shapes, gradientOf(input))),
         ),
       )
       return rho * meanOf(scales)
@@ -179,7 +180,10 @@ export const damping = Stage.make({
       shapes,
       Effect.fnUntraced(function* (name) {
         const scale = name.endsWith(".input") ? 1 : yield* scaleOf(name.replace(/outputGradient$/, "input"))
-        return diagonal(shapes.get(name) ?? [], (row) => scale * (own.get(name)?.[row] ?? 1))
+        const factors = own.get(name)
+        return diagonal(entry(shapes, name), (row) =>
+          factors === undefined ? scale : scale * known(factors[row]),
+        )
       }),
     )
   }),
@@ -196,14 +200,14 @@ export const stiffness = Stage.make({
   params: { gamma: Schema.Finite },
   output: UnitWeights.artifact,
   run: ({ importance }, { gamma }) => {
-    const [first] = importance
-    const rows = (first?.rows ?? []).map(({ index, kind, layer, size, unit }, at) => ({
+    const first = at(importance, 0)
+    const rows = first.rows.map(({ index, kind, layer, size, unit }, row) => ({
       index,
       kind,
       layer,
       size,
       unit,
-      weight: (1 + meanOf(importance.map((table) => table.rows[at]?.relative ?? 0))) ** -gamma,
+      weight: (1 + meanOf(importance.map((table) => at(table.rows, row).relative))) ** -gamma,
     }))
     const means = new Map(
       [...Map.groupBy(rows, ({ kind }) => kind)].map(([kind, own]) => [
@@ -212,10 +216,10 @@ export const stiffness = Stage.make({
       ]),
     )
     return Effect.succeed({
-      scheme: first?.scheme ?? ("kvGroup" as const),
+      scheme: first.scheme,
       experts: 1,
       meaning: "coefficient" as const,
-      rows: rows.map(({ weight, ...row }) => ({ ...row, weights: [weight / (means.get(row.kind) ?? 1)] })),
+      rows: rows.map(({ weight, ...row }) => ({ ...row, weights: [weight / entry(means, row.kind)] })),
     })
   },
 })

@@ -5,6 +5,7 @@
  * written.
  */
 import { Stage } from "@hila/core"
+import { at, known } from "@hila/core/Lookup"
 import { Checkpoint, Dtype, type Span } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
@@ -23,7 +24,7 @@ const move = (
   const c = Math.fround(coefficient)
   const run = (first: number, past: number) => {
     for (let i = first; i < past; i++)
-      sum[i] = (sum[i] ?? 0) + Math.fround(c * Math.fround((to[i] ?? 0) - (from[i] ?? 0)))
+      sum[i] = known(sum[i]) + Math.fround(c * Math.fround(known(to[i]) - known(from[i])))
   }
   if (axis === 0) run(start * columns, end * columns)
   else for (let row = 0; row < sum.length; row += columns) run(row + start, row + end)
@@ -62,7 +63,7 @@ export const write = Effect.fnUntraced(function* (
       for (const [k, direction] of directions.entries()) {
         const to = yield* Checkpoint.readFloat32(direction, name)
         for (const span of spans) {
-          move(sum, from, to, columns, values[k * groups.length + groups.indexOf(span.group)] ?? 0, span)
+          move(sum, from, to, columns, at(values, k * groups.length + groups.indexOf(span.group)), span)
         }
       }
       yield* put(Dtype.fromFloat32(sum, Dtype.isFloat(dtype) ? dtype : "F32"))
@@ -82,8 +83,9 @@ export const merged = Stage.make({
   },
   output: Checkpoint.artifact,
   run: Effect.fnUntraced(function* ({ base, choice, directions, tables }) {
-    const table = (choice.table === undefined ? undefined : tables[choice.table]) ?? Coefficients.even
-    const own = choice.directions.flatMap((i: number) => directions[i] ?? [])
+    const table: Coefficients.Coefficients =
+      choice.table === undefined ? Coefficients.even : at(tables, choice.table)
+    const own = choice.directions.map((i: number) => at(directions, i))
     return yield* write(base, own, table, choice.setting, join(yield* Stage.scratch, "merged"))
   }),
 })

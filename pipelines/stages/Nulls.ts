@@ -2,6 +2,7 @@
  * Golden data that should not help, to compare golden data with: other examples' answers, random tokens, other domains.
  */
 import { Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Example } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -18,7 +19,7 @@ const relabel = Stage.make({
     const others = Draw.shuffled(golden, seed, "answers")
     // Tokens that some answer or prompt of the set has, each as likely.
     const vocabulary = [...new Set(golden.flatMap(({ tokens }) => tokens))].toSorted((a, b) => a - b)
-    const any = (key: string) => vocabulary[Math.floor(Draw.uniform(seed, key) * vocabulary.length)] ?? 0
+    const any = (key: string) => at(vocabulary, Math.floor(Draw.uniform(seed, key) * vocabulary.length))
     return Effect.succeed(
       golden.map((example, i) => {
         const { promptLength, tokens } = example

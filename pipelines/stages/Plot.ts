@@ -1,6 +1,7 @@
 /**
  * Line plots as SVG, without scripts and readable on light and dark pages.
  */
+import { known } from "@hila/core/Lookup"
 
 /** A line through points, in the order of x. */
 export interface Line {
@@ -61,8 +62,8 @@ export const lines = (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="11" fill="#808080">`,
     `<rect x="${left}" y="${top}" width="${plane[0]}" height="${plane[1]}" fill="none" stroke="#808080" stroke-opacity="0.5"/>`,
     ...marks,
-    `<text x="${left + (plane[0] ?? 0) / 2}" y="${height - 8}" text-anchor="middle">${escaped(axes.x)}</text>`,
-    `<text x="14" y="${top + (plane[1] ?? 0) / 2}" text-anchor="middle" transform="rotate(-90 14 ${top + (plane[1] ?? 0) / 2})">${escaped(axes.y)}</text>`,
+    `<text x="${left + known(plane[0]) / 2}" y="${height - 8}" text-anchor="middle">${escaped(axes.x)}</text>`,
+    `<text x="14" y="${top + known(plane[1]) / 2}" text-anchor="middle" transform="rotate(-90 14 ${top + known(plane[1]) / 2})">${escaped(axes.y)}</text>`,
     ...drawn,
     `<circle cx="${at(best).replace(",", '" cy="')}" r="5" fill="none" stroke="currentColor" stroke-width="1.5"/>`,
     "</svg>",

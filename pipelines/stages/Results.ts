@@ -6,6 +6,7 @@
  * draws of items. Several seeds of one method are one row, their figures averaged item by item.
  */
 import { Artifact, type Figure, Stage } from "@hila/core"
+import { at, known } from "@hila/core/Lookup"
 import { Accuracy, Drift, GoldenLoss, HeldOut, Paired } from "@hila/eval"
 import { Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
@@ -101,7 +102,7 @@ const cells = ({ domains, reference, rows }: Results): ReadonlyArray<ReadonlyArr
     fixed(row.seconds, 1),
     row.needs,
   ])
-  const kept = head.map((_, i) => i === 0 || lines.some((line) => !["", "–"].includes(line[i] ?? "")))
+  const kept = head.map((_, i) => i === 0 || lines.some((line) => !["", "–"].includes(at(line, i))))
   return [head, ...lines].map((line) => line.filter((_, i) => kept[i]))
 }
 
@@ -154,21 +155,19 @@ export const artifact: Artifact.Artifact<Results> = Artifact.json("results", Res
 type Items = ReadonlyArray<ReadonlyArray<number>>
 
 const average = (all: ReadonlyArray<Items>): Items =>
-  (all[0] ?? []).map((domain, d) =>
-    domain.map((_, i) => Statistics.mean(all.map((one) => one[d]?.[i] ?? Number.NaN))),
-  )
+  at(all, 0).map((domain, d) => domain.map((_, i) => Statistics.mean(all.map((one) => at(at(one, d), i)))))
 
 const meanOf = (items: Items): number => Statistics.mean(items.map((own) => Statistics.mean(own)))
 
 const differences = (own: Items | undefined, reference: Items | undefined): typeof Interval.Type | null => {
   if (own === undefined || reference === undefined || own === reference) return null
-  const sets = own.map((first, d) => ({ first, second: reference[d] ?? [] }))
+  const sets = own.map((first, d) => ({ first, second: at(reference, d) }))
   const { difference, high, low } = Paired.bootstrapMeans(sets)
   return { difference, low, high }
 }
 
-const picked = (values: ReadonlyArray<number> | undefined, draw: ReadonlyArray<number>): number =>
-  Statistics.mean(draw.map((i) => values?.[i] ?? Number.NaN))
+const picked = (values: ReadonlyArray<number>, draw: ReadonlyArray<number>): number =>
+  Statistics.mean(draw.map((i) => at(values, i)))
 
 /** Retention of each domain on a draw of its examples. */
 const retentionsOn = (
@@ -178,8 +177,9 @@ const retentionsOn = (
   draw: ReadonlyArray<ReadonlyArray<number>>,
 ): ReadonlyArray<number> =>
   draw.map((indices, d) => {
-    const [from, at, to] = [base, losses, experts].map((items) => picked(items[d], indices))
-    return ((from ?? 0) - (at ?? 0)) / ((from ?? 0) - (to ?? 0))
+    const of = (items: Items) => picked(at(items, d), indices)
+    const from = of(base)
+    return (from - of(losses)) / (from - of(experts))
   })
 
 const lossesOf = ({ domains }: GoldenLoss.GoldenLoss): Items => domains.map(({ losses }) => losses)
@@ -200,11 +200,11 @@ const bitsOf = (fits: ReadonlyArray<HeldOut.Fit>): Items =>
 
 /** Retention in bits per byte, mean and worst, between the first model, the base, and the specialists behind it. */
 const bitRetentions = (measured: ReadonlyArray<{ readonly bits: Items | undefined }>, domains: number) => {
-  const base = measured[0]?.bits
+  const base = at(measured, 0).bits
   return (bits: Items | undefined): Pick<Row, "bitsRetention" | "bitsWorst"> => {
     if (bits === undefined || base === undefined) return { bitsRetention: null, bitsWorst: null }
     const everything = base.map((own) => own.map((_, i) => i))
-    const experts = Array.from({ length: domains }, (_, d) => measured[d + 1]?.bits?.[d] ?? [])
+    const experts = Array.from({ length: domains }, (_, d) => at(known(at(measured, d + 1).bits), d))
     const retentions = retentionsOn(bits, base, experts, everything)
     return { bitsRetention: Statistics.mean(retentions), bitsWorst: Math.min(...retentions) }
   }
@@ -252,8 +252,8 @@ export const results = Stage.make({
         trials: tuned === undefined ? undefined : trials[tuned],
       }
     })
-    const base = measured[0]?.losses ?? []
-    const experts = domains.map((_, d) => measured[d + 1]?.losses[d] ?? [])
+    const base = at(measured, 0).losses
+    const experts = domains.map((_, d) => at(at(measured, d + 1).losses, d))
     const rows = [...Map.groupBy(measured, ({ row }) => row)].map(([name, seeds]) => {
       const defined = (pick: (one: (typeof measured)[number]) => Items | undefined) => {
         const all = seeds.flatMap((one) => (pick(one) === undefined ? [] : [pick(one) ?? []]))
@@ -302,8 +302,9 @@ export const results = Stage.make({
           bitsAgainst: name === reference ? null : differences(bits, other?.bits),
           ...ofBits(bits),
           trials: seeds.reduce((sum, { trials: own }) => sum + (own?.trials.length ?? 0), 0),
-          needs: seeds[0]?.needs ?? "",
-          drift: seeds[0]?.drift === undefined ? null : Statistics.mean(seeds.map(({ drift }) => drift ?? 0)),
+          needs: at(seeds, 0).needs,
+          drift:
+            at(seeds, 0).drift === undefined ? null : Statistics.mean(seeds.map(({ drift }) => known(drift))),
           tuned: [
             ...new Set(
               seeds.flatMap(({ trials: own }) => (own === undefined ? [] : [Trials.named(own.best)])),

@@ -5,6 +5,7 @@
  * first metric of its file, under its first filter.
  */
 import { Artifact, type Node, PipelineError, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Catalog, Paired, Stages as Evaluation } from "@hila/eval"
 import type { LanguageModel } from "@hila/model"
 import { Statistics } from "@hila/model"
@@ -58,7 +59,7 @@ const artifact = Artifact.json("scoreboard", Scoreboard, {
 
 /** The values of the items of one model in one column. */
 const valuesOf = (scores: ReadonlyArray<Evaluation.TaskScores>) => {
-  const metric = scores[0]?.scores[0]?.metric ?? ""
+  const metric = at(at(scores, 0).scores, 0).metric
   const values = scores.flatMap(({ scores: own, values: items }) =>
     items.flatMap(({ filter, values: measured }) => {
       const value = filter === own[0]?.filter ? measured[metric] : undefined
@@ -120,7 +121,10 @@ const refuse = (problem: string): never => {
 const membersOf = (name: string): ReadonlyArray<Catalog.TaskEntry> => {
   const entry = catalog.get(name)
   if (entry === undefined) return refuse(`there is no task ${name}; see \`hila tasks list\``)
-  return entry._tag === "Group" ? entry.config.task.flatMap(membersOf) : [entry]
+  if (entry._tag === "Task") return [entry]
+  return entry.config.task.flatMap((member) =>
+    typeof member === "string" ? membersOf(member) : refuse(`${name} holds a task without a file of its own`),
+  )
 }
 
 export interface Asking {

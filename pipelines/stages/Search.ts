@@ -10,6 +10,7 @@
  * Evolution is differential evolution (Storn & Price, 1997), variant rand/1/bin: no gradient, three constants, and
  * forty lines. There is no maintained package of CMA-ES or of it for JavaScript.
  */
+import { at, entry } from "@hila/core/Lookup"
 import * as Schema from "effect/Schema"
 import * as Draw from "./Draw.ts"
 
@@ -49,13 +50,15 @@ export interface Search {
 }
 
 /** The value at a share of a domain, [0, 1). */
-const at = (domain: Domain, share: number): number =>
+const valueAt = (domain: Domain, share: number): number =>
   "least" in domain
     ? domain.least + share * (domain.greatest - domain.least)
-    : (domain[Math.min(Math.floor(share * domain.length), domain.length - 1)] ?? 0)
+    : at(domain, Math.min(Math.floor(share * domain.length), domain.length - 1))
 
 const settingAt = (domains: Domains, shares: Setting): Setting =>
-  Object.fromEntries(Object.entries(domains).map(([name, domain]) => [name, at(domain, shares[name] ?? 0)]))
+  Object.fromEntries(
+    Object.entries(domains).map(([name, domain]) => [name, valueAt(domain, entry(shares, name))]),
+  )
 
 const once = (first: ReadonlyArray<Setting>): Search => ({ first, next: () => [] })
 
@@ -111,7 +114,7 @@ const vertex = (
 /** The best point and its neighbours. */
 const around = (points: ReadonlyArray<readonly [x: number, cost: number]>) => {
   const ordered = points.toSorted((a, b) => a[0] - b[0])
-  const best = ordered.reduce((low, point, i) => (point[1] < (ordered[low]?.[1] ?? Infinity) ? i : low), 0)
+  const best = ordered.reduce((low, point, i) => (point[1] < at(ordered, low)[1] ? i : low), 0)
   return [ordered[best - 1], ordered[best], ordered[best + 1]] as const
 }
 
@@ -137,9 +140,9 @@ const refine = (domains: Domains, trials: number, steps: number, number: string)
       for (const [i, setting] of asked.entries()) {
         const { [number]: x = 0, ...choice } = setting
         const key = JSON.stringify(choice)
-        const known = tried.get(key) ?? { choice, points: [] }
-        known.points.push([x, costs[i] ?? Infinity])
-        tried.set(key, known)
+        const before = tried.get(key) ?? { choice, points: [] }
+        before.points.push([x, at(costs, i)])
+        tried.set(key, before)
       }
       // The better third of the choices goes on, at least one, each by one point a round.
       const best = [...tried.values()]
@@ -165,7 +168,7 @@ const spread = (domains: Domains, count: number, seed: number): ReadonlyArray<Se
     Object.fromEntries(
       [...order].map(([name, places]) => [
         name,
-        ((places[i] ?? 0) + Draw.uniform(seed, `${name} ${i}`)) / count,
+        (at(places, i) + Draw.uniform(seed, `${name} ${i}`)) / count,
       ]),
     ),
   )
@@ -192,13 +195,14 @@ const evolution = (domains: Domains, trials: number, seed: number, wanted?: numb
       seed,
       key,
     )
-    const [own, a, b, c] = [parents[i], others[0], others[1], others[2]].map((each) => each?.shares ?? {})
+    const own = at(parents, i).shares
+    const of = (other: number, name: string) => entry(at(others, other).shares, name)
     const sure = Math.floor(Draw.uniform(seed, `${key} sure`) * names.length)
     return Object.fromEntries(
       names.map((name, j) => {
-        const old = own?.[name] ?? 0
+        const old = entry(own, name)
         if (j !== sure && Draw.uniform(seed, `${key} ${name}`) >= crossover) return [name, old]
-        const share = (a?.[name] ?? 0) + weight * ((b?.[name] ?? 0) - (c?.[name] ?? 0))
+        const share = of(0, name) + weight * (of(1, name) - of(2, name))
         return [name, share < 0 ? old / 2 : share >= 1 ? (old + 1) / 2 : share]
       }),
     )
@@ -206,7 +210,7 @@ const evolution = (domains: Domains, trials: number, seed: number, wanted?: numb
   return {
     first: asked.map((shares) => settingAt(domains, shares)),
     next: (costs) => {
-      const tried = asked.map((shares, i) => ({ shares, cost: costs[i] ?? Infinity }))
+      const tried = asked.map((shares, i) => ({ shares, cost: at(costs, i) }))
       parents =
         parents.length === 0
           ? tried

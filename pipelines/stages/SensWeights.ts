@@ -11,6 +11,7 @@
  * divides or multiplies; and the factor before the sum, which is λ here. Numbers in, numbers out.
  */
 import { Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { LogitDistance, Sensitivity } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -65,11 +66,11 @@ export const weights = (
   const alpha = sensitivities.map(alphas)
   const scaling = taus(distances, tau)
   const factor = temperatureMode === "divide" ? 1 / temperature : temperature
-  return (sensitivities[0] ?? []).map((_, group) =>
+  return at(sensitivities, 0).map((_, group) =>
     softmax(
       alpha.map((own, i) => {
-        const a = use === "tau" ? 1 : (own[group] ?? 0)
-        const t = use === "alpha" ? 1 : (scaling[i] ?? 0)
+        const a = use === "tau" ? 1 : at(own, group)
+        const t = use === "alpha" ? 1 : at(scaling, i)
         return factor * a * t
       }),
     ).map((sigma) => experts * sigma),
@@ -95,11 +96,11 @@ export const sensCoefficients = Stage.make({
   },
   output: Coefficients.artifact,
   run: ({ distances, sensitivities }, options) => {
-    const groups = sensitivities[0]?.rows.map(({ group }) => group) ?? []
+    const groups = at(sensitivities, 0).rows.map(({ group }) => group)
     const scores = sensitivities.map(({ rows }) => rows.map(({ score }) => score))
-    const between = sensitivities.map((_, i) => distances.map(({ rows }) => rows[i]?.score ?? 0))
+    const between = sensitivities.map((_, i) => distances.map(({ rows }) => at(rows, i).score))
     return Effect.succeed({
-      rows: weights(scores, between, options).map((row, g) => ({ group: groups[g] ?? "", weights: row })),
+      rows: weights(scores, between, options).map((row, g) => ({ group: at(groups, g), weights: row })),
     })
   },
 })

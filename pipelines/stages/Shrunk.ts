@@ -4,6 +4,7 @@
  * Efron & Morris, 1975). Scores become Î' with no error, since what they were is in it.
  */
 import { Stage } from "@hila/core"
+import { at, entry } from "@hila/core/Lookup"
 import { UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { Scored } from "./Hila.ts"
@@ -16,13 +17,13 @@ const reliability = ({ score, standardError }: UnitTable.Row): number =>
 export const shrunkRows = (rows: ReadonlyArray<UnitTable.Row>): ReadonlyArray<UnitTable.Row> => {
   const raw = rows.map((row) => 1 + reliability(row) * (row.relative - 1))
   const meanOf = (kind: UnitTable.Row["kind"]) => {
-    const own = raw.filter((_, i) => rows[i]?.kind === kind)
+    const own = raw.filter((_, i) => at(rows, i).kind === kind)
     return own.reduce((sum, value) => sum + value, 0) / own.length
   }
   const means = new Map([...new Set(rows.map(({ kind }) => kind))].map((kind) => [kind, meanOf(kind)]))
   return rows.map((row, i) => {
-    const mean = means.get(row.kind) ?? 0
-    const relative = mean > 0 ? (raw[i] ?? 0) / mean : 1
+    const mean = entry(means, row.kind)
+    const relative = mean > 0 ? at(raw, i) / mean : 1
     return { ...row, relative, score: relative, standardError: 0 }
   })
 }

@@ -2,6 +2,7 @@
  * How far from uniform coefficients are: the least and greatest share of an expert in any layer, table by table.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Coefficients from "./Coefficients.ts"
@@ -20,13 +21,13 @@ export const sigmaRanges = Stage.make({
   output: Ranges,
   run: ({ tables }, { names }) => {
     const lines = tables.map(({ rows }, i) => {
-      const experts = rows[0]?.weights.length ?? 1
+      const experts = at(rows, 0).weights.length
       const sigmas = rows.map(({ weights }) => weights.map((weight) => weight / experts))
       const means = Array.from({ length: experts }, (_, k) =>
-        (sigmas.reduce((total, row) => total + (row[k] ?? 0), 0) / sigmas.length).toFixed(3),
+        (sigmas.reduce((total, row) => total + at(row, k), 0) / sigmas.length).toFixed(3),
       )
       const all = sigmas.flat()
-      return `| ${names[i] ?? ""} | ${Math.min(...all).toFixed(3)} | ${Math.max(...all).toFixed(3)} | ${means.join(" / ")} |`
+      return `| ${at(names, i)} | ${Math.min(...all).toFixed(3)} | ${Math.max(...all).toFixed(3)} | ${means.join(" / ")} |`
     })
     return Effect.succeed(
       ["| | least σ | greatest σ | mean σ by expert |", "| --- | --: | --: | --: |", ...lines].join("\n"),

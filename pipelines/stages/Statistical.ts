@@ -4,6 +4,7 @@
  * Each is a checkpoint for each of its own settings, and what is searched is how far to go from the base towards it.
  */
 import { Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Stages as Merging } from "@hila/merge"
 import { Example, type WeightStatistics } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
@@ -54,7 +55,7 @@ const each = (
     const parameters = Object.fromEntries(all.filter(([, value]) => typeof value === "number"))
     const own = all.flatMap(([key, value]) => (typeof value === "number" ? [] : [[key, value] as const]))
     const perModel = inputs.models.map((_, i) =>
-      Object.fromEntries(own.map(([key, value]) => [key, value[i] ?? 0])),
+      Object.fromEntries(own.map(([key, value]) => [key, at(value, i)])),
     )
     const merged = Merging.merge(
       { masks: [], layerWeights: [], unitWeights: [], ...inputs },
@@ -76,7 +77,7 @@ const swept = (name: string, values: ReadonlyArray<Setting[string]>) =>
 const ratesOf = (experts: number): ReadonlyArray<Setting[string]> => {
   const examples = [0.1, 0.4, 0.5]
   const turns = examples.map((_, turn) =>
-    Array.from({ length: experts }, (_each, i) => examples[(i + turn) % examples.length] ?? 0),
+    Array.from({ length: experts }, (_each, i) => at(examples, (i + turn) % examples.length)),
   )
   return [...examples, ...(experts > 1 ? turns : [])]
 }

@@ -2,6 +2,7 @@
  * Tables of an importance study: how far methods agree, and how much golden data the ranks of units need.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { HeatMap, Ranking, Scores, Statistics } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -127,11 +128,11 @@ export const study = Stage.make({
   output: artifact,
   run: ({ direct: own, first, path, second }, { quadratures, sizes }) => {
     const found = stabilityOf(sizes, first, second)
-    const asked = own[0]?.examples ?? 0
+    const asked = at(own, 0).examples
     const upTo = [...sizes.filter((size) => size < asked), asked]
     return Effect.succeed({
       tables: [
-        `Agreement on ${first[0]?.examples ?? 0} examples, ${first[0]?.rows.length ?? 0} units:`,
+        `Agreement on ${at(first, 0).examples} examples, ${at(first, 0).rows.length} units:`,
         agreement(first),
         "Stability (of all: against the whole first draw; two draws: against as many examples of another draw):",
         stabilityTable(sizes, found),

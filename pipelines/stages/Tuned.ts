@@ -2,6 +2,7 @@
  * What a pipeline calls to tune a method and get its model: candidates in, trials, choice and checkpoint out.
  */
 import { type Node, PipelineError } from "@hila/core"
+import { entry } from "@hila/core/Lookup"
 import type { Checkpoint, Example, LanguageModel } from "@hila/model"
 import * as Coefficients from "./Coefficients.ts"
 import { merged } from "./Merged.ts"
@@ -68,7 +69,7 @@ export const overLambda = ({ budget }: Pick<Bench, "budget">, candidates: number
 
 const indexOf = <A>(all: ReadonlyArray<A>) => {
   const places = new Map(all.map((each, i) => [each, i]))
-  return (each: A) => places.get(each) ?? 0
+  return (each: A) => entry(places, each)
 }
 
 /** Tunes a method over its candidates. */

@@ -7,6 +7,7 @@
  * comparison of methods would compare their tuning. Finished trials are checkpointed.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Checkpoint, Example, LanguageModel, type VirtualMerge } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -45,7 +46,7 @@ const costOf = (
 ): number => {
   if (objective === "loss") return mean(losses)
   const lost = losses.flatMap((loss, i) => {
-    const [from, to] = [base[i] ?? 0, experts[i] ?? 0]
+    const [from, to] = [at(base, i), at(experts, i)]
     return from > to ? [(loss - to) / (from - to)] : []
   })
   return objective === "worst" ? Math.max(...lost) : mean(lost)
@@ -66,7 +67,7 @@ const opened = Effect.fnUntraced(function* (
   )
   yield* Effect.addFinalizer(() => close)
   return Effect.fnUntraced(function* ({ directions: indices, table }: Pick<Variant, "directions" | "table">) {
-    const coefficients = (table === undefined ? undefined : tables[table]) ?? Coefficients.even
+    const coefficients = table === undefined ? Coefficients.even : at(tables, table)
     const key = `${indices.join()} ${coefficients.scheme}`
     if (current?.key === key) return { merge: current.merge, coefficients }
     yield* close
@@ -75,7 +76,7 @@ const opened = Effect.fnUntraced(function* (
     const merge = yield* service
       .openVirtualMerge(
         base,
-        indices.flatMap((i) => directions[i] ?? []),
+        indices.map((i) => at(directions, i)),
         yield* Coefficients.grouping(base, coefficients),
       )
       .pipe(Effect.provideService(Scope.Scope, scope))

@@ -5,6 +5,7 @@
  * `json` prints each event as one line of JSON. All write to standard output: standard error is for errors alone.
  */
 import type { Event } from "@hila/core"
+import { entryOr } from "@hila/core/Lookup"
 
 export interface Display {
   readonly emit: (event: Event) => void
@@ -69,7 +70,7 @@ export const plain = (write: Write, every = 5000): Display => {
         last.set(event.node, Date.now())
         write(`  ${event.node.padEnd(width)}  starts\n`)
       }
-      if (event._tag === "Progress" && Date.now() - (last.get(event.node) ?? 0) >= every) {
+      if (event._tag === "Progress" && Date.now() - entryOr(last, event.node, 0) >= every) {
         last.set(event.node, Date.now())
         write(`  ${event.node.padEnd(width)}  ${share(event)}\n`)
       }

@@ -1,4 +1,5 @@
 /** What `hila eval` and `hila tasks` do; loaded when one of them is called. */
+import { atOr } from "@hila/core/Lookup"
 import { Catalog, Compare, Evaluation, Report, Suite, Task } from "@hila/eval"
 import { LanguageModel } from "@hila/model"
 import * as Console from "effect/Console"
@@ -212,7 +213,7 @@ export const showTask = Effect.fnUntraced(function* (flags: {
   const { documents, items, source } = yield* Evaluation.prepare(task, { data: flags.data, limit: 1 })
   yield* Console.log(`\n${first.name}: ${source}, ${documents} documents; the first is asked as`)
   let last = ""
-  for (const request of items[0]?.requests ?? []) {
+  for (const request of atOr(items, 0, { requests: [] }).requests) {
     const context = request._tag === "Rolling" ? request.text : request.context
     if (context !== last) yield* Console.log(JSON.stringify(context))
     last = context

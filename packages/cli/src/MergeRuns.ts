@@ -1,4 +1,5 @@
 /** What `hila merge`, `plan-merge`, `inspect`, `compare`, `extract-lora` and `push` do. */
+import { entry, entryOr } from "@hila/core/Lookup"
 import * as Recipe from "@hila/merge/Recipe"
 import * as Tools from "@hila/merge/Tools"
 import { Checkpoint, Hub } from "@hila/model"
@@ -14,7 +15,7 @@ const units: Readonly<Record<string, number>> = { "": 1, K: 1e3, M: 1e6, G: 1e9 
 /** A number of bytes such as 5GB. */
 const bytesOf = (text: string) => {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([kKmMgG]?)[bB]?$/.exec(text) ?? []
-  const bytes = Math.floor(Number(number) * (units[(unit ?? "").toUpperCase()] ?? 1))
+  const bytes = Math.floor(Number(number) * entry(units, (unit ?? "").toUpperCase()))
   return bytes > 0
     ? Effect.succeed(bytes)
     : Effect.fail(new UsageError({ problem: `--shard-size ${text}: expected a number of bytes such as 5GB` }))
@@ -158,7 +159,7 @@ const percent = (share: number) => `${(100 * share).toPrecision(3)} %`
 
 const extractionText = ({ held, layers, leftOut }: Tools.Extraction, directory: string) => {
   const byReason = new Map<string, Array<Tools.Extraction["leftOut"][number]>>()
-  for (const left of leftOut) byReason.set(left.reason, [...(byReason.get(left.reason) ?? []), left])
+  for (const left of leftOut) byReason.set(left.reason, [...entryOr(byReason, left.reason, []), left])
   return [
     Recipe.Report.table([
       ["layer", "rank", "error"],

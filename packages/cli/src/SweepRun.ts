@@ -1,5 +1,6 @@
 /** Sweeps: a pipeline under every combination of some options, run as one graph, and its metrics side by side. */
 import { type Event, Events, Node, Pipeline, Plan, Run } from "@hila/core"
+import { atOr, entryOr } from "@hila/core/Lookup"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -95,7 +96,7 @@ export const sweep = Effect.fnUntraced(function* (given: {
         Object.entries<Node.AnyNode>(outputs).flatMap(([name, node]) =>
           node.kind === "source"
             ? []
-            : Object.entries(hits.get(node) ?? {}).map(
+            : Object.entries(entryOr(hits, node, {})).map(
                 ([metric, value]) => [`${name}.${metric}`, value] as const,
               ),
         ),
@@ -112,5 +113,5 @@ export const sweep = Effect.fnUntraced(function* (given: {
   ])
   yield* Console.log(table([[...over.map(([name]) => name), ...names], ...rows]))
   const note = names.length === 0 ? "; no output has metrics (see `metrics` of Artifact)" : ""
-  return yield* Console.log(`${found.length} variants of ${stages[0] ?? 0} stages${note}`)
+  return yield* Console.log(`${found.length} variants of ${atOr(stages, 0, 0)} stages${note}`)
 }, Effect.scoped)

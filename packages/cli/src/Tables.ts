@@ -1,12 +1,13 @@
 /** Columns of text, and figures for people. */
+import { at, atOr } from "@hila/core/Lookup"
 
 /** Rows as lines: each column as wide as its widest cell, two spaces between. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths: Array<number> = []
   for (const row of rows)
-    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length)
+    for (const [index, cell] of row.entries()) widths[index] = Math.max(atOr(widths, index, 0), cell.length)
   return rows
-    .map((row) => `  ${row.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join("  ")}`.trimEnd())
+    .map((row) => `  ${row.map((cell, index) => cell.padEnd(at(widths, index))).join("  ")}`.trimEnd())
     .join("\n")
 }
 

@@ -1,6 +1,7 @@
 /** The `hila` process: runs the command, prints what fails as one line, and sets the exit code. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import { atOr } from "@hila/core/Lookup"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -35,7 +36,7 @@ const report = (cause: Cause.Cause<unknown>): number => {
   if (typeof error === "object" && error !== null && "_tag" in error && error._tag === "ShowHelp") {
     return "errors" in error && Array.isArray(error.errors) && error.errors.length > 0 ? 2 : 0
   }
-  const { exitCode, line } = Failure.of(cause, args[0] ?? "")
+  const { exitCode, line } = Failure.of(cause, atOr(args, 0, ""))
   process.stderr.write(`hila: ${line}\n`)
   if (debug) process.stderr.write(`${Cause.pretty(cause)}\n`)
   return exitCode

@@ -5,6 +5,7 @@
  * experts. Thresholds are chosen on validation rows: the most accurate ones whose mean cost keeps within a budget.
  */
 import { Artifact } from "@hila/core"
+import { at, atOr, known } from "@hila/core/Lookup"
 import * as Schema from "effect/Schema"
 import type { HeadData } from "./heads/HeadData.ts"
 import * as Metrics from "./Metrics.ts"
@@ -56,8 +57,8 @@ export const outcome = (
   const fellThrough = new Uint8Array(count).fill(1)
   for (let row = 0; row < count; row++) {
     for (const [place, expert] of order.entries()) {
-      const { confidence, log } = answer(logits[expert]!, row, classes, temperatures[expert] ?? 1)
-      if (confidence < (thresholds[place] ?? 2)) continue
+      const { confidence, log } = answer(known(logits[expert]), row, classes, atOr(temperatures, expert, 1))
+      if (confidence < atOr(thresholds, place, 2)) continue
       logProbabilities.set(log, row * classes)
       reached[row] = place + 1
       fellThrough[row] = 0
@@ -72,7 +73,7 @@ export const shareOf = (order: ReadonlyArray<number>, costs: ReadonlyArray<numbe
   const total = costs.reduce((a, b) => a + b, 0)
   let sum = 0
   for (const places of reached) {
-    for (const expert of order.slice(0, places)) sum += costs[expert] ?? 0
+    for (const expert of order.slice(0, places)) sum += at(costs, expert)
   }
   return sum / Math.max(1, reached.length) / total
 }
@@ -80,8 +81,9 @@ export const shareOf = (order: ReadonlyArray<number>, costs: ReadonlyArray<numbe
 /** Values a threshold is chosen from: quantiles of the confidence, and one that nothing reaches. */
 const candidates = (confidences: Float64Array, steps: number): ReadonlyArray<number> => {
   const sorted = confidences.toSorted()
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 1
-  return [...new Set([0, ...Array.from({ length: steps - 1 }, (_, i) => at((i + 1) / steps)), 1.01])]
+  const quantile = (share: number) =>
+    atOr(sorted, Math.min(sorted.length - 1, Math.floor(share * sorted.length)), 1)
+  return [...new Set([0, ...Array.from({ length: steps - 1 }, (_, i) => quantile((i + 1) / steps)), 1.01])]
 }
 
 export interface Choice {
@@ -97,12 +99,12 @@ export interface Choice {
 
 /** Thresholds for a budget. The last expert never answers alone: what it adds goes through the head. */
 export const choose = ({ budget, classes, costs, data, last }: Choice): Cascade => {
-  const order = costs.map((_, i) => i).toSorted((a, b) => costs[a]! - costs[b]! || a - b)
+  const order = costs.map((_, i) => i).toSorted((a, b) => at(costs, a) - at(costs, b) || a - b)
   const temperatures = data.logits.map((logits) => Metrics.temperature(logits, data.labels, classes))
   const early = order.slice(0, -1)
   const asked = order.map((expert) =>
     Array.from({ length: data.count }, (_, row) => {
-      const { confidence, log } = answer(data.logits[expert]!, row, classes, temperatures[expert]!)
+      const { confidence, log } = answer(at(data.logits, expert), row, classes, at(temperatures, expert))
       return { confidence, isRight: log.indexOf(Math.max(...log)) === data.labels[row] }
     }),
   )
@@ -113,9 +115,9 @@ export const choose = ({ budget, classes, costs, data, last }: Choice): Cascade 
     for (let row = 0; row < data.count; row++) {
       let isRight = right[row] === 1
       for (const [place, expert] of order.entries()) {
-        cost += costs[expert]!
-        const own = asked[place]![row]!
-        if (place < early.length && own.confidence >= thresholds[place]!) {
+        cost += known(costs[expert])
+        const own = known(known(asked[place])[row])
+        if (place < early.length && own.confidence >= known(thresholds[place])) {
           isRight = own.isRight
           break
         }
@@ -128,7 +130,7 @@ export const choose = ({ budget, classes, costs, data, last }: Choice): Cascade 
   const steps = early.length <= 2 ? 20 : early.length === 3 ? 10 : 20
   const grids = early.map((_, place) =>
     candidates(
-      Float64Array.from(asked[place]!, ({ confidence }) => confidence),
+      Float64Array.from(at(asked, place), ({ confidence }) => confidence),
       steps,
     ),
   )
@@ -138,7 +140,9 @@ export const choose = ({ budget, classes, costs, data, last }: Choice): Cascade 
           (all, grid) => all.flatMap((prefix) => grid.map((value) => [...prefix, value])),
           [[]],
         )
-      : Array.from({ length: steps + 1 }, (_, i) => grids.map((grid) => grid[Math.min(i, grid.length - 1)]!))
+      : Array.from({ length: steps + 1 }, (_, i) =>
+          grids.map((grid) => at(grid, Math.min(i, grid.length - 1))),
+        )
   let best: { thresholds: ReadonlyArray<number>; accuracy: number; share: number } | undefined
   for (const thresholds of combinations) {
     const { accuracy, share } = judge(thresholds)

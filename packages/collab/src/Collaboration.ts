@@ -5,6 +5,7 @@
  * sure. Else all run. An expert that does not run costs nothing: its features are zeros behind a closed gate.
  */
 import type { Artifact } from "@hila/core"
+import { at, atOr } from "@hila/core/Lookup"
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -54,7 +55,7 @@ interface Board {
 export const open = Effect.fnUntraced(function* (options: Options) {
   const { cascade, classes, models, specs } = options
   const experts = yield* Expert.openAll(models, specs)
-  const query = yield* Query.open(models[0]!)
+  const query = yield* Query.open(at(models, 0))
   const count = experts.length
   const { spec: trained } = yield* Head.read(options.head)
   const problem = Fit.problem(trained, {
@@ -92,11 +93,11 @@ export const open = Effect.fnUntraced(function* (options: Options) {
   ) {
     const own = experts[expert]
     if (own === undefined || rows.length === 0) return
-    const readings = yield* own.read(rows.map((row) => texts[row] ?? ""))
+    const readings = yield* own.read(rows.map((row) => at(texts, row)))
     rows.forEach((row, i) => {
-      const { features, logits } = readings[i]!
-      data.features[expert]!.set(features, row * own.width)
-      data.logits[expert]!.set(logits, row * own.classes)
+      const { features, logits } = at(readings, i)
+      at(data.features, expert).set(features, row * own.width)
+      at(data.logits, expert).set(logits, row * own.classes)
       selected[row * count + expert] = 1
     })
   })
@@ -130,11 +131,11 @@ export const open = Effect.fnUntraced(function* (options: Options) {
     let open = [...texts.keys()]
     for (const [place, expert] of order.entries()) {
       yield* run(board, texts, expert, open)
-      const logits = board.data.logits[expert]!
+      const logits = at(board.data.logits, expert)
       open = open.filter((row) => {
         const own = logits.subarray(row * size, (row + 1) * size)
-        const log = Metrics.logSoftmax(own, size, temperatures[expert] ?? 1)
-        if (Math.exp(Math.max(...log)) < (thresholds[place] ?? 2)) return true
+        const log = Metrics.logSoftmax(own, size, atOr(temperatures, expert, 1))
+        if (Math.exp(Math.max(...log)) < atOr(thresholds, place, 2)) return true
         logProbabilities.set(log, row * size)
         gates[row * count + expert] = 1
         return false
@@ -158,13 +159,13 @@ export const open = Effect.fnUntraced(function* (options: Options) {
     const best = Metrics.classesOf(output.logProbabilities, size)
     return texts.map((_, row): Answer => {
       const log = output.logProbabilities.subarray(row * size, (row + 1) * size)
-      const name = (expert: number) => experts[expert]?.spec.name ?? ""
+      const name = (expert: number) => at(experts, expert).spec.name
       const places = [...experts.keys()]
       return {
-        class: classes[best[row] ?? 0] ?? "",
-        probability: Math.exp(log[best[row] ?? 0] ?? 0),
-        probabilities: Object.fromEntries(classes.map((label, c) => [label, Math.exp(log[c] ?? 0)])),
-        gates: Object.fromEntries(places.map((i) => [name(i), output.gates[row * count + i] ?? 0])),
+        class: at(classes, at(best, row)),
+        probability: Math.exp(at(log, at(best, row))),
+        probabilities: Object.fromEntries(classes.map((label, c) => [label, Math.exp(at(log, c))])),
+        gates: Object.fromEntries(places.map((i) => [name(i), at(output.gates, row * count + i)])),
         ran: places.filter((i) => board.selected[row * count + i] === 1).map(name),
       }
     })

@@ -6,6 +6,7 @@
  * bootstrap over texts of the mean over seeds.
  */
 import { Artifact } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Paired, PairedProportions, Table } from "@hila/eval"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -62,7 +63,9 @@ const meanOfValues: Parameters<typeof Paired.bootstrap>[0] = {
 
 const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
-  return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.ceil((sorted.length - 1) / 2)]!) / 2
+  return (
+    (at(sorted, Math.floor((sorted.length - 1) / 2)) + at(sorted, Math.ceil((sorted.length - 1) / 2))) / 2
+  )
 }
 
 /** Percentiles of a statistic of drawn texts. */
@@ -75,8 +78,8 @@ const interval = (
   const values = Float64Array.from({ length: replicates }, () =>
     statistic(Int32Array.from({ length: count }, () => Math.floor(random.next() * count))),
   ).toSorted()
-  const at = (share: number) => values[Math.round(share * (replicates - 1))] ?? 0
-  return { low: at(0.025), high: at(0.975) }
+  const quantile = (share: number) => at(values, Math.round(share * (replicates - 1)))
+  return { low: quantile(0.025), high: quantile(0.975) }
 }
 
 /** p-values of each seed, adjusted over the rows that are tested: [seed][row]. */
@@ -89,7 +92,7 @@ const tests = (
   seeds.map((_, s) =>
     Paired.holm(
       tested.map((row) => {
-        const [own, other] = [correct[s]![row]!, best[s]!]
+        const [own, other] = [at(at(correct, s), row), at(best, s)]
         const count = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) =>
           a.reduce((n, value, i) => n + (value === 1 && b[i] === 0 ? 1 : 0), 0)
         return PairedProportions.mcNemar(count(own, other), count(other, own))
@@ -123,22 +126,24 @@ export const make = Effect.fnUntraced(function* (
   const bestRows = seeds.map(({ entries }) =>
     entries.reduce(
       (best, { kind, validationMacroF1 }, row) =>
-        kind === "expert" && (best < 0 || validationMacroF1 > entries[best]!.validationMacroF1) ? row : best,
+        kind === "expert" && (best < 0 || validationMacroF1 > at(entries, best).validationMacroF1)
+          ? row
+          : best,
       -1,
     ),
   )
-  const best = bestRows.map((row, s) => correct[s]![row]!)
+  const best = bestRows.map((row, s) => at(at(correct, s), row))
   const tested = first.entries.flatMap(({ kind }, row) =>
     kind === "expert" || kind === "oracle" ? [] : [row],
   )
   const pValues = tests(seeds, correct, best, tested)
   const perText = (values: ReadonlyArray<ReadonlyArray<number>>) =>
-    labels.map((_, i) => mean(values.map((of) => of[i] ?? 0)))
+    labels.map((_, i) => mean(values.map((of) => at(of, i))))
   const reference = perText(best)
   const rows = first.entries.map(({ kind, name }, row): Row => {
-    const own = seeds.map(({ entries }) => entries[row]!)
-    const hits = perText(correct.map((of) => of[row]!))
-    const accuracies = correct.map((of) => mean(of[row]!))
+    const own = seeds.map(({ entries }) => at(entries, row))
+    const hits = perText(correct.map((of) => at(of, row)))
+    const accuracies = correct.map((of) => mean(at(of, row)))
     const accuracy = mean(accuracies)
     const f1 = (drawn?: Int32Array) =>
       mean(
@@ -146,15 +151,15 @@ export const make = Effect.fnUntraced(function* (
           drawn === undefined
             ? Metrics.macroF1(predicted, labels, classes.length)
             : Metrics.macroF1(
-                drawn.map((i) => predicted[i] ?? 0),
-                drawn.map((i) => labels[i] ?? 0),
+                drawn.map((i) => at(predicted, i)),
+                drawn.map((i) => at(labels, i)),
                 classes.length,
               ),
         ),
       )
     const gain = Paired.bootstrap(meanOfValues, hits, reference, { replicates: 1000 })
     const place = tested.indexOf(row)
-    const adjusted = pValues.map((of) => of[place] ?? 1)
+    const adjusted = pValues.map((of) => at(of, place))
     const average = (of: (entry: Evaluation.Entry) => number) => mean(own.map(of))
     const optional = (of: (entry: Evaluation.Entry) => number | undefined) =>
       own.every((entry) => of(entry) !== undefined) ? average((entry) => of(entry) ?? 0) : undefined
@@ -164,7 +169,7 @@ export const make = Effect.fnUntraced(function* (
       kind,
       accuracy: {
         value: accuracy,
-        ...interval(labels.length, (drawn) => drawn.reduce((sum, i) => sum + hits[i]!, 0) / drawn.length),
+        ...interval(labels.length, (drawn) => drawn.reduce((sum, i) => sum + at(hits, i), 0) / drawn.length),
       },
       macroF1: { value: f1(), ...interval(labels.length, f1, 300) },
       deviation: Math.sqrt(
@@ -190,7 +195,7 @@ export const make = Effect.fnUntraced(function* (
     seeds: seeds.map(({ seed }) => seed),
     texts: labels.length,
     classes: classes.length,
-    best: bestRows.map((row) => names[row] ?? ""),
+    best: bestRows.map((row) => at(names, row)),
     rows,
   }
 })

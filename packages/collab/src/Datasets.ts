@@ -5,6 +5,7 @@
  * for testing, so figures are not comparable with published ones where those train on more.
  */
 import type { Artifact } from "@hila/core"
+import { atOr } from "@hila/core/Lookup"
 import { cells } from "@hila/eval/tasks/Csv"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
@@ -42,11 +43,11 @@ const pairs = Effect.fnUntraced(function* (name: string, [head = [], ...lines]: 
     const problem = `${name}: expected a first line with the columns ${columns.text.join(" or ")} and ${columns.label.join(" or ")}, got ${head.slice(0, 8).join(", ").slice(0, 200)}`
     return yield* new CollabError({ subject: "data", problem })
   }
-  const short = lines.findIndex((cells) => (cells[label] ?? "") === "")
+  const short = lines.findIndex((cells) => atOr(cells, label, "") === "")
   if (short >= 0) {
     return yield* new CollabError({ subject: "data", problem: `${name}: row ${short + 1} has no class` })
   }
-  return lines.map((cells) => ({ text: cells[text] ?? "", label: cells[label] ?? "" }))
+  return lines.map((cells) => ({ text: atOr(cells, text, ""), label: atOr(cells, label, "") }))
 })
 
 type Pairs = Effect.Success<ReturnType<typeof pairs>>

@@ -2,6 +2,7 @@
  * Every way of answering on the same test rows of one seed: what each says, how sure it is, what it costs.
  */
 import { Artifact } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import * as Schema from "effect/Schema"
 import * as Metrics from "./Metrics.ts"
 
@@ -55,10 +56,10 @@ export const entry = (
 
 /** The class most experts say; among equals, that of the expert who comes first. */
 export const vote = (predictions: ReadonlyArray<ArrayLike<number>>): ReadonlyArray<number> =>
-  Array.from(predictions[0] ?? [], (_, row) => {
-    const said = predictions.map((of) => of[row] ?? 0)
+  Array.from(at(predictions, 0), (_, row) => {
+    const said = predictions.map((of) => at(of, row))
     const votes = said.map((label) => said.filter((other) => other === label).length)
-    return said[votes.indexOf(Math.max(...votes))] ?? 0
+    return at(said, votes.indexOf(Math.max(...votes)))
   })
 
 /** The right class where any expert says it, else what the first says: no strategy can know this. */
@@ -67,5 +68,5 @@ export const oracle = (
   labels: ReadonlyArray<number>,
 ): ReadonlyArray<number> =>
   labels.map((label, row) =>
-    predictions.some((of) => of[row] === label) ? label : (predictions[0]?.[row] ?? 0),
+    predictions.some((of) => of[row] === label) ? label : at(at(predictions, 0), row),
   )

@@ -2,6 +2,7 @@
  * Judging collaborations as pipeline stages: thresholds of cascades, predictions of everything on one seed's test rows.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Checkpoint, type ModelError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -106,7 +107,7 @@ export const evaluate = Stage.make({
     const experts = tables.map((table) => alone(`expert ${table.info.name}`, "expert", table))
     entries.push(...experts)
     for (const [i, file] of inputs.models.entries()) {
-      entries.push(alone(params.models[i]!, "model", yield* Features.read(file)))
+      entries.push(alone(at(params.models, i), "model", yield* Features.read(file)))
     }
     const whole = {
       stored: sum(({ info }) => info.parameters),
@@ -152,7 +153,7 @@ export const evaluate = Stage.make({
               Math.max(1, test.count)
         const mean = (cost: (table: Features.Table) => number) =>
           tables.reduce((total, table, expert) => total + taken(expert) * cost(table), 0)
-        const name = k === count ? params.heads[i]! : `${params.heads[i]!}, top ${k}`
+        const name = k === count ? at(params.heads, i) : `${at(params.heads, i)}, top ${k}`
         entries.push(
           Evaluation.entry(
             {
@@ -184,7 +185,7 @@ export const evaluate = Stage.make({
       const before = Cascade.outcome(own, validation, (yield* last.run(validation)).logProbabilities, classes)
       const through = fellThrough.reduce((a, b) => a + b, 0) / Math.max(1, test.count)
       const activeOf = (places: number) =>
-        own.order.slice(0, places).reduce((n, expert) => n + tables[expert]!.info.parameters, 0)
+        own.order.slice(0, places).reduce((n, expert) => n + at(tables, expert).info.parameters, 0)
       const active = reached.reduce((n, places) => n + activeOf(places), 0) / Math.max(1, test.count)
       entries.push(
         Evaluation.entry(
@@ -273,17 +274,19 @@ export const latency = Stage.make({
     ) => Effect.map(Latency.measure(name, answer, asked, params), (row) => void rows.push(row))
     for (const [i, spec] of params.specs.entries()) {
       yield* Effect.scoped(
-        Effect.flatMap(Expert.open(models[i]!, spec), ({ read }) => time(`expert ${spec.name}`, read)),
+        Effect.flatMap(Expert.open(at(models, i), spec), ({ read }) => time(`expert ${spec.name}`, read)),
       )
     }
     for (const [i, spec] of params.alone.entries()) {
-      yield* Effect.scoped(Effect.flatMap(Expert.open(alone[i]!, spec), ({ read }) => time(spec.name, read)))
+      yield* Effect.scoped(
+        Effect.flatMap(Expert.open(at(alone, i), spec), ({ read }) => time(spec.name, read)),
+      )
     }
     const common = { models, specs: params.specs, classes }
     for (const [i, head] of heads.entries()) {
       const { spec } = yield* Head.read(head)
       for (const k of choices(spec.strategy, models.length, params.topK)) {
-        const name = k === models.length ? params.heads[i]! : `${params.heads[i]!}, top ${k}`
+        const name = k === models.length ? at(params.heads, i) : `${at(params.heads, i)}, top ${k}`
         const opened = Collaboration.open({ ...common, head, topK: k })
         yield* Effect.scoped(Effect.flatMap(opened, ({ answer }) => time(name, answer)))
       }

@@ -4,6 +4,7 @@
  * An encoder gives a pooled state and its class logits in one pass. A causal model gives the state of the last token
  * of a prompt, and for logits the log-likelihoods of the labels as continuations of it. Nothing here is trained.
  */
+import { at, known } from "@hila/core/Lookup"
 import { Architecture, Checkpoint, LanguageModel, type ModelError, Tokenizer } from "@hila/model"
 import { places } from "@hila/model/EncoderModel"
 import * as Batches from "@hila/model/runtime/Batches"
@@ -93,8 +94,8 @@ const openEncoder = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoi
       rows.map(({ length }) => ({ length, total: length, rows: 1 })),
     )
     const one = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-      const own = yield* run(batch.map((i) => rows[i] ?? []))
-      batch.forEach((index, i) => (readings[index] = own[i]!))
+      const own = yield* run(batch.map((i) => at(rows, i)))
+      batch.forEach((index, i) => (readings[index] = at(own, i)))
     })
     yield* Effect.forEach(batches, one, { concurrency: program.width, discard: true })
     return readings
@@ -134,7 +135,7 @@ const openCausal = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoin
     )
     const likelihoods = labels.length === 0 ? [] : yield* whole.logLikelihoods(continued)
     return rows.map((row, i): Reading => {
-      const states = hidden[i] ?? new Float32Array(0)
+      const states = at(hidden, i)
       const own = likelihoods.slice(i * labels.length, (i + 1) * labels.length)
       const logits = Float32Array.from(own, ({ sum }) => sum)
       if (spec.pooling !== "mean") {
@@ -142,7 +143,8 @@ const openCausal = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoin
         return { features: states.slice(at * width, (at + 1) * width), logits }
       }
       const features = new Float32Array(width)
-      states.forEach((value, j) => (features[j % width]! += value / row.length))
+      for (const [j, value] of states.entries())
+        features[j % width] = known(features[j % width]) + value / row.length
       return { features, logits }
     })
   })
@@ -170,5 +172,5 @@ export const openAll = Effect.fnUntraced(function* (
       problem: `expected as many specifications as checkpoints, at least one, got ${specs.length} for ${checkpoints.length}`,
     })
   }
-  return yield* Effect.forEach(specs, (spec, i) => open(checkpoints[i]!, spec))
+  return yield* Effect.forEach(specs, (spec, i) => open(at(checkpoints, i), spec))
 })

@@ -6,6 +6,7 @@
  * an interrupted extraction goes on at the first piece that is missing.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Dtype, Safetensors, SafetensorsWriter } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -161,7 +162,8 @@ export const read = Effect.fnUntraced(function* ({ path }: Artifact.FileHandle) 
   })
   const rowsOf = Effect.fnUntraced(function* (set: Set) {
     const features = yield* numbers(`${set}.features`)
-    const count = tensors.get(`${set}.features`)?.shape[0] ?? 0
+    const info = tensors.get(`${set}.features`)
+    const count = info === undefined ? 0 : at(info.shape, 0)
     return { count, features, logits: yield* numbers(`${set}.logits`) } satisfies Rows
   })
   const rows = {

@@ -2,6 +2,7 @@
  * Heads as pipeline stages: trained over features, every part of the training kept as it is finished.
  */
 import { Stage } from "@hila/core"
+import { known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
@@ -82,7 +83,7 @@ const regress = Effect.fnUntraced(function* <E, R>(
   let best: { readonly head: Head.Head; readonly macroF1: number } | undefined
   const [only] = HeadTraining.phases(start.spec, options)
   for (const [i, penalty] of l2.entries()) {
-    const head = yield* kept(`l2-${i}`, phase(start, only!, penalty))
+    const head = yield* kept(`l2-${i}`, phase(start, known(only), penalty))
     const { macroF1 } = yield* judge(head)
     if (best === undefined || macroF1 > best.macroF1) best = { head, macroF1 }
   }

@@ -2,6 +2,7 @@
  * Texts with their classes, as an artifact, and how they are divided.
  */
 import { Artifact } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { CollabError } from "./CollabError.ts"
@@ -53,7 +54,7 @@ export const divide = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Divided, CollabError> {
   const shuffled = Random.make(Random.seedOf(seed, "division"))
     .order(train.length)
-    .flatMap((i) => train[i] ?? [])
+    .map((i) => at(train, i))
   const [v, h] = [Math.round(validation * train.length), Math.round(heads * train.length)]
   if (v < 1 || h < 1 || v + h >= shuffled.length) {
     return yield* new CollabError({

@@ -5,6 +5,7 @@
  * the load they were taken on.
  */
 import { Artifact } from "@hila/core"
+import { at, atOr, known } from "@hila/core/Lookup"
 import { Table } from "@hila/eval"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -44,7 +45,7 @@ export const measure = Effect.fnUntraced(function* <E>(
   const timed = Effect.fnUntraced(function* (batch: number) {
     const times: Array<number> = []
     for (let i = 0; i < warm + runs; i++) {
-      const own = Array.from({ length: batch }, (_, j) => texts[(i * batch + j) % texts.length] ?? "")
+      const own = Array.from({ length: batch }, (_, j) => known(texts[(i * batch + j) % texts.length]))
       const start = performance.now()
       yield* answer(own)
       const taken = performance.now() - start
@@ -52,8 +53,8 @@ export const measure = Effect.fnUntraced(function* <E>(
       memory = Math.max(memory, process.memoryUsage.rss())
     }
     const sorted = times.toSorted((a, b) => a - b)
-    const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))] ?? 0
-    return { median: at(0.5), p95: at(0.95) }
+    const quantile = (share: number) => at(sorted, Math.round(share * (sorted.length - 1)))
+    return { median: quantile(0.5), p95: quantile(0.95) }
   })
   const one = yield* timed(1)
   const thirtyTwo = yield* timed(32)
@@ -65,7 +66,7 @@ export const of = (rows: ReadonlyArray<Row>, runs: number): Latency => ({
   rows,
   runs,
   cpus: availableParallelism(),
-  load: loadavg()[0] ?? 0,
+  load: atOr(loadavg(), 0, 0),
 })
 
 const show = ({ cpus, load, rows, runs }: Latency): string =>

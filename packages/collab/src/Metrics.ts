@@ -3,6 +3,7 @@
  *
  * Predictions are log-probabilities [rows, classes]; the class of a row is its most likely one, the first among equals.
  */
+import { known } from "@hila/core/Lookup"
 
 /** The most likely class of each row. */
 export const classesOf = (logProbabilities: Float32Array, classes: number): Int32Array => {
@@ -10,7 +11,7 @@ export const classesOf = (logProbabilities: Float32Array, classes: number): Int3
   return Int32Array.from({ length: rows }, (_, row) => {
     let best = 0
     for (let c = 1; c < classes; c++) {
-      if (logProbabilities[row * classes + c]! > logProbabilities[row * classes + best]!) best = c
+      if (known(logProbabilities[row * classes + c]) > known(logProbabilities[row * classes + best])) best = c
     }
     return best
   })
@@ -24,22 +25,23 @@ export const correct = (predicted: ArrayLike<number>, labels: ArrayLike<number>)
 export const macroF1 = (predicted: ArrayLike<number>, labels: ArrayLike<number>, classes: number): number => {
   const [hits, wrong] = [new Float64Array(classes), new Float64Array(classes)]
   for (let i = 0; i < predicted.length; i++) {
-    const [given, right] = [predicted[i] ?? 0, labels[i] ?? 0]
-    if (given === right) hits[given]! += 1
+    const [given, right] = [known(predicted[i]), known(labels[i])]
+    if (given === right) hits[given] = known(hits[given]) + 1
     else {
-      wrong[given]! += 1
-      wrong[right]! += 1
+      wrong[given] = known(wrong[given]) + 1
+      wrong[right] = known(wrong[right]) + 1
     }
   }
   let sum = 0
-  for (let c = 0; c < classes; c++) sum += hits[c] === 0 ? 0 : (2 * hits[c]!) / (2 * hits[c]! + wrong[c]!)
+  for (let c = 0; c < classes; c++)
+    sum += hits[c] === 0 ? 0 : (2 * known(hits[c])) / (2 * known(hits[c]) + known(wrong[c]))
   return sum / Math.max(1, classes)
 }
 
 /** Mean −log p of the right class, in nats. */
 export const nll = (logProbabilities: Float32Array, labels: ArrayLike<number>, classes: number): number => {
   let sum = 0
-  for (let i = 0; i < labels.length; i++) sum -= logProbabilities[i * classes + (labels[i] ?? 0)] ?? 0
+  for (let i = 0; i < labels.length; i++) sum -= known(logProbabilities[i * classes + known(labels[i])])
   return sum / Math.max(1, labels.length)
 }
 
@@ -53,12 +55,12 @@ export const ece = (
   const predicted = classesOf(logProbabilities, classes)
   const [sums, hits] = [new Float64Array(bins), new Float64Array(bins)]
   predicted.forEach((label, i) => {
-    const confidence = Math.exp(logProbabilities[i * classes + label]!)
+    const confidence = Math.exp(known(logProbabilities[i * classes + label]))
     const bin = Math.min(bins - 1, Math.floor(confidence * bins))
-    sums[bin]! += confidence
-    hits[bin]! += label === labels[i] ? 1 : 0
+    sums[bin] = known(sums[bin]) + confidence
+    hits[bin] = known(hits[bin]) + (label === labels[i] ? 1 : 0)
   })
-  const gaps = Array.from(sums, (sum, bin) => Math.abs(sum - hits[bin]!))
+  const gaps = Array.from(sums, (sum, bin) => Math.abs(sum - known(hits[bin])))
   return gaps.reduce((a, b) => a + b, 0) / Math.max(1, predicted.length)
 }
 
@@ -67,11 +69,11 @@ export const logSoftmax = (logits: Float32Array, classes: number, temperature = 
   const out = new Float32Array(logits.length)
   for (let at = 0; at < logits.length; at += classes) {
     let largest = -Infinity
-    for (let c = 0; c < classes; c++) largest = Math.max(largest, logits[at + c]! / temperature)
+    for (let c = 0; c < classes; c++) largest = Math.max(largest, known(logits[at + c]) / temperature)
     let sum = 0
-    for (let c = 0; c < classes; c++) sum += Math.exp(logits[at + c]! / temperature - largest)
+    for (let c = 0; c < classes; c++) sum += Math.exp(known(logits[at + c]) / temperature - largest)
     const norm = largest + Math.log(sum)
-    for (let c = 0; c < classes; c++) out[at + c] = logits[at + c]! / temperature - norm
+    for (let c = 0; c < classes; c++) out[at + c] = known(logits[at + c]) / temperature - norm
   }
   return out
 }

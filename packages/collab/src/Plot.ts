@@ -1,6 +1,7 @@
 /**
  * Accuracy against cost as an SVG: operations per text on a logarithmic axis, every way of answering a point.
  */
+import { at } from "@hila/core/Lookup"
 import type { Comparison, Row } from "./Comparison.ts"
 
 const [width, height] = [760, 440]
@@ -19,12 +20,12 @@ const escape = (text: string): string =>
 
 /** Label positions that do not overlap: pushed down where they would. */
 const spread = (wanted: ReadonlyArray<number>, gap: number): ReadonlyArray<number> => {
-  const order = [...wanted.keys()].toSorted((a, b) => wanted[a]! - wanted[b]!)
+  const order = [...wanted.keys()].toSorted((a, b) => at(wanted, a) - at(wanted, b))
   const out = [...wanted]
   let last = -Infinity
   for (const i of order) {
-    out[i] = Math.max(wanted[i]!, last + gap)
-    last = out[i]!
+    out[i] = Math.max(at(wanted, i), last + gap)
+    last = at(out, i)
   }
   return out
 }
@@ -46,12 +47,12 @@ export const svg = ({ rows }: Comparison): string => {
     11,
   )
   const points = shown.map((row, i) => {
-    const [px, py, colour] = [x(logs[i]!), y(row.accuracy.value), colours[row.kind]]
+    const [px, py, colour] = [x(at(logs, i)), y(row.accuracy.value), colours[row.kind]]
     return [
       `<line x1="${px.toFixed(1)}" x2="${px.toFixed(1)}" y1="${y(row.accuracy.low).toFixed(1)}" y2="${y(row.accuracy.high).toFixed(1)}" stroke="${colour}" stroke-opacity="0.3"/>`,
       `<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="4" fill="${colour}"/>`,
-      `<line x1="${(px + 5).toFixed(1)}" y1="${py.toFixed(1)}" x2="${width - margin.right + 8}" y2="${(labels[i]! - 3).toFixed(1)}" stroke="${colour}" stroke-opacity="0.25"/>`,
-      `<text x="${width - margin.right + 12}" y="${labels[i]!.toFixed(1)}" fill="${colour}">${escape(row.name)}</text>`,
+      `<line x1="${(px + 5).toFixed(1)}" y1="${py.toFixed(1)}" x2="${width - margin.right + 8}" y2="${(at(labels, i) - 3).toFixed(1)}" stroke="${colour}" stroke-opacity="0.25"/>`,
+      `<text x="${width - margin.right + 12}" y="${at(labels, i).toFixed(1)}" fill="${colour}">${escape(row.name)}</text>`,
     ].join("\n")
   })
   const marks = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i)

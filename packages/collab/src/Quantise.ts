@@ -7,6 +7,7 @@
  * Activations and weights use the whole of their 8 bits, so two products exceed 16: the runtime has to add them in 32 on
  * every processor, which `SessionOptions` of @hila/model sees to.
  */
+import { atOr, known } from "@hila/core/Lookup"
 import {
   Checkpoint,
   CheckpointError,
@@ -33,11 +34,12 @@ export const matrix = (
   const scales = new Float32Array(rows)
   for (let r = 0; r < rows; r++) {
     let largest = 0
-    for (let c = 0; c < width; c++) largest = Math.max(largest, Math.abs(data[r * width + c]!))
+    for (let c = 0; c < width; c++) largest = Math.max(largest, Math.abs(known(data[r * width + c])))
     const scale = Math.fround(largest / 127)
     scales[r] = scale
     for (let c = 0; c < width; c++) {
-      const q = scale === 0 ? 0 : Math.max(-127, Math.min(127, Math.round(data[r * width + c]! / scale)))
+      const q =
+        scale === 0 ? 0 : Math.max(-127, Math.min(127, Math.round(known(data[r * width + c]) / scale)))
       values[transpose ? c * rows + r : r * width + c] = q
     }
   }
@@ -76,7 +78,7 @@ export const write = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpo
     const info = checkpoint.tensors.get(name)
     if (info === undefined) continue
     const data = yield* Checkpoint.readFloat32(checkpoint, name)
-    quantised.set(name, matrix(data, [info.shape[0] ?? 1, info.shape[1] ?? 1], linear.has(name)))
+    quantised.set(name, matrix(data, [atOr(info.shape, 0, 1), atOr(info.shape, 1, 1)], linear.has(name)))
   }
   const tensors: ReadonlyArray<SafetensorsWriter.TensorSpec> = [...checkpoint.tensors].flatMap(
     ([name, { dtype, shape: sizes }]): ReadonlyArray<SafetensorsWriter.TensorSpec> => {

@@ -3,8 +3,10 @@
  *
  * The table is that of one expert, as its checkpoint has it; its order of words is lost.
  */
-import { Architecture, Checkpoint, type ModelError, Safetensors, Tokenizer } from "@hila/model"
+import { at, entry, known } from "@hila/core/Lookup"
+import { Architecture, Checkpoint, ModelError, Safetensors, Tokenizer } from "@hila/model"
 import * as Effect from "effect/Effect"
+import { dirname } from "node:path"
 
 export interface Query {
   readonly width: number
@@ -18,7 +20,7 @@ const table = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint, na
   if (info?.dtype !== "I8" || scale === undefined) return yield* Checkpoint.readFloat32(checkpoint, name)
   const integers = new Int8Array((yield* Safetensors.read(info)).buffer)
   const scales = yield* Checkpoint.readFloat32(checkpoint, scale.name)
-  return Float32Array.from(integers, (value, i) => value * scales[Math.floor(i / width)]!)
+  return Float32Array.from(integers, (value, i) => value * at(scales, Math.floor(i / width)))
 })
 
 /** Reads the table of an encoder and opens its tokenizer. */
@@ -31,10 +33,18 @@ export const open = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoi
   const tokenizer = yield* Tokenizer.open(checkpoint)
   const mean = (tokens: ReadonlyArray<number>): Float32Array => {
     const sum = new Float32Array(width)
-    for (const token of tokens) for (let i = 0; i < width; i++) sum[i]! += rows[token * width + i] ?? 0
+    for (const token of tokens)
+      for (let i = 0; i < width; i++) sum[i] = known(sum[i]) + known(rows[token * width + i])
     return sum.map((value) => value / Math.max(1, tokens.length))
   }
   const of: Query["of"] = (texts) =>
-    Effect.map(tokenizer.encodeAll(texts, { addSpecial: false }), (all) => all.map(mean))
+    Effect.flatMap(tokenizer.encodeAll(texts, { addSpecial: false }), (all) => {
+      const unknown = all.flat().find((token) => (token + 1) * width > rows.length)
+      if (unknown === undefined) return Effect.succeed(all.map(mean))
+      const problem = `its tokenizer gives the token ${unknown}, its embedding has ${rows.length / width} rows; is it another model's tokenizer?`
+      return Effect.fail(
+        new ModelError({ model: dirname(entry(checkpoint.files, "config.json")), problem, blame: "input" }),
+      )
+    })
   return { width, of } satisfies Query
 })

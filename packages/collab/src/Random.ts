@@ -1,6 +1,7 @@
 /**
  * Seeded random numbers for shuffling, initial weights and dropout: the same seed gives the same numbers everywhere.
  */
+import { known } from "@hila/core/Lookup"
 
 export interface Random {
   /** Uniform in [0, 1), of 32 bits. */
@@ -36,7 +37,7 @@ export const make = (seed: number): Random => {
       const order = Array.from({ length: n }, (_, i) => i)
       for (let i = n - 1; i > 0; i--) {
         const j = Math.floor(next() * (i + 1))
-        ;[order[i], order[j]] = [order[j] ?? 0, order[i] ?? 0]
+        ;[order[i], order[j]] = [known(order[j]), known(order[i])]
       }
       return order
     },

@@ -5,6 +5,7 @@
  * another class. The start of a text tells the classes of one half apart, its end those of the other half, so experts
  * that see different parts of a text know different things.
  */
+import { at } from "@hila/core/Lookup"
 import * as Random from "./Random.ts"
 import type { Row, Texts } from "./LabelledText.ts"
 
@@ -14,12 +15,12 @@ const vowels = ["a", "e", "i", "o", "u"]
 /** A made-up word of two or three syllables. */
 const word = (random: Random.Random): string =>
   Array.from({ length: 2 + Math.floor(random.next() * 2) }, () => {
-    const pick = (from: ReadonlyArray<string>) => from[Math.floor(random.next() * from.length)] ?? ""
+    const pick = (from: ReadonlyArray<string>) => at(from, Math.floor(random.next() * from.length))
     return pick(onsets) + pick(vowels)
   }).join("")
 
 const pick = <A>(random: Random.Random, from: ReadonlyArray<A>): A =>
-  from[Math.floor(random.next() * from.length)]!
+  at(from, Math.floor(random.next() * from.length))
 
 export interface Options {
   readonly classes: number
@@ -43,8 +44,8 @@ export const make = ({ classes, seed, test, train }: Options): Texts => {
     const half = (isClear: boolean) =>
       Array.from({ length: 12 }, () => {
         const chance = random.next()
-        if (chance < (isClear ? 0.25 : 0.06)) return pick(random, own[label]!)
-        return chance < (isClear ? 0.3 : 0.16) ? pick(random, own[other]!) : pick(random, common)
+        if (chance < (isClear ? 0.25 : 0.06)) return pick(random, at(own, label))
+        return chance < (isClear ? 0.3 : 0.16) ? pick(random, at(own, other)) : pick(random, common)
       })
     const text = [...half(clear && early), ...half(clear && !early)].join(" ")
     return { text: `${text}.`, label }

@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Action } from "./Action.ts"
 import { StoreError } from "./CoreError.ts"
+import { entryOr } from "./Lookup.ts"
 import * as RunLog from "./RunLog.ts"
 import { type Blob, Store } from "./Store.ts"
 
@@ -40,7 +41,7 @@ const reachable = (actions: ReadonlyArray<Action>, roots: ReadonlySet<string>): 
     if (kept.has(action)) continue
     kept.add(action)
     for (const digest of Object.values(action.ingredients.inputs).flat())
-      open.push(...(byDigest.get(digest) ?? []))
+      open.push(...entryOr(byDigest, digest, []))
   }
   return kept
 }

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type { Action } from "./Action.ts"
 import * as Digest from "./Digest.ts"
 import type { StoreError } from "./CoreError.ts"
+import { entryOr } from "./Lookup.ts"
 import { Store } from "./Store.ts"
 
 /** Where some content came from. */
@@ -50,7 +51,7 @@ export const of = Effect.fn("Lineage.of")(function* (
     digest: string,
     taker?: Action,
   ): Effect.fn.Return<{ readonly origin: Origin; readonly skipped: ReadonlySet<Action> }> {
-    const makers = [...(byDigest.get(digest) ?? []), ...(directories.get(digest) ?? [])]
+    const makers = [...entryOr(byDigest, digest, []), ...entryOr(directories, digest, [])]
     const possible = makers.filter((maker) => !above.has(maker))
     // Rather what was there when the taker began than what made the same content again later.
     const action =

@@ -25,7 +25,8 @@ export class InvariantError extends Error {
     this.place = /([^/\\\s(]+:\d+):\d+\)?$/m.exec(this.stack ?? "")?.[1] ?? "an unknown place"
     this.key = key
     this.size = size
-    this.message = `a defect of Hila: nothing at ${quoted(key)}${size === undefined ? "" : ` of ${size}`}, in ${this.place}`
+    const where = `${key === undefined ? "" : ` at ${quoted(key)}`}${size === undefined ? "" : ` of ${size}`}`
+    this.message = `a defect of Hila: nothing${where}, in ${this.place}`
   }
 }
 
@@ -34,7 +35,7 @@ const quoted = (key: unknown): string => (typeof key === "string" ? JSON.stringi
 /**
  * The value at an index of an array, a typed array or a string; none of them may hold `undefined`.
  *
- * It is one function for all kinds of array, which costs some 20 ns; a loop over elements reads by itself: `known`.
+ * It is one function for all kinds of array, which costs some 20 ns in all; a loop over elements reads by itself, see `known`.
  */
 export const at = <A>(values: ArrayLike<A>, index: number): A => {
   const value = values[index]
@@ -48,7 +49,8 @@ export const last = <A>(values: ArrayLike<A>): A => {
 }
 
 /** The value at an index, or another: for an index that may well be out of range. */
-export const atOr = <A, B>(values: ArrayLike<A>, index: number, other: B): A | B => values[index] ?? other
+export const atOr = <A, B>(values: ArrayLike<A>, index: number, other: B): NonNullable<A> | B =>
+  values[index] ?? other
 
 /** The value of a key that is in a map or among a record's own properties. */
 export function entry<K, A>(entries: ReadonlyMap<K, A>, key: K): A
@@ -59,17 +61,23 @@ export function entry(entries: Entries, key: unknown): unknown {
 }
 
 /** The value of a key, or another: for a key that may well be absent, such as that of a counter not yet begun. */
-export function entryOr<K, A, B>(entries: ReadonlyMap<K, A>, key: K, other: B): A | B
-export function entryOr<A, B>(entries: Readonly<Record<string, A>>, key: string, other: B): A | B
+export function entryOr<K, A>(entries: ReadonlyMap<K, A>, key: K, other: NoInfer<A>): NonNullable<A>
+export function entryOr<A>(
+  entries: Readonly<Record<string, A>>,
+  key: string,
+  other: NoInfer<A>,
+): NonNullable<A>
+export function entryOr<K, A, B>(entries: ReadonlyMap<K, A>, key: K, other: B): NonNullable<A> | B
+export function entryOr<A, B>(entries: Readonly<Record<string, A>>, key: string, other: B): NonNullable<A> | B
 export function entryOr(entries: Entries, key: unknown, other: unknown): unknown {
   return find(entries, key) ?? other
 }
 
 /**
- * A value that is there, with what it was looked up by: for loops over elements (`known(values[i], i)`, which costs
- * nothing), and for what other functions look up (`known(pattern.exec(name), name)`).
+ * A value that is there: in loops over elements (`known(values[i])`, which costs nothing), and where other functions
+ * look up (`known(pattern.exec(name), name)`); the key, if given, is told.
  */
-export const known = <A>(value: A | null | undefined, key: string | number): A =>
+export const known = <A>(value: A | null | undefined, key?: string | number): A =>
   value === undefined || value === null ? missing(key, undefined, known) : value
 
 type Entries = ReadonlyMap<unknown, unknown> | Readonly<Record<string, unknown>>

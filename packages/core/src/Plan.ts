@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import type { Action } from "./Action.ts"
 import type { ArtifactError, SourceError, StoreError } from "./CoreError.ts"
 import * as Ingredients from "./Ingredients.ts"
+import { entry } from "./Lookup.ts"
 import { environmentOf } from "./internal/environment.ts"
 import { promise } from "./internal/erased.ts"
 import * as Miss from "./internal/miss.ts"
@@ -78,7 +79,7 @@ const planOf = Effect.fnUntraced(function* (
       steps.push({ _tag: "Wait", node, on })
       continue
     }
-    const digestOf = (input: Node.AnyNode) => digests.get(input) ?? ""
+    const digestOf = (input: Node.AnyNode) => entry(digests, input)
     const ingredients = Ingredients.of(node, digestOf, yield* environmentOf(node))
     const key = Ingredients.key(ingredients)
     const action = yield* store.lookup(ingredients.stage, key)

@@ -43,11 +43,12 @@ const textsOf = (ingredients: Ingredients): ReadonlyMap<string, string> => {
   const made = new Map([
     ["version", String(ingredients.version)],
     ["output", ingredients.output],
-    ...(["params", "inputs", "environment"] as const).flatMap((part) =>
-      Object.entries(ingredients[part] ?? {}).map(
+    ...(["params", "inputs", "environment"] as const).flatMap((part) => {
+      const { [part]: own = {} } = ingredients
+      return Object.entries(own).map(
         ([name, value]) => [`${part}.${name}`, Canonical.stringify(value)] as const,
-      ),
-    ),
+      )
+    }),
   ])
   texts.set(ingredients, made)
   return made

@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Action } from "./Action.ts"
 import type { StoreError } from "./CoreError.ts"
+import { entryOr } from "./Lookup.ts"
 import * as Reason from "./Reason.ts"
 import { Store } from "./Store.ts"
 
@@ -108,12 +109,12 @@ export const diff = Effect.fnUntraced(function* (
   const [before, after] = [keysOf(a), keysOf(b)]
   const titles = [...after.keys(), ...[...before.keys()].filter((node) => !after.has(node))]
   return titles.flatMap((node) => {
-    const [first, second] = [before.get(node) ?? [], after.get(node) ?? []]
+    const [first, second] = [entryOr(before, node, []), entryOr(after, node, [])]
     const old = first.filter((key) => !second.includes(key))
     const now = second.filter((key) => !first.includes(key)).map((key) => records.get(key))
     const changes = now.map((is): Difference => {
       // Of several calls under one title, those that differ least belong together.
-      const left = old.flatMap((key) => records.get(key) ?? [])
+      const left = old.flatMap((key) => entryOr(records, key, []))
       const key = (is === undefined ? undefined : Reason.nearest(is.ingredients, left)?.key) ?? old[0]
       const was = key === undefined ? undefined : records.get(key)
       if (key !== undefined) old.splice(old.indexOf(key), 1)

@@ -44,7 +44,7 @@ export const all = Effect.fn("Verify.all")(function* (
     bytes: blobs.reduce((sum, { size }) => sum + size, 0),
     damaged: damaged.map((blob) => ({
       blob,
-      actions: actions.filter((action) => needs.get(action)?.has(blob.digest) ?? false),
+      actions: actions.filter((action) => needs.get(action)?.has(blob.digest) === true),
     })),
     incomplete,
   }

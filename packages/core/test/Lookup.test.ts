@@ -35,6 +35,7 @@ describe("A lookup that cannot fail", () => {
     expect(dies(() => entry(new Map([["a", 1]]), "b")).message).toContain(
       'nothing at "b" of 1, in Lookup.test.ts:',
     )
+    expect(dies(() => known([0][1])).message).toMatch(/^a defect of Hila: nothing, in Lookup\.test\.ts:\d+$/)
     expect(dies(() => known(null, "x")).message).toContain('nothing at "x", in Lookup.test.ts:')
   })
 

@@ -5,6 +5,7 @@
  * character by character. No partial credit, no likelihoods.
  */
 import { Artifact } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import type { CausalModel, Question } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -57,7 +58,7 @@ export const batchSize = 32
 
 /** The output of a response: its text up to the first stop string, trimmed. */
 export const outputOf = (response: string, stop: ReadonlyArray<string>): string =>
-  stop.reduce((text, string) => text.split(string, 1)[0] ?? "", response).trim()
+  stop.reduce((text, string) => at(text.split(string, 1), 0), response).trim()
 
 /** Asks a model one batch of questions: an item for each, in order. */
 export const ask = Effect.fn("Accuracy.ask")(function* (
@@ -70,7 +71,7 @@ export const ask = Effect.fn("Accuracy.ask")(function* (
     { maxTokens, stop },
   )
   return questions.map(({ answer, domain, prompt }, index): Item => {
-    const output = outputOf(generations[index]?.response ?? "", stop)
+    const output = outputOf(at(generations, index).response, stop)
     return { domain, prompt, answer, output, correct: output === answer.trim() }
   })
 })

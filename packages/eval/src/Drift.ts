@@ -7,6 +7,7 @@
  * beginning of a sequence. 0 for the base itself. Logits stream: those of one batch of both models are in memory.
  */
 import { Artifact } from "@hila/core"
+import { at, known } from "@hila/core/Lookup"
 import { type CausalModel, Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -19,9 +20,9 @@ const mostLogits = 8_000_000
 /** log Σ exp of a row of logits, in float64. */
 const logSumExp = (logits: Float32Array, start: number, width: number): number => {
   let highest = -Infinity
-  for (let v = 0; v < width; v++) highest = Math.max(highest, logits[start + v] ?? 0)
+  for (let v = 0; v < width; v++) highest = Math.max(highest, known(logits[start + v]))
   let sum = 0
-  for (let v = 0; v < width; v++) sum += Math.exp((logits[start + v] ?? 0) - highest)
+  for (let v = 0; v < width; v++) sum += Math.exp(known(logits[start + v]) - highest)
   return highest + Math.log(sum)
 }
 
@@ -41,8 +42,8 @@ export const divergence = (
     const [p, q] = [logSumExp(base, start, width), logSumExp(model, start, width)]
     let own = 0
     for (let v = 0; v < width; v++) {
-      const log = (base[start + v] ?? 0) - p
-      own += Math.exp(log) * (log - ((model[start + v] ?? 0) - q))
+      const log = known(base[start + v]) - p
+      own += Math.exp(log) * (log - (known(model[start + v]) - q))
     }
     total += Math.max(0, own)
   }
@@ -82,17 +83,16 @@ export const measure = Effect.fn("Drift.measure")(function* (
   const values: Array<number> = []
   for (let start = 0; start < rows.length;) {
     let end = start + 1
-    let longest = rows[start]?.length ?? 0
+    let longest = at(rows, start).length
     while (end < rows.length) {
-      longest = Math.max(longest, rows[end]?.length ?? 0)
+      longest = Math.max(longest, at(rows, end).length)
       if (longest * (end + 1 - start) * vocabSize > mostLogits) break
       end++
     }
     const batch = rows.slice(start, end)
     const [p, q] = [yield* base.logits(batch), yield* model.logits(batch)]
     for (const [i, row] of batch.entries()) {
-      const none = new Float32Array(0)
-      values.push(divergence(p[i] ?? none, q[i] ?? none, row.length, vocabSize))
+      values.push(divergence(at(p, i), at(q, i), row.length, vocabSize))
     }
     start = end
   }

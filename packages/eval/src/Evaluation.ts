@@ -4,6 +4,7 @@
  * A task is read, its items are made, answered and scored. Nothing is printed, and nothing is written but the journal
  * that the caller gives.
  */
+import { at, entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as PassAtK from "./code/PassAtK.ts"
 import * as Programs from "./code/Programs.ts"
@@ -112,7 +113,7 @@ export const prepare = Effect.fn("Evaluation.prepare")(function* (task: Task, op
     }
   }
   const made = yield* Effect.forEach(chosen, (id) =>
-    Items.make(task, id, rows[id] ?? {}, shots(id), options.prompting),
+    Items.make(task, id, at(rows, id), shots(id), options.prompting),
   )
   return { task, items: made, source, documents: rows.length } satisfies Prepared
 })
@@ -157,7 +158,7 @@ const answeredOf = (
       const references = targets.map((target: number | string) =>
         typeof target === "number" ? (item.choices[target] ?? String(target)) : target,
       )
-      return { _tag: "Text", text: String(answers[0] ?? ""), references }
+      return { _tag: "Text", text: String(at(answers, 0)), references }
     }
   }
 }
@@ -211,7 +212,7 @@ export const verdicts = Effect.fn("Evaluation.verdicts")(function* (
   return yield* Effect.forEach(
     filters,
     Effect.fnUntraced(function* (filter) {
-      const responses = made.map((item, i) => filteredBy(task, filter, answers[i] ?? [], item).map(String))
+      const responses = made.map((item, i) => filteredBy(task, filter, at(answers, i), item).map(String))
       const fewest = Math.min(...responses.map(({ length }) => length))
       if (fewest < most) {
         return yield* new TaskError({
@@ -237,14 +238,14 @@ export const score = (
   const scores: Array<Score> = []
   for (const [f, filter] of task.filters.entries()) {
     const own = made.map((item, i): Sample => {
-      const given = answers[i] ?? []
+      const given = at(answers, i)
       const filtered = filteredBy(task, filter, given, item)
       const values = valuesOf(task, item, filtered, passed?.[f]?.[i])
       return { item, filter: filter.name, answers: given, filtered, values }
     })
     samples.push(...own)
     for (const { aggregation, higherIsBetter, name } of task.metrics) {
-      const values = own.map((sample) => sample.values[name] ?? Number.NaN)
+      const values = own.map((sample) => entryOr(sample.values, name, Number.NaN))
       scores.push({
         metric: name,
         filter: filter.name,

@@ -126,7 +126,7 @@ export const choices = Effect.fn("HeldOut.choices")(function* (
   let done = 0
   return items.map(({ choices: own, gold }): ItemFit => {
     const sums = scored.slice(done, (done += own.length)).map(({ sum }) => sum)
-    const perCharacter = sums.map((sum, i) => sum / [...(own[i] ?? "")].length)
+    const perCharacter = sums.map((sum, i) => sum / [...at(own, i)].length)
     return { right: first(sums) === gold ? 1 : 0, rightPerCharacter: first(perCharacter) === gold ? 1 : 0 }
   })
 })

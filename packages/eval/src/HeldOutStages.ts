@@ -55,11 +55,13 @@ export const heldOut = Stage.make({
       ({ own }) => HeldOut.documents(model, own, reading),
       { part: ({ start }) => `documents-${start}`, output: DocumentFits },
     )
-    const choices = (kind: "label" | "continuation") =>
-      Stage.forEach(chunks(material[kind] ?? [], items), ({ own }) => HeldOut.choices(model, own), {
+    const choices = (kind: "label" | "continuation") => {
+      const { [kind]: asked = [] } = material
+      return Stage.forEach(chunks(asked, items), ({ own }) => HeldOut.choices(model, own), {
         part: ({ start }) => `${kind}-${start}`,
         output: ItemFits,
       })
+    }
     return {
       domain,
       documents: fits.flat(),

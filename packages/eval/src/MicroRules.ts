@@ -6,6 +6,7 @@
  * and sizes are `Micro`'s. An answer is always computed from the question's text, so a drawn question and
  * one read from a file go through the same rule.
  */
+import { at, entryOr } from "@hila/core/Lookup"
 import * as NumberWords from "./NumberWords.ts"
 
 /** The domains, in the order of the specialists. */
@@ -58,18 +59,19 @@ const solveMath = (question: string): string | undefined => {
 
 const solveCode = (question: string): string | undefined => {
   const call = /^([a-z]+)\('([a-h]{3,7})'\)$/.exec(question)
-  return call === null ? undefined : functions[call[1] ?? ""]?.(call[2] ?? "")
+  return call === null ? undefined : entryOr(functions, at(call, 1), undefined)?.(at(call, 2))
 }
 
 const solveLang = (question: string): string | undefined => {
   const spell = /^([a-z]{2}) (\d{1,2})$/.exec(question)
   if (spell !== null) {
-    const language = spell[1] ?? ""
+    const language = at(spell, 1)
     return NumberWords.isLanguage(language) ? NumberWords.say(language, Number(spell[2])) : undefined
   }
   const count = /^num ([a-z]{2}) (.+)$/.exec(question)
-  const language = count?.[1] ?? ""
-  const number = NumberWords.isLanguage(language) ? NumberWords.read(language, count?.[2] ?? "") : undefined
+  if (count === null) return undefined
+  const language = at(count, 1)
+  const number = NumberWords.isLanguage(language) ? NumberWords.read(language, at(count, 2)) : undefined
   return number === undefined ? undefined : String(number)
 }
 
@@ -120,7 +122,7 @@ const countCode = (wanted: Side): number => {
       for (const [sum, many] of strings) {
         for (const letter of letters) {
           const next = sum + letter.charCodeAt(0)
-          longer.set(next, (longer.get(next) ?? 0) + many)
+          longer.set(next, entryOr(longer, next, 0) + many)
         }
       }
       strings = longer

@@ -4,6 +4,7 @@
  * Half of the micro family's `lang` questions ask for a word, half for the number behind it.
  * This is not a general speller: nothing outside 0…99 and these four languages is known.
  */
+import { at } from "@hila/core/Lookup"
 
 /** The languages, by ISO 639-1 code. */
 export const languages = ["es", "de", "fr", "zh"] as const
@@ -12,7 +13,6 @@ export const languages = ["es", "de", "fr", "zh"] as const
 export type Language = (typeof languages)[number]
 
 const words = (text: string): ReadonlyArray<string> => text.split(" ")
-const at = (list: ReadonlyArray<string>, index: number): string => list[index] ?? ""
 
 const es = {
   small: words(

@@ -6,6 +6,7 @@
  * suite that is killed goes on where it was when it is started again, since the journal has every finished answer.
  */
 import { Digest } from "@hila/core"
+import { entry } from "@hila/core/Lookup"
 import { type CausalModel, ChatTemplate, type Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
@@ -68,7 +69,7 @@ export const identity = Effect.fn("Suite.identity")(function* (
     .filter((name) => decisive.test(name))
     .toSorted()
   const digests = yield* Effect.forEach(names, (name) =>
-    Effect.map(Digest.ofFile(checkpoint.files[name] ?? ""), (digest) => `${name} ${digest}`),
+    Effect.map(Digest.ofFile(entry(checkpoint.files, name)), (digest) => `${name} ${digest}`),
   )
   return Digest.of(digests.join("\n"))
 })

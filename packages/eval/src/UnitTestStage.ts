@@ -2,6 +2,7 @@
  * Unit tests as a pipeline stage: verdicts on an expert's answers, for golden data of programs.
  */
 import { Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Answer, Question } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -49,7 +50,7 @@ export const unitTests = Stage.make({
     }
     const tested = questions.map(({ answer, prompt }, i) => ({
       prompt,
-      response: answers[i]?.response ?? "",
+      response: at(answers, i).response,
       tests: answer,
     }))
     const sandbox = yield* Sandbox.make

@@ -2,6 +2,7 @@
  * Evaluation as pipeline stages: thin wrappers that open models, checkpoint batches and name columns.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Checkpoint, Example, LanguageModel, Question } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -64,7 +65,7 @@ export const goldenLoss = Stage.make({
     const model = yield* service.open(checkpoint)
     const losses = yield* Stage.forEach(
       domains,
-      (domain, index) => GoldenLoss.measure(model, domain, golden[index] ?? []),
+      (domain, index) => GoldenLoss.measure(model, domain, at(golden, index)),
       { part: (_, index) => `losses-${index}`, output: Artifact.json("domain-loss", GoldenLoss.DomainLoss) },
     )
     return { domains: losses }

@@ -4,6 +4,7 @@
  * Relative importance has mean 1 inside each expert and kind, so experts compare on equal terms however strong their
  * losses are. Equal importance gives 1/K each, and `fuse` then does what task arithmetic does.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
@@ -61,7 +62,7 @@ export const adaptiveWeights = Effect.fn("adaptiveWeights")(function* (
       index,
       size,
       weights: sharesOf(
-        importance.map((table) => table.rows[row]!.relative),
+        importance.map((table) => at(table.rows, row).relative),
         params,
       ),
     })),
@@ -92,9 +93,9 @@ const difference = (first: UnitTable.UnitTable, table: UnitTable.UnitTable): str
     return `has ${table.rows.length} units, table 1 has ${first.rows.length}: all tables must be of one model`
   }
   const at = table.rows.findIndex(
-    (row, index) => row.unit !== first.rows[index]!.unit || row.size !== first.rows[index]!.size,
+    (row, index) => row.unit !== known(first.rows[index]).unit || row.size !== known(first.rows[index]).size,
   )
   if (at === -1) return undefined
-  const [got, expected] = [table.rows[at]!, first.rows[at]!]
+  const [got, expected] = [known(table.rows[at]), known(first.rows[at])]
   return `row ${at + 1} is ${got.unit} of size ${got.size}, in table 1 ${expected.unit} of size ${expected.size}: all tables must be of one model`
 }

@@ -4,6 +4,7 @@
  * Units that harm or matter least are dropped, units whose score is not significant keep the minimum, the rest share
  * the budget by importance. The number kept in total is exact. This decides how many, `Prune` decides which.
  */
+import { at, entryOr, known } from "@hila/core/Lookup"
 import type { UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
@@ -58,9 +59,9 @@ export const allocate = Effect.fnUntraced(function* (
     Math.abs(row.score) < 2 * row.standardError ? 0 : density * row.relative ** gamma,
   )
   const wanted = (index: number, c: number) =>
-    Math.min(Math.max(c * weights[index]!, rhoMin), 1) * rows[index]!.size
+    Math.min(Math.max(c * at(weights, index), rhoMin), 1) * at(rows, index).size
   const kept = (c: number) => stays.reduce((sum, index) => sum + wanted(index, c), 0)
-  const smallest = Math.min(...stays.map((index) => weights[index]!).filter((weight) => weight > 0))
+  const smallest = Math.min(...stays.map((index) => at(weights, index)).filter((weight) => weight > 0))
   const highest = Math.min(2 / smallest, Number.MAX_VALUE) // brings every unit with a weight to density 1
   const [least, most] = [kept(0), kept(highest)]
   if (budget > most + 1e-6 || budget < Math.floor(least)) {
@@ -90,9 +91,11 @@ const bisect = (total: (c: number) => number, highest: number, budget: number): 
 
 /** Indices of the units whose mask is zero. */
 const droppedUnits = (rows: ReadonlyArray<UnitTable.Row>, dropFraction: number): ReadonlySet<number> => {
-  const ascending = rows.map((_, index) => index).toSorted((a, b) => rows[a]!.score - rows[b]!.score || a - b)
+  const ascending = rows
+    .map((_, index) => index)
+    .toSorted((a, b) => at(rows, a).score - at(rows, b).score || a - b)
   const lowest = ascending.slice(0, budgetOf(dropFraction, rows.length))
-  const harmful = ascending.filter((index) => rows[index]!.score + 2 * rows[index]!.standardError < 0)
+  const harmful = ascending.filter((index) => at(rows, index).score + 2 * at(rows, index).standardError < 0)
   return new Set([...lowest, ...harmful])
 }
 
@@ -102,18 +105,18 @@ const share = (
   exact: ReadonlyMap<number, number>,
   budget: number,
 ): ReadonlyArray<Allocation> => {
-  const kept = rows.map((_, index) => Math.floor(exact.get(index) ?? 0))
-  const fraction = (index: number) => (exact.get(index) ?? 0) - kept[index]!
+  const kept = rows.map((_, index) => Math.floor(entryOr(exact, index, 0)))
+  const fraction = (index: number) => entryOr(exact, index, 0) - at(kept, index)
   const order = [...exact.keys()].toSorted((a, b) => fraction(b) - fraction(a) || a - b)
   let rest = budget - kept.reduce((sum, count) => sum + count, 0)
   // One round is enough but for rounding in the sums; a round always places something while a unit has room.
   while (rest > 0) {
-    const open = order.filter((index) => kept[index]! < rows[index]!.size).slice(0, rest)
-    for (const index of open) kept[index] = kept[index]! + 1
+    const open = order.filter((index) => known(kept[index]) < known(rows[index]).size).slice(0, rest)
+    for (const index of open) kept[index] = known(kept[index]) + 1
     if (open.length === 0) break
     rest -= open.length
   }
-  return rows.map((row, index) => ({ unit: row.unit, size: row.size, kept: kept[index]! }))
+  return rows.map((row, index) => ({ unit: row.unit, size: row.size, kept: at(kept, index) }))
 }
 
 const unreachable = (

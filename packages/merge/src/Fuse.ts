@@ -4,6 +4,7 @@
  * Where a unit matters to one expert more than to the others, that expert has the larger share there. With equal
  * shares and full masks this is task arithmetic, bit for bit.
  */
+import { atOr, entryOr } from "@hila/core/Lookup"
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Coefficients from "./Coefficients.ts"
@@ -106,14 +107,14 @@ const scaled = Effect.fnUntraced(function* (weights: UnitWeights, factors: Reado
   for (const [unit, factor] of Object.entries(factors)) {
     yield* Coefficients.finite(method, `unitLambda ${unit}`, factor)
     if (known.has(unit)) continue
-    const problem = `there is no unit ${unit}; a unit is called, for example, ${weights.rows[0]?.unit ?? ""}`
+    const problem = `there is no unit ${unit}; a unit is called, for example, ${atOr(weights.rows, 0, { unit: "none" }).unit}`
     return yield* new MergeError({ method, input: "unitLambda", problem })
   }
   return {
     ...weights,
     rows: weights.rows.map((row) => ({
       ...row,
-      weights: row.weights.map((weight) => weight * (factors[row.unit] ?? 1)),
+      weights: row.weights.map((weight) => weight * entryOr(factors, row.unit, 1)),
     })),
   }
 })

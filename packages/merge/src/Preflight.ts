@@ -78,7 +78,7 @@ export const plan = Effect.fnUntraced(function* (
       if (problem !== undefined) return yield* refuse(role, problem, name)
       inputs.push(info)
     }
-    const info = inputs[0]!
+    const info = at(inputs, 0)
     planned.push({ info, inputs, dtype: Dtype.isFloat(info.dtype) ? info.dtype : undefined })
   }
   const { refused } = yield* SameTokens.among(

@@ -4,6 +4,7 @@
  * Important units keep more. How many scalars a unit keeps is `Density`, which ones is `Sparsifier`: by default those of
  * largest magnitude |W_t − W_0|. The weights stay where they are; `fuse` and `merge` apply the mask.
  */
+import { at, entry, known } from "@hila/core/Lookup"
 import { type Checkpoint, SafetensorsWriter, type Unit, type UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Density from "./Density.ts"
@@ -65,10 +66,10 @@ export const prune = Effect.fn("prune")(function* (
       layer,
       index,
       size,
-      kept: kept[at]!.kept,
-      ...(sparsifier === "magnitude" || kept[at]!.kept === 0 || kept[at]!.kept === size
+      kept: known(kept[at]).kept,
+      ...(sparsifier === "magnitude" || known(kept[at]).kept === 0 || known(kept[at]).kept === size
         ? {}
-        : { scale: size / kept[at]!.kept }),
+        : { scale: size / known(kept[at]).kept }),
     })),
   }
 
@@ -85,12 +86,12 @@ export const prune = Effect.fn("prune")(function* (
       }),
     ),
     data: Effect.fnUntraced(function* ({ name }, write) {
-      const layer = layers.find(({ names }) => names.has(name))!
+      const layer = known(layers.find(({ names }) => names.has(name)))
       if (layer !== current) {
         current = layer
         yield* select(layer, keys, chunk)
       }
-      yield* eachDelta(planned.get(name)!, chunk, (rows, delta) => {
+      yield* eachDelta(entry(planned, name), chunk, (rows, delta) => {
         const mask = new Uint8Array(rows.rows * Region.maskStride(rows.columns))
         for (const { density, selection, region } of layer.regions(name, rows)) {
           Sparsifier.overwrite(sparsifier, seed, name, rows, region, density, delta)
@@ -129,17 +130,17 @@ const layersOf = (
   const byLayer = Map.groupBy(units.entries(), ([, unit]) => unit.layer)
   return [...byLayer.values()].map((entries): Layer => {
     const slices = UnitCheck.slicesByTensor(entries.map(([, unit]) => unit))
-    const densities = entries.map(([at, { size }]) => (size === 0 ? 0 : kept[at]!.kept / size))
+    const densities = entries.map(([at, { size }]) => (size === 0 ? 0 : known(kept[at]).kept / size))
     const layer: Layer = {
       names: new Set(slices.keys()),
-      tensors: [...slices.keys()].map((name) => planned.get(name)!),
+      tensors: [...slices.keys()].map((name) => entry(planned, name)),
       selections: [],
-      start: () => entries.map(([at]) => Selection.make(kept[at]!.kept)),
+      start: () => entries.map(([at]) => Selection.make(known(kept[at]).kept)),
       regions: (tensor, rows) =>
-        (slices.get(tensor) ?? []).map(({ slice, unit }) => ({
-          selection: layer.selections[unit]!,
+        entry(slices, tensor).map(({ slice, unit }) => ({
+          selection: at(layer.selections, unit),
           region: Region.within(rows, slice),
-          density: densities[unit]!,
+          density: at(densities, unit),
         })),
     }
     return layer
@@ -184,7 +185,7 @@ const eachDelta = Effect.fnUntraced(function* <E, R>(
     const { values } = yield* TensorStream.readChunk(inputs, rows)
     const [base, expert] = values
     const delta = new Float32Array(rows.rows * rows.columns)
-    kernels.subtract(delta, expert!, base!)
+    kernels.subtract(delta, known(expert), known(base))
     if (kernels.firstOutside(delta, Infinity) !== -1) {
       const problem = "expert − base is not finite: one of them has NaN or infinite weights"
       return yield* new MergeError({ method, input: "weights of the models", tensor: info.name, problem })

@@ -5,6 +5,7 @@
  * rows, leading dimensions are folded into rows. Chunks are runs of whole rows, so a slice of rows meets some chunks
  * and a slice of columns (the heads of an output projection) crosses all of them.
  */
+import { last } from "@hila/core/Lookup"
 
 /** A tensor as rows × columns. */
 export interface Grid {
@@ -15,7 +16,7 @@ export interface Grid {
 /** The grid of a shape; rows × columns is the number of scalars. */
 export const gridOf = (shape: ReadonlyArray<number>): Grid => {
   const size = shape.reduce((product, extent) => product * extent, 1)
-  const columns = shape.length < 2 ? 1 : (shape.at(-1) ?? 1)
+  const columns = shape.length < 2 ? 1 : last(shape)
   return { rows: columns === 0 ? 0 : size / columns, columns }
 }
 

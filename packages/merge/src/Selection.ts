@@ -6,6 +6,7 @@
  * the k-th value lies, a third marks. Values equal to the threshold are kept in order of index until k are kept, so the
  * result does not depend on chunks. NaN has no place in the order: refuse it before.
  */
+import { known } from "@hila/core/Lookup"
 import type { Region } from "./Region.ts"
 
 const LOW_BITS = 15
@@ -44,8 +45,8 @@ export const countCoarse = (self: Selection, values: Float32Array, columns: numb
   for (let row = region.top; row < region.bottom; row++) {
     const end = row * columns + region.right
     for (let i = row * columns + region.left; i < end; i++) {
-      const upper = (bits[i]! & MAGNITUDE) >>> LOW_BITS
-      self.coarse[upper] = self.coarse[upper]! + 1
+      const upper = (known(bits[i]) & MAGNITUDE) >>> LOW_BITS
+      self.coarse[upper] = known(self.coarse[upper]) + 1
     }
   }
 }
@@ -65,10 +66,10 @@ export const countFine = (self: Selection, values: Float32Array, columns: number
   for (let row = region.top; row < region.bottom; row++) {
     const end = row * columns + region.right
     for (let i = row * columns + region.left; i < end; i++) {
-      const pattern = bits[i]! & MAGNITUDE
+      const pattern = known(bits[i]) & MAGNITUDE
       if (pattern >>> LOW_BITS !== self.bin) continue
       const lower = pattern & LOW_MASK
-      self.fine[lower] = self.fine[lower]! + 1
+      self.fine[lower] = known(self.fine[lower]) + 1
     }
   }
 }
@@ -97,14 +98,14 @@ export const mark = (
   const stride = Math.ceil(columns / 8)
   for (let row = region.top; row < region.bottom; row++) {
     for (let column = region.left; column < region.right; column++) {
-      const pattern = bits[row * columns + column]! & MAGNITUDE
+      const pattern = known(bits[row * columns + column]) & MAGNITUDE
       if (pattern < self.threshold) continue
       if (pattern === self.threshold) {
         if (self.ties === 0) continue
         self.ties -= 1
       }
       const at = row * stride + (column >> 3)
-      mask[at] = mask[at]! | (1 << (column & 7))
+      mask[at] = known(mask[at]) | (1 << (column & 7))
     }
   }
 }
@@ -115,8 +116,8 @@ const patterns = (values: Float32Array) => new Uint32Array(values.buffer, values
 const descend = (counts: Uint32Array, keep: number): { readonly bin: number; readonly above: number } => {
   let above = 0
   for (let bin = counts.length - 1; bin > 0; bin--) {
-    if (above + counts[bin]! >= keep) return { bin, above }
-    above += counts[bin]!
+    if (above + known(counts[bin]) >= keep) return { bin, above }
+    above += known(counts[bin])
   }
   return { bin: 0, above }
 }

@@ -5,6 +5,7 @@
  * u_i^(1 / p_i), u_i uniform, and the k largest keys are a sample without replacement with odds p_i (Efraimidis & Spirakis
  * 2006). Numbers are keyed by seed, tensor and element.
  */
+import { known } from "@hila/core/Lookup"
 import type { Region } from "./Region.ts"
 import * as Random from "./kernels/Random.ts"
 
@@ -40,7 +41,7 @@ export const overwrite = (
     const start = row * columns + region.left
     if (sparsifier === "della") {
       for (let i = 0; i < width; i++) order[i] = i
-      order.sort((a, b) => Math.abs(delta[start + a]!) - Math.abs(delta[start + b]!) || a - b)
+      order.sort((a, b) => Math.abs(known(delta[start + a])) - Math.abs(known(delta[start + b])) || a - b)
       for (const [rank, i] of order.entries()) {
         const place = width === 1 ? 0.5 : rank / (width - 1)
         odds[i] = Math.max(density + EPSILON * (2 * place - 1), LEAST)
@@ -51,7 +52,7 @@ export const overwrite = (
     for (let i = 0; i < width; i++) {
       const uniform = (Random.bits24(k, l, (index + i) | 0) + 0.5) / 2 ** 24
       // log u / p orders like u^(1 / p); its negative inverse is a large positive number for large keys.
-      delta[start + i] = -odds[i]! / Math.log(uniform)
+      delta[start + i] = -known(odds[i]) / Math.log(uniform)
     }
   }
 }

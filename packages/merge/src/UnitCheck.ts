@@ -3,6 +3,7 @@
  *
  * A table made for another model, or for another way of dividing this one, is refused before a weight is read.
  */
+import { known } from "@hila/core/Lookup"
 import { Unit, type UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
@@ -67,10 +68,12 @@ const same = (
   const refuse = (problem: string) =>
     Effect.fail(new MergeError({ method, input, problem: `${problem}; ${meaning}` }))
   if (got.length !== expected.length) return refuse(`has ${got.length} units, expected ${expected.length}`)
-  const at = got.findIndex(({ size, unit }, i) => unit !== expected[i]!.unit || size !== expected[i]!.size)
+  const at = got.findIndex(
+    ({ size, unit }, i) => unit !== known(expected[i]).unit || size !== known(expected[i]).size,
+  )
   if (at === -1) return Effect.void
   const describe = ({ size, unit }: NamedUnit) => `${unit} of ${size} scalars`
-  return refuse(`unit ${at + 1} is ${describe(got[at]!)}, expected ${describe(expected[at]!)}`)
+  return refuse(`unit ${at + 1} is ${describe(known(got[at]))}, expected ${describe(known(expected[at]))}`)
 }
 
 /** The slices of every unit by tensor: `unit` is the index in the partition. */

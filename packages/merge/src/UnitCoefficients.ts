@@ -4,6 +4,7 @@
  * Checks that tables and masks are of the models at hand, and turns unit weights into coefficients of rows and columns,
  * with what the tensors outside every unit get.
  */
+import { at, entryOr, known } from "@hila/core/Lookup"
 import { Architecture, type Checkpoint, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { UnitSpan } from "./engine/Method.ts"
@@ -83,7 +84,7 @@ export const spansOf = Effect.fnUntraced(function* (
       axis,
       start,
       end,
-      weights: coefficients[unit]!,
+      weights: at(coefficients, unit),
     }))
     return [...own, ...gaps(own, Region.gridOf(shape), table.experts)]
   }
@@ -99,12 +100,12 @@ export const scalesOf = (
   for (const [expert, mask] of masks.entries()) {
     if (mask?.units.some(({ scale = 1 }) => scale !== 1) !== true) continue
     for (const [at, { slices }] of unitsOf(mask).entries()) {
-      const weights = masks.map((_, of) => (of === expert ? (mask.units[at]!.scale ?? 1) : 1))
+      const weights = masks.map((_, of) => (of === expert ? (known(mask.units[at]).scale ?? 1) : 1))
       for (const { axis, end, start, tensor } of slices)
-        found.set(tensor, [...(found.get(tensor) ?? []), { axis, start, end, weights }])
+        found.set(tensor, [...entryOr(found, tensor, []), { axis, start, end, weights }])
     }
   }
-  return (name) => found.get(name) ?? []
+  return (name) => entryOr(found, name, [])
 }
 
 /** One coefficient per expert for a whole tensor. */
@@ -121,7 +122,7 @@ const gaps = (
   { columns, rows }: Region.Grid,
   experts: number,
 ): ReadonlyArray<UnitSpan> => {
-  const axis = spans[0]?.axis ?? 0
+  const axis = at(spans, 0).axis
   const ordered = spans.filter((span) => span.axis === axis).toSorted((a, b) => a.start - b.start)
   const weights = Array.from({ length: experts }, () => 0)
   const found: Array<UnitSpan> = []
@@ -145,10 +146,12 @@ const residualCoefficients = Effect.fnUntraced(function* (
   if (residual !== "mean") return () => everywhere
   const shape = yield* Architecture.resolve(base.config, base.tensors)
   const layers = shape.layers.map(({ output }, layer) => {
-    const own = coefficients.filter((_row, unit) => units[unit]!.layer === layer)
+    const own = coefficients.filter((_row, unit) => at(units, unit).layer === layer)
     return {
       prefix: layerPrefix(output.weight, layer),
-      means: everywhere.map((_one, expert) => own.reduce((sum, row) => sum + row[expert]!, 0) / own.length),
+      means: everywhere.map(
+        (_one, expert) => own.reduce((sum, row) => sum + at(row, expert), 0) / own.length,
+      ),
     }
   })
   return (name: string) => layers.find(({ prefix }) => name.startsWith(prefix))?.means ?? everywhere

@@ -321,7 +321,7 @@ describe("merging functions", () => {
       for (const [name, effect] of Object.entries(refused)) {
         const error = yield* Effect.flip(effect)
         assert.instanceOf(error, MergeError, name)
-        assert.include((error as MergeError).message, "query heads 16, expected 8", name)
+        assert.include(error.message, "query heads 16, expected 8", name)
         assert.deepStrictEqual(yield* list(directory), [], name)
       }
       yield* Recipe.merge({ models: [base, other] }, { method: "linear", accept: ["architecture"] }, to)

@@ -3,6 +3,7 @@
  *
  * Everything runs in worker threads; this side makes batches, checks inputs and puts results back in order.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Checkpoint } from "./Checkpoint.ts"
@@ -114,7 +115,7 @@ export const make = (parts: Parts): CausalModel => {
     program.lease((lease) =>
       Sampling.isPlain(sampling) && sampling.logProbabilities !== true
         ? Decode.run(Stepper.greedy(lease, steps), requests, options, ({ next }, row) => ({
-            token: next[row] ?? 0,
+            token: at(next, row),
             logProbability: undefined,
           }))
         : Decode.run(

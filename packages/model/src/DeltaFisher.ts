@@ -4,6 +4,7 @@
  *
  * The mean over examples is Σ F_ii δ_i² with the diagonal of the empirical Fisher information at the expert.
  */
+import { at, entry } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { DeltaGates } from "./DeltaGates.ts"
 import type { Example } from "./Example.ts"
@@ -47,13 +48,13 @@ export const make = ({ name, program, shape }: Parts): DeltaFisher => ({
         extra: () => ({}),
         fetches: ["squares.queryHeads", "squares.kvHeads", "squares.mlp"],
       },
-      ({ batch: [example = 0], output }) =>
-        found.set(example, {
+      ({ batch, output }) =>
+        found.set(at(batch, 0), {
           queryHeads: output("squares.queryHeads"),
           kvHeads: output("squares.kvHeads"),
           mlp: output("squares.mlp"),
         }),
     )
-    return examples.flatMap((_, k) => found.get(k) ?? [])
+    return examples.map((_, k) => entry(found, k))
   }),
 })

@@ -4,6 +4,7 @@
  * One session holds both models' weights; moving a unit is an input of the run, not a new model. The loss can be
  * differentiated with respect to every gate: ∂Loss/∂gate = ⟨∂Loss/∂W, expert − base⟩ over the unit's weights.
  */
+import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { DeltaGates } from "./DeltaGates.ts"
 import * as Gates from "./DeltaGates.ts"
@@ -103,10 +104,10 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaMod
           const ofRows = output("gradient.residualRows")
           let row = 0
           batch.forEach((example, sequence) => {
-            const { promptLength = 0, tokens = [] } = examples[example] ?? {}
-            let residual = part("gradient.residual", sequence)[0] ?? NaN
+            const { promptLength, tokens } = at(examples, example)
+            let residual = at(part("gradient.residual", sequence), 0)
             for (const end = row + tokens.length - promptLength; row < end; row++)
-              residual += ofRows[row] ?? NaN
+              residual += known(ofRows[row])
             found.set(example, {
               queryHeads: part("gradient.queryHeads", sequence),
               kvHeads: part("gradient.kvHeads", sequence),
@@ -116,10 +117,7 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaMod
           })
         },
       )
-      return examples.flatMap((_, i) => {
-        const derivative = found.get(i)
-        return derivative === undefined ? [] : [{ loss: losses[i] ?? NaN, gates: derivative }]
-      })
+      return examples.map((_, i) => ({ loss: at(losses, i), gates: entry(found, i) }))
     }),
   }
 }

@@ -4,6 +4,7 @@
  * Bytes are little-endian, in files and in memory. Quantized formats (8 bits and fewer) are known by width, so that
  * their tensors are read, copied and written, but they are not converted: their scales lie in other tensors.
  */
+import { known } from "@hila/core/Lookup"
 
 /** Bits per element; formats narrower than a byte are packed. */
 const widths = {
@@ -83,11 +84,11 @@ export const decode = (bytes: Uint8Array, dtype: FloatDtype, out: Float32Array):
 }
 
 const decodeBfloats = (source: Uint16Array, bits: Uint32Array): void => {
-  for (let i = 0; i < bits.length; i++) bits[i] = source[i]! << 16
+  for (let i = 0; i < bits.length; i++) bits[i] = known(source[i]) << 16
 }
 
 const decodeHalves = (source: Uint16Array, bits: Uint32Array, floats: Float32Array): void => {
-  for (let i = 0; i < floats.length; i++) decodeHalf(source[i]!, i, bits, floats)
+  for (let i = 0; i < floats.length; i++) decodeHalf(known(source[i]), i, bits, floats)
 }
 
 /** Float32 values as the bytes of another dtype, rounded once to nearest even; NaN stays NaN, overflow is infinite. */
@@ -107,7 +108,7 @@ export const fromFloat32 = (values: Float32Array, dtype: FloatDtype): Uint8Array
 const encodeWith = (values: Float32Array, encode: (bits: number) => number): Uint8Array => {
   const source = new Uint32Array(values.buffer, values.byteOffset, values.length)
   const out = new Uint16Array(values.length)
-  for (let i = 0; i < out.length; i++) out[i] = encode(source[i]!)
+  for (let i = 0; i < out.length; i++) out[i] = encode(known(source[i]))
   return new Uint8Array(out.buffer)
 }
 

@@ -1,6 +1,7 @@
 /**
  * An encoder that is open: class logits per sequence, hidden states per token.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "./Checkpoint.ts"
 import type { ModelError } from "./ModelError.ts"
@@ -69,7 +70,7 @@ export const make = ({ checkpoint, name, program, shape, tokenizer }: Parts): En
     const results: Array<Float32Array> = rows.map(() => new Float32Array(0))
     const classes = shape.classifier.labels.length
     const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-      const sequences = batch.map((i) => rows[i] ?? [])
+      const sequences = batch.map((i) => at(rows, i))
       const feeds = { ...Batches.feeds(sequences, [], "right"), places: places(shape, sequences) }
       const outputs = yield* program.lease((lease) => lease.run(feeds, ["logits"]))
       const all = Losses.float32(outputs["logits"])

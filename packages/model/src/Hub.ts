@@ -5,6 +5,7 @@
  * them: large files are never hashed here, nor fetched before somebody reads them, and what is cached is not asked for.
  */
 import { type Artifact, ArtifactError, Content, type Node, SourceError } from "@hila/core"
+import { entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
@@ -83,7 +84,7 @@ export const inspect = Effect.fnUntraced(function* (
   const repository = yield* repositoryOf(options)
   yield* Repository.fetchFiles(repository, repository.small)
   const files = smallFiles(repository)
-  const path = files["config.json"] ?? "config.json"
+  const path = entryOr(files, "config.json", "config.json")
   const text = yield* Effect.tryPromise({
     try: () => readFile(path, "utf8"),
     catch: (cause) => new CheckpointError({ path, ...failure(cause) }),

@@ -6,6 +6,7 @@
  * (jsonc-parser) keep the bytes, but know no `NaN` and `Infinity`, recurse without bound, and lay new values out by
  * options instead of by the file. So an edit here is a splice of the text at a span found by scanning it.
  */
+import { last } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -36,7 +37,7 @@ export const read = (text: string): Result.Result<unknown, string> => {
   } catch (cause) {
     if (!(cause instanceof Scan.JsonProblem)) throw cause
     const lines = text.slice(0, cause.offset).split("\n")
-    return Result.fail(`line ${lines.length}, column ${lines.at(-1)!.length + 1}: ${cause.message}`)
+    return Result.fail(`line ${lines.length}, column ${last(lines).length + 1}: ${cause.message}`)
   }
 }
 

@@ -6,6 +6,7 @@
  * tuning (Liu et al., 2024); with the small model as the large one, plain arithmetic of logits. All models must have
  * one vocabulary. Nothing is trained and no weights are merged.
  */
+import { at, entry } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { CausalModel } from "./CausalModel.ts"
 import type { Continuation } from "./Generation.ts"
@@ -111,7 +112,7 @@ export const make = Effect.fnUntraced(function* (
           requests,
           settings,
           (outputs, row, sequence) => {
-            log.get(sequence.key)?.push(outputs.alphas[row] ?? [])
+            entry(log, sequence.key).push(at(outputs.alphas, row))
             return take(outputs, row, sequence)
           },
         )

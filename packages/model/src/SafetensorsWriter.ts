@@ -5,6 +5,7 @@
  * format has no padding between tensors, so data are laid out by falling element width (stable in the given order),
  * which aligns every tensor to its element; with one dtype that is the given order. The header keeps the given order.
  */
+import { entry } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { randomUUID } from "node:crypto"
@@ -87,7 +88,7 @@ export const layout = Effect.fnUntraced(function* (
   }
   // Written by hand: an object literal would reorder names that look like numbers.
   const entries = tensors.map(({ dtype, name, shape }) => {
-    const { begin, end } = places.get(name)!
+    const { begin, end } = entry(places, name)
     return `${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`
   })
   if (metadata !== undefined) entries.unshift(`"__metadata__":${JSON.stringify(metadata)}`)
@@ -98,7 +99,7 @@ export const layout = Effect.fnUntraced(function* (
   header.set(json, 8)
   const infos = tensors
     .map((spec): TensorInfo => {
-      const { begin, end } = places.get(spec.name)!
+      const { begin, end } = entry(places, spec.name)
       return { ...spec, file, offset: header.length + begin, byteLength: end - begin }
     })
     .toSorted((a, b) => a.offset - b.offset || a.byteLength - b.byteLength)

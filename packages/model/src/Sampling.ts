@@ -5,6 +5,7 @@
  * temperature, top-k, top-p, min-p. Each of the last three keeps all tokens from some score on, so one threshold stands
  * for all of them, and tokens that tie at it are kept together. Which number is drawn is not decided here.
  */
+import { known } from "@hila/core/Lookup"
 
 /** How the next token is chosen; without any of these, the most likely one. */
 export interface Sampling {
@@ -46,7 +47,7 @@ export const isPlain = ({ repetitionPenalty = 1, temperature = 0 }: Sampling): b
 /** Lowest index of the largest value. */
 const argMax = (values: Float32Array): number => {
   let best = 0
-  for (let i = 1; i < values.length; i++) if ((values[i] ?? 0) > (values[best] ?? 0)) best = i
+  for (let i = 1; i < values.length; i++) if (known(values[i]) > known(values[best])) best = i
   return best
 }
 
@@ -63,7 +64,7 @@ const penalised = (logits: Float32Array, seen: ReadonlyArray<number>, penalty: n
   if (penalty === 1) return logits
   const scores = logits.slice()
   for (const token of new Set(seen)) {
-    const score = scores[token] ?? 0
+    const score = known(scores[token])
     scores[token] = score < 0 ? score * penalty : score / penalty
   }
   return scores
@@ -78,20 +79,20 @@ const threshold = (
   if (topK === undefined && topP === 1 && minP === 0) return -Infinity
   const sorted = scores.toSorted() // ascending
   const best = sorted.length - 1
-  let lowest = sorted[Math.max(0, sorted.length - (topK ?? sorted.length))] ?? 0
+  let lowest = known(sorted[Math.max(0, sorted.length - (topK ?? sorted.length))])
   if (topP < 1) {
     let total = 0
-    for (let i = best; i >= 0 && (sorted[i] ?? 0) >= lowest; i--) total += weight(sorted[i] ?? 0)
+    for (let i = best; i >= 0 && known(sorted[i]) >= lowest; i--) total += weight(known(sorted[i]))
     // A token stays while those above it have less than topP.
     let above = 0
     let i = best
-    while (i >= 0 && (sorted[i] ?? 0) >= lowest && above < topP * total) above += weight(sorted[i--] ?? 0)
-    lowest = sorted[i + 1] ?? 0
+    while (i >= 0 && known(sorted[i]) >= lowest && above < topP * total) above += weight(known(sorted[i--]))
+    lowest = known(sorted[i + 1])
   }
   if (minP > 0) {
     let i = best
-    while (i > 0 && (sorted[i - 1] ?? 0) >= lowest && weight(sorted[i - 1] ?? 0) >= minP) i--
-    lowest = sorted[i] ?? 0
+    while (i > 0 && known(sorted[i - 1]) >= lowest && weight(known(sorted[i - 1])) >= minP) i--
+    lowest = known(sorted[i])
   }
   return lowest
 }
@@ -106,12 +107,12 @@ export const distribution = (
   const scores = penalised(logits, seen, repetitionPenalty)
   const first = argMax(scores)
   if (temperature === 0) return { tokens: Int32Array.of(first), probabilities: Float64Array.of(1) }
-  const max = scores[first] ?? 0
+  const max = known(scores[first])
   const weight = (score: number) => Math.exp((score - max) / temperature)
   const lowest = threshold(scores, weight, sampling)
   const kept: Array<number> = []
-  for (let i = 0; i < scores.length; i++) if ((scores[i] ?? 0) >= lowest) kept.push(i)
-  const weights = Float64Array.from(kept, (token) => weight(scores[token] ?? 0))
+  for (let i = 0; i < scores.length; i++) if (known(scores[i]) >= lowest) kept.push(i)
+  const weights = Float64Array.from(kept, (token) => weight(known(scores[token])))
   const total = weights.reduce((sum, value) => sum + value, 0)
   return { tokens: Int32Array.from(kept), probabilities: weights.map((value) => value / total) }
 }
@@ -120,9 +121,9 @@ export const distribution = (
 export const draw = ({ probabilities, tokens }: Distribution, u: number): number => {
   let cumulative = 0
   for (let i = 0; i < tokens.length; i++) {
-    cumulative += probabilities[i] ?? 0
-    if (u < cumulative) return tokens[i] ?? 0
+    cumulative += known(probabilities[i])
+    if (u < cumulative) return known(tokens[i])
   }
   // Rounding may leave the sum a little below 1.
-  return tokens[probabilities.findLastIndex((p) => p > 0)] ?? 0
+  return known(tokens[probabilities.findLastIndex((p) => p > 0)])
 }

@@ -1,11 +1,12 @@
 /**
  * The few statistics that reports state: mean and standard error of a sample.
  */
+import { known } from "@hila/core/Lookup"
 
 /** Arithmetic mean; 0 of nothing. */
 export const mean = (values: ArrayLike<number>): number => {
   let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i] ?? 0
+  for (let i = 0; i < values.length; i++) sum += known(values[i])
   return values.length === 0 ? 0 : sum / values.length
 }
 
@@ -15,6 +16,6 @@ export const standardError = (values: ArrayLike<number>): number => {
   if (n < 2) return 0
   const center = mean(values)
   let squares = 0
-  for (let i = 0; i < n; i++) squares += ((values[i] ?? 0) - center) ** 2
+  for (let i = 0; i < n; i++) squares += (known(values[i]) - center) ** 2
   return Math.sqrt(squares / (n - 1) / n)
 }

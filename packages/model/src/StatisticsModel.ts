@@ -5,6 +5,7 @@
  * float64 in the order of the runs, so that results depend neither on the workers nor on which run ends first. What
  * the passes bound is the statistics; weights and activations of the whole model are in memory beside them.
  */
+import { at, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -119,7 +120,7 @@ export const make = Effect.fnUntraced(function* ({
       indices,
       options,
       backward,
-      quantities: indices.flatMap((i) => all[i] ?? []),
+      quantities: indices.map((i) => at(all, i)),
     }))
   })
 
@@ -134,11 +135,11 @@ export const make = Effect.fnUntraced(function* ({
     const batches = batchesOf(options.kind, shape, examples)
     const fetches = indices.map((i) => `quantity.${i}`)
     const run = (batch: ReadonlyArray<number>) => {
-      const selected = batch.flatMap((i) => examples[i] ?? [])
+      const selected = batch.map((i) => at(examples, i))
       return program.lease((lease) => lease.run(feeds(options.kind, selected), fetches))
     }
     yield* Waves.inOrder(batches, width, run, (outputs) =>
-      fetches.forEach((fetch, at) => accumulate(sums[at]!, Losses.float32(outputs[fetch]))),
+      fetches.forEach((fetch, at) => accumulate(known(sums[at]), Losses.float32(outputs[fetch]))),
     )
     for (const [at, sum] of sums.entries()) {
       if (isFinite(sum)) continue
@@ -170,7 +171,7 @@ const isFinite = (values: Float64Array): boolean => {
 }
 
 const accumulate = (sum: Float64Array, terms: Float32Array): void => {
-  for (let i = 0; i < sum.length; i++) sum[i]! += terms[i]!
+  for (let i = 0; i < sum.length; i++) sum[i] = known(sum[i]) + known(terms[i])
 }
 
 /** Which examples run together: sums of squares are of one example, others do not mind. */

@@ -5,7 +5,7 @@
  * The tokenizer's post-processor decides which special tokens `encode` adds. Nothing is cut, padded or cleaned up. What
  * computes is the Rust library that these files are written by and for, in a process of its own (`tokenizers/Process`).
  */
-import { at } from "@hila/core/Lookup"
+import { at, entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Checkpoint } from "./Checkpoint.ts"
@@ -110,7 +110,7 @@ const definitionOf = Effect.fnUntraced(function* (files: Checkpoint["files"]) {
   if (vocabulary !== undefined && merges !== undefined)
     return yield* fromVocabulary(files, vocabulary, merges)
   return yield* input(
-    files["config.json"] ?? "checkpoint",
+    entryOr(files, "config.json", "checkpoint"),
     "there is no tokenizer.json beside it, nor vocab.json with merges.txt",
   )
 })

@@ -4,7 +4,7 @@
  * With the residual tensors, the units of a scheme cover every scalar of a checkpoint once, so the deltas of all units
  * and of the residual sum to the whole delta. A unit says where its weights are; it holds none.
  */
-import { at } from "@hila/core/Lookup"
+import { at, entry } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { type Checkpoint, validate } from "./Checkpoint.ts"
 import type { ArchitectureError, CheckpointError, SafetensorsError } from "./ModelError.ts"
@@ -91,7 +91,7 @@ const layerUnits = (shape: ModelShape, l: number, scheme: UnitScheme): ReadonlyA
     layer: l,
     index,
     slices,
-    size: slices.reduce((sum, slice) => sum + sliceSize(slice, shape.expected.get(slice.tensor) ?? []), 0),
+    size: slices.reduce((sum, slice) => sum + sliceSize(slice, entry(shape.expected, slice.tensor)), 0),
   })
   const many = (kind: UnitKind, count: number, slices: (index: number) => ReadonlyArray<Slice>) =>
     Array.from({ length: count }, (_, index) => unit(kind, index, slices(index)))

@@ -4,6 +4,7 @@
  * Zero is an output that later layers may never have seen; the mean over some data is one they are used to, so what is
  * lost with it in an output's place is what the output tells token by token (mean ablation: Wang et al., 2023).
  */
+import { at, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "./Example.ts"
 import type { ModelError } from "./ModelError.ts"
@@ -23,10 +24,10 @@ export interface UnitMeans {
 
 /** Examples of equal length in batches: sums over them must not meet padding. */
 const alike = (shape: ModelShape, examples: ReadonlyArray<Example>) =>
-  [...Map.groupBy(examples.keys(), (k) => examples[k]?.tokens.length).values()].flatMap((indices) => {
+  [...Map.groupBy(examples.keys(), (k) => at(examples, k).tokens.length).values()].flatMap((indices) => {
     const own = [...indices]
-    const extents = Losses.extents(own.flatMap((k) => examples[k] ?? []))
-    return Batches.plan(shape, extents).map((batch) => batch.flatMap((at) => own[at] ?? []))
+    const extents = Losses.extents(own.map((k) => at(examples, k)))
+    return Batches.plan(shape, extents).map((batch) => batch.map((i) => at(own, i)))
   })
 
 /** The means over all tokens of examples that are read: of prompt and response, all but the last. */
@@ -42,7 +43,7 @@ export const measure = Effect.fnUntraced(function* (
     mlp: new Float64Array(layers * intermediateSize),
   }
   const run = (batch: ReadonlyArray<number>) => {
-    const rows = batch.map((k) => examples[k]?.tokens.slice(0, -1) ?? [])
+    const rows = batch.map((k) => at(examples, k).tokens.slice(0, -1))
     const { keyPositions, positions, tokens } = Batches.feeds(rows, [], "right")
     return program.lease((lease) =>
       lease.run({ keyPositions, positions, tokens }, ["sums.heads", "sums.mlp"]),
@@ -51,7 +52,7 @@ export const measure = Effect.fnUntraced(function* (
   yield* Waves.inOrder(alike(shape, examples), program.width, run, (outputs) => {
     for (const kind of ["heads", "mlp"] as const) {
       const terms = Losses.float32(outputs[`sums.${kind}`])
-      for (let i = 0; i < terms.length; i++) sums[kind][i]! += terms[i]!
+      for (let i = 0; i < terms.length; i++) sums[kind][i] = known(sums[kind][i]) + known(terms[i])
     }
   })
   const count = examples.reduce((sum, { tokens }) => sum + tokens.length - 1, 0)

@@ -7,6 +7,7 @@
  * units and examples to a batch. Sessions of one span of layers, beside the last, are open at a time, until another's turn
  * comes; how layers are cut into spans is `Spans.plan`'s. Several units at once are a `DeltaModel`'s.
  */
+import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -73,7 +74,7 @@ export const make = Effect.fnUntraced(function* (
   let kept: Streams = new Map()
   /** The program of the last span, the smallest, stays: what nothing moves in runs there too. */
   const last = yield* Effect.cached(
-    Effect.suspend(() => Effect.provideService(suffix(spans.at(-1)!), Scope.Scope, scope)),
+    Effect.suspend(() => Effect.provideService(suffix(known(spans.at(-1))), Scope.Scope, scope)),
   )
 
   const turns = yield* Turns.make(suffix)
@@ -81,13 +82,13 @@ export const make = Effect.fnUntraced(function* (
 
   const ofSpan = Effect.fnUntraced(function* (span: Span, moves: ReadonlyArray<Move>) {
     if (!kept.has(span.start)) kept = yield* Effect.scoped(streamsFrom(parts, spans, span))
-    const streams = kept.get(span.start) ?? []
+    const streams = entry(kept, span.start)
     const steps = yield* parts.steps
     const program = yield* programOf(span)
     const pairs = moves.flatMap((move, m) => examples.map((example, k) => ({ move, m, example, k })))
     const results = moves.map(() => new Float64Array(examples.length))
     const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-      const own = batch.flatMap((i) => pairs[i] ?? [])
+      const own = batch.map((i) => at(pairs, i))
       const selected = own.map(({ example }) => example)
       const { tokens: _, ...feeds } = Losses.feeds(selected)
       const outputs = yield* program.lease((lease) =>
@@ -95,7 +96,7 @@ export const make = Effect.fnUntraced(function* (
           {
             ...feeds,
             hidden: padded(
-              own.map(({ k }) => streams[k] ?? new Float32Array(0)),
+              own.map(({ k }) => at(streams, k)),
               shape.hiddenSize,
             ),
             ...steps(
@@ -107,7 +108,7 @@ export const make = Effect.fnUntraced(function* (
         ),
       )
       const losses = Losses.ofRows(selected, Losses.float32(outputs["logLikelihood"]))
-      for (const [i, { k, m }] of own.entries()) results[m]![k] = losses[i] ?? NaN
+      for (const [i, { k, m }] of own.entries()) at(results, m)[k] = at(losses, i)
     })
     const plan = Batches.plan(
       { ...shape, layers: shape.layers.slice(span.start) },
@@ -125,15 +126,17 @@ export const make = Effect.fnUntraced(function* (
       const problem = `expected units of layers 0…${shape.layers.length - 1}, got one of layer ${wrong.unit.layer}`
       return yield* new ModelError({ model: name, problem, blame: "input" })
     }
-    for (const [span, own] of Map.groupBy(moves.keys(), (i) => spans.find(holds(moves[i]!.unit.layer))!)) {
+    for (const [span, own] of Map.groupBy(moves.keys(), (i) =>
+      known(spans.find(holds(at(moves, i).unit.layer))),
+    )) {
       const indices = [...own]
       const found = yield* lock.withPermit(
         ofSpan(
           span,
-          indices.map((i) => moves[i]!),
+          indices.map((i) => at(moves, i)),
         ),
       )
-      indices.forEach((i, at) => (results[i] = found[at]!))
+      indices.forEach((i, at) => (results[i] = known(found[at])))
     }
     return results
   })
@@ -163,7 +166,7 @@ const streamsFrom = Effect.fnUntraced(function* (
   const found = new Map(starts.map(({ start }) => [start, Array<Float32Array>()]))
   const program = yield* opening([...found.keys()])
   const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-    const rows = batch.map((k) => inputs[k] ?? [])
+    const rows = batch.map((k) => at(inputs, k))
     const { keyPositions, positions, tokens } = Batches.feeds(rows, [], "right")
     const outputs = yield* program.lease((lease) =>
       lease.run(
@@ -176,7 +179,7 @@ const streamsFrom = Effect.fnUntraced(function* (
       const stream = Losses.float32(outputs[`stream.${l}`]) // [batch, width, hiddenSize]
       batch.forEach((k, i) => {
         const start = i * width * hiddenSize
-        own[k] = stream.slice(start, start + (rows[i]?.length ?? 0) * hiddenSize)
+        own[k] = stream.slice(start, start + at(rows, i).length * hiddenSize)
       })
     }
   })

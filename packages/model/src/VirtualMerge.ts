@@ -5,6 +5,7 @@
  *
  * Trying coefficients costs a forward pass, their derivatives a backward pass; no checkpoint is written.
  */
+import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "./Example.ts"
 import * as LossGradients from "./gradients/LossGradients.ts"
@@ -77,11 +78,11 @@ export const groupsOf = (tensors: ReadonlyArray<string>, groupOf: Grouping) => {
     divided.map(([tensor, to]) => [
       tensor,
       typeof to === "string"
-        ? (places.get(to) ?? 0)
-        : to.map((span) => ({ ...span, group: places.get(span.group) ?? 0 })),
+        ? entry(places, to)
+        : to.map((span) => ({ ...span, group: entry(places, span.group) })),
     ]),
   )
-  return { groups, indexOf: (tensor: string) => indices.get(tensor) ?? groups.length }
+  return { groups, indexOf: (tensor: string) => entry(indices, tensor) }
 }
 
 /** What a virtual merge is made of. `name` stands for it in errors. */
@@ -136,14 +137,14 @@ export const make = (parts: Parts): VirtualMerge => {
         fetches: ["gradient", ...(also === undefined ? [] : ["negentropy"])],
       },
       (done) => {
-        sums.set(done.batch[0] ?? 0, done.output("gradient"))
+        sums.set(at(done.batch, 0), done.output("gradient"))
         also?.(done)
       },
     )
     // Added up in the order of the batches, whichever worker was first.
     const gradient = new Float64Array(lambdas.length)
-    for (const [first = 0] of batches) {
-      sums.get(first)?.forEach((value, i) => (gradient[i] = (gradient[i] ?? 0) + value))
+    for (const batch of batches) {
+      for (const [i, value] of entry(sums, at(batch, 0)).entries()) gradient[i] = known(gradient[i]) + value
     }
     return { losses, gradient }
   })
@@ -164,10 +165,8 @@ export const make = (parts: Parts): VirtualMerge => {
       const entropies = new Float64Array(examples.length)
       // The graph's objective is the negative entropy, as a log-likelihood is a negative loss.
       const { gradient } = yield* derive(yield* entropyProgram, examples, lambdas, ({ batch, output }) => {
-        const selected = batch.flatMap((i) => examples[i] ?? [])
-        Losses.ofRows(selected, output("negentropy")).forEach(
-          (value, i) => (entropies[batch[i] ?? 0] = value),
-        )
+        const selected = batch.map((i) => at(examples, i))
+        Losses.ofRows(selected, output("negentropy")).forEach((value, i) => (entropies[at(batch, i)] = value))
       })
       return { entropies, gradient }
     }),

@@ -4,6 +4,7 @@
  * Answers that are dropped leave sets of different sizes, and a mean over all of their examples would then be mostly
  * about the largest. Which examples stay is decided by their order alone.
  */
+import { at } from "@hila/core/Lookup"
 import type { Example } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { ScoringError } from "./ScoringError.ts"
@@ -28,5 +29,5 @@ export const balanced = Effect.fnUntraced(function* (
       problem: `expected ${asked}, got sets of ${sizes.length === 0 ? "none" : sizes.join(", ")}`,
     })
   }
-  return Array.from({ length: count }, (_, k) => sets.flatMap((set) => set[k] ?? [])).flat()
+  return Array.from({ length: count }, (_, k) => sets.map((set) => at(set, k))).flat()
 })

@@ -11,6 +11,7 @@
  * conflicts, keeping one expert's change or pruning once more, is the merge's matter.
  */
 import { Artifact } from "@hila/core"
+import { at, known } from "@hila/core/Lookup"
 import { type Checkpoint, type Example, LanguageModel, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -142,7 +143,7 @@ export const prepare = Effect.fnUntraced(function* (input: Input, options: Optio
   const inMerged = Effect.fnUntraced(function* (own: ReadonlyArray<Unit.Unit>) {
     const whole = yield* moves.unmoved
     const lost = yield* moves.losses(
-      own.map((unit) => ({ unit, step: -(coefficients[units.indexOf(unit)] ?? 0) })),
+      own.map((unit) => ({ unit, step: -at(coefficients, units.indexOf(unit)) })),
     )
     return lost.map((losses) => subtract(losses, whole))
   })
@@ -162,14 +163,14 @@ export const prepare = Effect.fnUntraced(function* (input: Input, options: Optio
       scheme: options.scheme,
       examples: golden.length,
       rows: units.map(({ id, index, kind, layer, size }, at) => {
-        const [first = [], second = []] = [inExpert[at], lost[at]]
+        const [first, second] = [known(inExpert[at]), known(lost[at])]
         return {
           unit: id,
           kind,
           layer,
           index,
           size,
-          coefficient: coefficients[at] ?? 0,
+          coefficient: known(coefficients[at]),
           own: measured(first),
           merged: measured(second),
           conflict: measured(subtract(first, second)),

@@ -17,6 +17,7 @@
  * Passes over every expert's golden examples, R groups: 2 R + 2 in the own model, once, 2 R + 1 in the merged model, R + 1
  * whenever it is measured again (`all`; R + 1 always with `own`). `Conflict` measures one expert in a model on disk.
  */
+import { at } from "@hila/core/Lookup"
 import type { Example, ModelError, VirtualMerge } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -62,7 +63,7 @@ export const make = Effect.fnUntraced(function* ({ golden, merge, owners, remove
   const known = new Map<string, Float64Array>()
   const losses = Effect.fnUntraced(function* (expert: number, weights: Float32Array) {
     const key = `${expert} ${weights.join()}`
-    const found = known.get(key) ?? (yield* merge.losses(golden[expert] ?? [], weights))
+    const found = known.get(key) ?? (yield* merge.losses(at(golden, expert), weights))
     known.set(key, found)
     return found
   })
@@ -91,8 +92,8 @@ export const make = Effect.fnUntraced(function* ({ golden, merge, owners, remove
       at !== group || (removed === "own" && owners[direction] !== expert)
     const inMerged = yield* lost(weights, where(weights, stays))
     const addedInMerged = removed === "own" ? beta : yield* gained(weights)
-    const worth = alpha.map((value, k) => value + (beta[k] ?? 0))
-    const conflict = worth.map((value, k) => value - (inMerged[k] ?? 0) - (addedInMerged[k] ?? 0))
+    const worth = alpha.map((value, k) => value + at(beta, k))
+    const conflict = worth.map((value, k) => value - at(inMerged, k) - at(addedInMerged, k))
     return {
       worth: Statistics.mean(worth),
       conflict: Statistics.mean(conflict),

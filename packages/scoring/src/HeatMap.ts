@@ -4,6 +4,7 @@
  * Blue is a unit that helps the expert, red one that harms it; strength is the score over the largest of its kind, so
  * that MLPs, whose scores are larger, do not wash the heads out. For terminals and as a file for a page.
  */
+import { entry, entryOr } from "@hila/core/Lookup"
 import type { UnitTable } from "@hila/model"
 
 interface Cell {
@@ -32,7 +33,7 @@ const title = ({ index, kind }: UnitTable.Row): string =>
 
 const grid = ({ rows }: UnitTable.UnitTable): Grid => {
   const largest = new Map<string, number>()
-  for (const { kind, score } of rows) largest.set(kind, Math.max(largest.get(kind) ?? 0, Math.abs(score)))
+  for (const { kind, score } of rows) largest.set(kind, Math.max(entryOr(largest, kind, 0), Math.abs(score)))
   const columns = [...new Set(rows.map(title))]
   const depth = Math.max(-1, ...rows.map(({ layer }) => layer)) + 1
   const byPlace = new Map(rows.map((row) => [`${row.layer} ${title(row)}`, row]))
@@ -40,7 +41,7 @@ const grid = ({ rows }: UnitTable.UnitTable): Grid => {
     columns.map((column): Cell | undefined => {
       const row = byPlace.get(`${layer} ${column}`)
       if (row === undefined) return undefined
-      const most = largest.get(row.kind) ?? 0
+      const most = entry(largest, row.kind)
       return { row, strength: most === 0 ? 0 : row.score / most }
     }),
   )

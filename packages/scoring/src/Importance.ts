@@ -5,6 +5,7 @@
  * normalised importance. Losses are compared pair by pair on the same examples, which takes the examples' own
  * difficulty out of the error.
  */
+import { at } from "@hila/core/Lookup"
 import { type Checkpoint, type Example, LanguageModel, Unit } from "@hila/model"
 import * as SharedShape from "@hila/model/SharedShape"
 import * as Effect from "effect/Effect"
@@ -107,7 +108,7 @@ export const scores = (
   { method, scheme }: Options,
 ): Scores.Scores => {
   const scored = units.map(({ kind }, index) => {
-    const own = found[index] ?? []
+    const own = at(found, index)
     return { kind, score: Statistics.mean(own), standardError: Statistics.standardError(own) }
   })
   const relative = Normalisation.relative(scored)
@@ -121,10 +122,10 @@ export const scores = (
       layer,
       index,
       size,
-      score: scored[u]?.score ?? 0,
-      standardError: scored[u]?.standardError ?? 0,
-      relative: relative[u] ?? 1,
-      values: found[u] ?? [],
+      score: at(scored, u).score,
+      standardError: at(scored, u).standardError,
+      relative: at(relative, u),
+      values: at(found, u),
     })),
   }
 }

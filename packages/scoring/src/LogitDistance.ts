@@ -10,6 +10,7 @@
  * of two models are in memory at a time.
  */
 import { Artifact } from "@hila/core"
+import { known } from "@hila/core/Lookup"
 import type { CausalModel, Example } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -53,7 +54,7 @@ const distance = (a: Float32Array, b: Float32Array, vocabulary: number, norm: No
   for (let position = 0; position < positions; position++) {
     let squares = 0
     for (let at = position * vocabulary; at < (position + 1) * vocabulary; at++) {
-      squares += ((a[at] ?? 0) - (b[at] ?? 0)) ** 2
+      squares += (known(a[at]) - known(b[at])) ** 2
     }
     sum += norm === "squared" ? squares : Math.sqrt(squares)
   }
@@ -82,7 +83,7 @@ export const values = Effect.fn("LogitDistance.values")(function* (
     for (const [at, other] of others.entries()) {
       const logits = yield* other.logits(rows)
       for (const [k, theirs] of logits.entries()) {
-        found[at]?.push(distance(theirs, own[k] ?? new Float32Array(theirs.length), vocabSize, norm))
+        known(found[at]).push(distance(theirs, known(own[k]), vocabSize, norm))
       }
     }
   }

@@ -3,6 +3,7 @@
  *
  * The score itself, signed and in nats, stays as measured; only `relative` is derived here.
  */
+import { at } from "@hila/core/Lookup"
 import type { Unit } from "@hila/model"
 import * as Statistics from "./Statistics.ts"
 
@@ -33,6 +34,6 @@ export const relative = (rows: ReadonlyArray<Scored>): ReadonlyArray<number> => 
   return rows.map(({ kind }, index) => {
     const { count, total } = kind === "mlp" ? kinds.mlp : kinds.heads
     // value × count / total and not value / mean: a mean of the smallest doubles would round to 0.
-    return total === 0 ? 1 : ((positive[index] ?? 0) * count) / total
+    return total === 0 ? 1 : (at(positive, index) * count) / total
   })
 }

@@ -6,6 +6,7 @@
  * Rows are taken as they are: nothing is trimmed or left out but blank lines.
  */
 import { Artifact, type Node } from "@hila/core"
+import { known } from "@hila/core/Lookup"
 import { HubFile, Parquet, type Question } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Csv from "effect/encoding/Csv"
@@ -145,7 +146,10 @@ export const read = Effect.fn("Prompts.read")(function* (
         const texts = new Map(columns.map((column) => [column, textOf(row, column)]))
         const missing = columns.find((column) => texts.get(column) === undefined)
         if (missing === undefined)
-          return texts.get(option) ?? option.replaceAll(place, (_, column: string) => texts.get(column) ?? "")
+          return (
+            texts.get(option) ??
+            option.replaceAll(place, (_, column: string) => known(texts.get(column), column))
+          )
         const has = typeof row === "object" && row !== null ? Object.keys(row).join(", ") : typeof row
         return yield* complain(name, `${at} has no text in "${missing}"; it has ${has}`)
       })

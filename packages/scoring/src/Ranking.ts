@@ -3,15 +3,16 @@
  *
  * All measures look at ranks, not at values, so methods of different scale compare. Ties get the mean of their ranks.
  */
+import { known } from "@hila/core/Lookup"
 
 /** Ranks from 1 for the smallest; equal values share the mean of the ranks they take up. */
 export const ranks = (values: ReadonlyArray<number>): ReadonlyArray<number> => {
-  const order = values.map((_, index) => index).toSorted((a, b) => (values[a] ?? 0) - (values[b] ?? 0))
+  const order = values.map((_, index) => index).toSorted((a, b) => known(values[a]) - known(values[b]))
   const result = Array.from(values, () => 0)
   for (let start = 0; start < order.length;) {
     let end = start + 1
-    while (end < order.length && values[order[end] ?? 0] === values[order[start] ?? 0]) end++
-    for (let at = start; at < end; at++) result[order[at] ?? 0] = (start + 1 + end) / 2
+    while (end < order.length && values[known(order[end])] === values[known(order[start])]) end++
+    for (let at = start; at < end; at++) result[known(order[at])] = (start + 1 + end) / 2
     start = end
   }
   return result
@@ -24,7 +25,7 @@ const correlation = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number
   const [meanA, meanB] = [mean(a), mean(b)]
   let [product, squaresA, squaresB] = [0, 0, 0]
   for (const [index, value] of a.entries()) {
-    const [x, y] = [value - meanA, (b[index] ?? 0) - meanB]
+    const [x, y] = [value - meanA, known(b[index]) - meanB]
     product += x * y
     squaresA += x * x
     squaresB += y * y
@@ -49,8 +50,8 @@ export const kendall = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): num
   let [balance, pairsA, pairsB] = [0, 0, 0]
   for (let i = 0; i < a.length; i++) {
     for (let j = 0; j < i; j++) {
-      const x = Math.sign((a[i] ?? 0) - (a[j] ?? 0))
-      const y = Math.sign((b[i] ?? 0) - (b[j] ?? 0))
+      const x = Math.sign(known(a[i]) - known(a[j]))
+      const y = Math.sign(known(b[i]) - known(b[j]))
       balance += x * y
       pairsA += x * x
       pairsB += y * y
@@ -65,7 +66,7 @@ export const topOverlap = (a: ReadonlyArray<number>, b: ReadonlyArray<number>, k
     new Set(
       values
         .map((_, index) => index)
-        .toSorted((i, j) => (values[j] ?? 0) - (values[i] ?? 0) || i - j)
+        .toSorted((i, j) => known(values[j]) - known(values[i]) || i - j)
         .slice(0, k),
     )
   const size = Math.min(k, a.length)

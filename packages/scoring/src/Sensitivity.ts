@@ -9,6 +9,7 @@
  * for whole texts, give examples whose prompt is one token.
  */
 import { Artifact } from "@hila/core"
+import { known } from "@hila/core/Lookup"
 import type { CausalModel, Example } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -54,7 +55,7 @@ export const summarise = Effect.fnUntraced(function* (
     })
   }
   const rows = groups.map((group, at) => {
-    const own = values.map((example) => example[at] ?? 0)
+    const own = values.map((example) => known(example[at]))
     return { group, score: Statistics.mean(own), standardError: Statistics.standardError(own), values: own }
   })
   return { examples: values.length, rows }

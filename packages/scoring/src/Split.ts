@@ -6,6 +6,7 @@
  * share counts in the first of them by name.
  */
 import { Digest } from "@hila/core"
+import { known } from "@hila/core/Lookup"
 import type { Question } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { ScoringError } from "./ScoringError.ts"
@@ -32,9 +33,9 @@ export const part = Effect.fn("Split.part")(function* (
       problem: `there is no part "${name}"; there are ${names.join(", ")}`,
     })
   }
-  const before = names.slice(0, at).reduce((sum, other) => sum + (sizes[other] ?? 0), 0)
-  const wanted = sizes[name] ?? 0
-  const total = names.reduce((sum, other) => sum + (sizes[other] ?? 0), 0)
+  const before = names.slice(0, at).reduce((sum, other) => sum + known(sizes[other]), 0)
+  const wanted = known(sizes[name])
+  const total = names.reduce((sum, other) => sum + known(sizes[other]), 0)
   const chosen: Array<Question.Question> = []
   const home = new Map<string, string>()
   for (const { domain, prompt } of questions) {

@@ -2,6 +2,7 @@
  * Scoring as pipeline stages: thin wrappers that open models and checkpoint batches and units.
  */
 import { Artifact, Stage } from "@hila/core"
+import { atOr, known } from "@hila/core/Lookup"
 import { Checkpoint, Example, LanguageModel, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -104,7 +105,7 @@ export const sensitivity = Stage.make({
       { part: ({ start }) => `examples-${start}`, output: Groups },
     )
     return yield* Sensitivity.summarise(
-      parts[0]?.groups ?? [],
+      atOr(parts, 0, { groups: [] }).groups,
       parts.flatMap(({ values }) => values),
     )
   }, Effect.scoped),
@@ -134,7 +135,7 @@ export const logitDistance = Stage.make({
       ({ items }) => LogitDistance.values(specialist, others, items, norm),
       { part: ({ start }) => `examples-${start}`, output: Values },
     )
-    const found = others.map((_, at) => parts.flatMap((part) => part[at] ?? []))
+    const found = others.map((_, at) => parts.flatMap((part) => known(part[at])))
     return yield* LogitDistance.summarise(found, all.length, norm)
   }, Effect.scoped),
 })

@@ -5,6 +5,7 @@
  * and how to read them.
  */
 import { type Action, type Figure, Node, Pipeline, Plan, type RunLog, Store } from "@hila/core"
+import { entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { UsageError } from "../CliError.ts"
@@ -56,10 +57,10 @@ const inputsOf = (steps: ReadonlyArray<Step>): ReadonlyArray<Input> => {
   const found = new Map<Node.AnyNode, Input>()
   for (const { action, node } of steps) {
     for (const [slot, given] of Object.entries(node.inputs)) {
-      const digests = [action.ingredients.inputs[slot] ?? []].flat()
+      const digests = [entry(action.ingredients.inputs, slot)].flat()
       for (const [at, input] of [given].flat().entries()) {
         if (input.kind !== "source") continue
-        const digest = digests[at] ?? ""
+        const digest = known(digests[at])
         found.set(input, { title: Node.title(input), artifact: input.artifact.id, digest })
       }
     }

@@ -3,6 +3,7 @@
  * took. A pipeline of two hundred stages has twenty kinds; the stages themselves are in a table below.
  */
 import { Node } from "@hila/core"
+import { entry, entryOr } from "@hila/core/Lookup"
 import { duration } from "../Tables.ts"
 import type { Step } from "./Data.ts"
 import { escape } from "./Markup.ts"
@@ -37,7 +38,7 @@ const levelsOf = (boxes: ReadonlyArray<Box>): ReadonlyMap<string, number> => {
   const visit = (name: string, below: ReadonlySet<string>): number => {
     const known = levels.get(name)
     if (known !== undefined) return known
-    const before = [...(byName.get(name)?.after ?? [])].filter((each) => !below.has(each))
+    const before = [...(entryOr(byName, name, undefined)?.after ?? [])].filter((each) => !below.has(each))
     const inside = new Set([...below, name])
     const level = Math.max(-1, ...before.map((each) => visit(each, inside))) + 1
     levels.set(name, level)
@@ -56,8 +57,8 @@ export const svg = (steps: ReadonlyArray<Step>): string => {
   const filled = new Map<number, number>()
   const places = new Map(
     boxes.map(({ name }) => {
-      const level = levels.get(name) ?? 0
-      const before = filled.get(level) ?? 0
+      const level = entry(levels, name)
+      const before = entryOr(filled, level, 0)
       filled.set(level, before + 1)
       return [name, { x: margin + before * (width + gapX), y: margin + level * (height + gapY) }]
     }),
@@ -72,7 +73,7 @@ export const svg = (steps: ReadonlyArray<Step>): string => {
     }),
   )
   const drawn = boxes.map(({ hits, name, seconds, stages }) => {
-    const { x, y } = places.get(name) ?? { x: 0, y: 0 }
+    const { x, y } = entry(places, name)
     const ran = stages - hits
     const note = [
       stages === 1 ? "" : `${stages} stages`,

@@ -1,4 +1,5 @@
 /** HTML by hand, where every text that is not markup is escaped. */
+import { atOr } from "@hila/core/Lookup"
 
 /** A text that may stand between tags and in quoted attributes. */
 export const escape = (text: string): string =>
@@ -19,11 +20,11 @@ const cell = (tag: "td" | "th", text: string, right: boolean): string => {
 /** A table; columns in which all filled cells are figures are set flush right. */
 export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const right = head.map((_, column) => {
-    const filled = rows.map((row) => row[column] ?? "").filter((text) => text !== "")
+    const filled = rows.map((row) => atOr(row, column, "")).filter((text) => text !== "")
     return filled.length > 0 && filled.every(isFigure)
   })
   const line = (tag: "td" | "th", cells: ReadonlyArray<string>) =>
-    `<tr>${cells.map((text, column) => cell(tag, text, right[column] ?? false)).join("")}</tr>`
+    `<tr>${cells.map((text, column) => cell(tag, text, atOr(right, column, false))).join("")}</tr>`
   const body = rows.map((row) => line("td", row)).join("\n")
   const titles = head.some((text) => text !== "") ? `<thead>${line("th", head)}</thead>` : ""
   return `<div class="scroll"><table>${titles}<tbody>\n${body}\n</tbody></table></div>`

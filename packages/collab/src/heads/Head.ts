@@ -2,6 +2,7 @@
  * A head that has been trained: its specification, parameters and learning curves, in one safetensors file.
  */
 import { Artifact } from "@hila/core"
+import { entry, last } from "@hila/core/Lookup"
 import { Dtype, Safetensors, SafetensorsWriter } from "@hila/model"
 import type { Builder } from "@hila/model/onnx/Graph"
 import * as Graph from "@hila/model/onnx/Graph"
@@ -43,7 +44,7 @@ export const write = (path: string, { curve, parameters, spec }: Head) =>
       metadata: { [key]: JSON.stringify({ spec, curve }) },
       tensors: [...parameters].map(([name, { shape }]) => ({ name, dtype: "F32", shape })),
       data: ({ name }, put) => {
-        const { data } = parameters.get(name)!
+        const { data } = entry(parameters, name)
         return put(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
       },
     }),
@@ -76,7 +77,7 @@ export const initial = (spec: HeadSpec, seed: number): Parameters => {
     (name, shape, start) => {
       const random = Random.make(Random.seedOf(seed, name))
       const count = shape.reduce((product, n) => product * n, 1)
-      const deviation = (shape.at(-1) ?? 1) ** -0.5
+      const deviation = (shape.length === 0 ? 1 : last(shape)) ** -0.5
       const value = () => (start === "normal" ? deviation * random.normal() : start === "one" ? 1 : 0)
       if (!parameters.has(name)) {
         parameters.set(name, { shape, data: Float32Array.from({ length: count }, value) })

@@ -1,6 +1,7 @@
 /**
  * The rows a head learns from or is asked about, as arrays, and as inputs of its graph.
  */
+import { at, known } from "@hila/core/Lookup"
 import * as Batches from "@hila/model/runtime/Batches"
 import type { Tensors } from "@hila/model/runtime/Protocol"
 import type { Table, Set } from "../Features.ts"
@@ -34,7 +35,7 @@ export const of = (
 const picked = (values: Float32Array, width: number, rows: ArrayLike<number>): Float32Array => {
   const out = new Float32Array(rows.length * width)
   for (let i = 0; i < rows.length; i++) {
-    const row = rows[i] ?? 0
+    const row = known(rows[i])
     out.set(values.subarray(row * width, (row + 1) * width), i * width)
   }
   return out
@@ -52,8 +53,14 @@ export const feeds = (
   const mask = selected?.slice() ?? new Float32Array(size * experts.length).fill(1)
   const own = experts.map(({ width }, i) =>
     readsLogits(strategy)
-      ? ([`logits.${i}`, Batches.float32(picked(data.logits[i]!, classes, rows), [size, classes])] as const)
-      : ([`features.${i}`, Batches.float32(picked(data.features[i]!, width, rows), [size, width])] as const),
+      ? ([
+          `logits.${i}`,
+          Batches.float32(picked(at(data.logits, i), classes, rows), [size, classes]),
+        ] as const)
+      : ([
+          `features.${i}`,
+          Batches.float32(picked(at(data.features, i), width, rows), [size, width]),
+        ] as const),
   )
   return {
     ...Object.fromEntries(own),
@@ -69,7 +76,7 @@ export const top = (values: Float32Array, width: number, k: number): Float32Arra
   const out = new Float32Array(values.length)
   for (let at = 0; at < values.length; at += width) {
     const order = Array.from({ length: width }, (_, i) => i).toSorted(
-      (a, b) => values[at + b]! - values[at + a]! || a - b,
+      (a, b) => known(values[at + b]) - known(values[at + a]) || a - b,
     )
     for (const i of order.slice(0, k)) out[at + i] = 1
   }

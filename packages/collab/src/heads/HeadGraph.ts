@@ -5,6 +5,7 @@
  * selected experts (Jacobs et al., 1991; Shazeer et al., 2017). Fusions of features see M · gᵢ · fᵢ, so that an even gate
  * leaves features as they are.
  */
+import { at, atOr } from "@hila/core/Lookup"
 import { activate } from "@hila/model/graphs/Activation"
 import type { Builder, Value as AnyValue } from "@hila/model/onnx/Graph"
 import * as Op from "@hila/model/onnx/Op"
@@ -70,18 +71,18 @@ const gate = (context: Context): Value => {
 
 /** log Σᵢ e^aᵢ of values [batch, classes]. */
 const logSum = (terms: ReadonlyArray<Value>): Value => {
-  const [batch, classes] = ["batch", Number(Op.dim(terms[0]!, -1))]
+  const [batch, classes] = ["batch", Number(Op.dim(at(terms, 0), -1))]
   const apart = terms.map((term) => Op.reshape(term, [batch, classes, 1]))
-  const stacked = Op.concat([apart[0]!, ...apart.slice(1)], 2)
+  const stacked = Op.concat([at(apart, 0), ...apart.slice(1)], 2)
   // log Σ e^a = a₁ − logSoftmax(a)₁
   const first = (x: Value) => Op.gather(x, x.builder.indices(0), 2)
   return Op.sub(first(stacked), first(Op.logSoftmax(stacked, 2)))
 }
 
-const sum = (values: ReadonlyArray<Value>): Value => values.slice(1).reduce(Op.add, values[0]!)
+const sum = (values: ReadonlyArray<Value>): Value => values.slice(1).reduce(Op.add, at(values, 0))
 
 const concat = (values: ReadonlyArray<Value>, axis: number): Value =>
-  Op.concat([values[0]!, ...values.slice(1)], axis)
+  Op.concat([at(values, 0), ...values.slice(1)], axis)
 
 /** Multi-head attention over features (Vaswani et al., 2017), the query made of their mean: W_o Σ aᵢ vᵢ + mean f. */
 const attend = (context: Context, features: ReadonlyArray<Value>, name: string, bias?: Value): Value => {
@@ -113,7 +114,7 @@ const bilinear = ({ source, spec }: Context, features: ReadonlyArray<Value>): Va
   const v = source("head.right.weight", [spec.rank, spec.width], "normal")
   const [left, right] = [features.map((f) => Op.linear(f, u)), features.map((f) => Op.linear(f, v))]
   const all = Op.mul(sum(left), sum(right))
-  return Op.sub(all, sum(left.map((x, i) => Op.mul(x, right[i]!))))
+  return Op.sub(all, sum(left.map((x, i) => Op.mul(x, at(right, i)))))
 }
 
 /** The fused feature of a strategy that fuses features. */
@@ -134,7 +135,7 @@ const fuse = (context: Context, features: ReadonlyArray<Value>, dropout: Value |
           group.map((i) => column(closed(context), i)),
           1,
         )
-        const own = group.flatMap((i) => features[i] ?? [])
+        const own = group.map((i) => at(features, i))
         return attend(context, own, `head.group.${g}`, columns)
       })
       return attend(context, inside, "head.across")
@@ -163,7 +164,7 @@ export const forward = (
   if (readsLogits(strategy)) {
     const logP = experts.map((_, i) => {
       const logits = builder.input(`logits.${i}`, "f32", ["batch", classes])
-      const scale = strategy === "static" ? 1 / (temperatures[i] ?? 1) : 1
+      const scale = strategy === "static" ? 1 / atOr(temperatures, i, 1) : 1
       return Op.logSoftmax(Op.mul(logits, builder.constant(scale)), -1)
     })
     if (strategy === "stacking") {

@@ -2,6 +2,7 @@
  * Heads that run: with parameters as inputs, with or without their gradients, for training; from a file, for answering.
  */
 import type { Artifact } from "@hila/core"
+import { at, last } from "@hila/core/Lookup"
 import { Safetensors } from "@hila/model"
 import * as Graph from "@hila/model/onnx/Graph"
 import { gradients } from "@hila/model/onnx/Reverse"
@@ -79,7 +80,9 @@ const maskOf = (
 ): Float32Array | undefined =>
   selected === undefined
     ? undefined
-    : selected.slice((rows[0] ?? 0) * width, ((rows.at(-1) ?? -1) + 1) * width)
+    : rows.length === 0
+      ? new Float32Array(0)
+      : selected.slice(at(rows, 0) * width, (last(rows) + 1) * width)
 
 /** Opens a head of given parameters, as training changes them. */
 export const openFed = Effect.fnUntraced(function* (spec: HeadSpec) {
@@ -132,7 +135,7 @@ export const openGradients = Effect.fnUntraced(function* (spec: HeadSpec) {
     return {
       ...results(logProbabilities, logGates),
       likelihood,
-      ...Object.fromEntries([...found.keys()].map((name, i) => [`gradient of ${name}`, derivatives[i]!])),
+      ...Object.fromEntries([...found.keys()].map((name, i) => [`gradient of ${name}`, at(derivatives, i)])),
     }
   })
   const program = yield* compute.open(`training of ${spec.strategy}`, graph)
@@ -151,7 +154,7 @@ export const openGradients = Effect.fnUntraced(function* (spec: HeadSpec) {
       ...own,
       ...parameterFeeds(parameters),
       targets: Batches.int32(
-        Int32Array.from(rows, (row) => data.labels[row] ?? 0),
+        Int32Array.from(rows, (row) => at(data.labels, row)),
         [size, 1],
       ),
       "adjoint.likelihood": Batches.float32(adjoints.likelihood.slice(), [size, 1]),

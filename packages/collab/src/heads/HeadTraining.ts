@@ -5,6 +5,7 @@
  * M · Σᵢ f̄ᵢ ḡᵢ (Fedus et al., 2022), and 0.1 · L_gate, KL(softmax(−CEᵢ/τ) ‖ g) to the experts' own losses. Early stop on
  * macro-F1 of the validation rows. Regressions have an L2 penalty that is chosen on the validation rows.
  */
+import { known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Metrics from "../Metrics.ts"
@@ -106,7 +107,7 @@ export const gateTargets = (spec: HeadSpec, data: HeadData.HeadData, tau: number
     if (logits.length === 0) return
     const log = Metrics.logSoftmax(logits, spec.classes)
     for (let row = 0; row < data.count; row++) {
-      losses[row * count + i] = log[row * spec.classes + (data.labels[row] ?? 0)]! / tau
+      losses[row * count + i] = known(log[row * spec.classes + known(data.labels[row])]) / tau
     }
   })
   return data.logits.some((logits) => logits.length === 0)
@@ -122,7 +123,8 @@ const shares = (gates: Float32Array, count: number): Float64Array => {
     const own = gates.subarray(row * count, (row + 1) * count)
     const largest = Math.max(...own)
     const winners = own.reduce((n, g) => n + (g >= largest - 1e-6 ? 1 : 0), 0)
-    own.forEach((g, i) => (out[i]! += g >= largest - 1e-6 ? 1 / winners / rows : 0))
+    for (const [i, g] of own.entries())
+      out[i] = known(out[i]) + (g >= largest - 1e-6 ? 1 / winners / rows : 0)
   }
   return out
 }
@@ -157,8 +159,8 @@ export const open = Effect.fnUntraced(function* (
     const out = new Float32Array(size * count)
     rows.forEach((row, b) => {
       for (let i = 0; i < count; i++) {
-        const balance = (options.balance * count * share[i]! * gates[b * count + i]!) / size
-        const supervised = (-options.supervision * targets[row * count + i]!) / size
+        const balance = (options.balance * count * known(share[i]) * known(gates[b * count + i])) / size
+        const supervised = (-options.supervision * known(targets[row * count + i])) / size
         out[b * count + i] = balance + supervised
       }
     })

@@ -1,6 +1,7 @@
 /**
  * AdamW: Adam with decoupled weight decay (Kingma & Ba, 2015; Loshchilov & Hutter, 2019), on typed arrays.
  */
+import { known } from "@hila/core/Lookup"
 
 /** A parameter: its sizes and its numbers, row-major. Training changes the numbers in place. */
 export interface Parameter {
@@ -31,9 +32,11 @@ export const make = (parameters: Parameters, options: Options = {}): AdamW => {
   const second = new Map<string, Float32Array>()
   let steps = 0
   const moments = (of: Map<string, Float32Array>, name: string, size: number) => {
-    const known = of.get(name) ?? new Float32Array(size)
-    of.set(name, known)
-    return known
+    const before = of.get(name)
+    if (before !== undefined) return before
+    const made = new Float32Array(size)
+    of.set(name, made)
+    return made
   }
   return {
     step: (gradients, rate) => {
@@ -48,10 +51,10 @@ export const make = (parameters: Parameters, options: Options = {}): AdamW => {
         const keep = isMatrix ? 1 - rate * weightDecay : 1
         const penalty = isMatrix ? l2 : 0
         for (let i = 0; i < data.length; i++) {
-          const value = data[i]!
-          const g = gradient[i]! + penalty * value
-          const mean = (m[i] = beta1 * m[i]! + (1 - beta1) * g)
-          const square = (v[i] = beta2 * v[i]! + (1 - beta2) * g * g)
+          const value = known(data[i])
+          const g = known(gradient[i]) + penalty * value
+          const mean = (m[i] = beta1 * known(m[i]) + (1 - beta1) * g)
+          const square = (v[i] = beta2 * known(v[i]) + (1 - beta2) * g * g)
           data[i] = keep * value - (rate * mean) / unbias1 / (Math.sqrt(square / unbias2) + epsilon)
         }
       }

@@ -4,6 +4,7 @@
  * They are what transformers writes and reads for `BertForSequenceClassification`, so a checkpoint trained here can be
  * used wherever such checkpoints are.
  */
+import { atOr, entry } from "@hila/core/Lookup"
 import { SafetensorsWriter } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -151,7 +152,7 @@ export const initial = (size: Size, vocabulary: number, classes: number, seed: n
     tensors(size, vocabulary, classes).map(([name, shape]) => {
       const random = Random.make(Random.seedOf(seed, name))
       const count = shape.reduce((product, n) => product * n, 1)
-      const deviation = name.includes("embeddings") ? 0.05 : (shape[1] ?? 1) ** -0.5
+      const deviation = name.includes("embeddings") ? 0.05 : atOr(shape, 1, 1) ** -0.5
       const fill = (): number => {
         if (shape.length > 1) return deviation * random.normal()
         return name.endsWith("LayerNorm.weight") ? 1 : 0
@@ -197,7 +198,7 @@ export const write = Effect.fnUntraced(function* (
     metadata: { format: "pt" },
     tensors: [...parameters].map(([name, { shape }]) => ({ name, dtype: "F32", shape })),
     data: ({ name }, put) => {
-      const { data } = parameters.get(name)!
+      const { data } = entry(parameters, name)
       return put(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
     },
   })

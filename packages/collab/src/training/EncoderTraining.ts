@@ -5,7 +5,7 @@
  * the network is written twice. Words are dropped at random against overfitting. Deterministic from the seed on one
  * machine; another machine's vector instructions may round otherwise.
  */
-import { at } from "@hila/core/Lookup"
+import { at, known } from "@hila/core/Lookup"
 import { Checkpoint, ModelError, Tokenizer } from "@hila/model"
 import { lossGradients } from "@hila/model/graphs/LossGraph"
 import { forward } from "@hila/model/graphs/Encoder"
@@ -51,11 +51,11 @@ const batches = (samples: ReadonlyArray<Sample>, size: number, random: Random.Ra
   for (let start = 0; start < order.length; start += window) {
     const near = order
       .slice(start, start + window)
-      .flatMap((i) => samples[i] ?? [])
+      .map((i) => at(samples, i))
       .toSorted((a, b) => a.tokens.length - b.tokens.length)
     for (let at = 0; at < near.length; at += size) made.push(near.slice(at, at + size))
   }
-  return random.order(made.length).flatMap((i) => [made[i] ?? []])
+  return random.order(made.length).map((i) => at(made, i))
 }
 
 /** Replaces a share of the tokens between the first and the last. */
@@ -72,7 +72,7 @@ const trainingGraph = (shape: Parameters<typeof forward>[1], fed: FedParameters.
     const derivatives = lossGradients(builder, logLikelihood, [...variables.values()])
     return {
       logLikelihood,
-      ...Object.fromEntries([...variables.keys()].map((name, i) => [name, derivatives[i]!])),
+      ...Object.fromEntries([...variables.keys()].map((name, i) => [name, at(derivatives, i)])),
     }
   })
 
@@ -164,7 +164,7 @@ const clipped = (gradients: ReadonlyMap<string, Float32Array>, limit: number) =>
   const norm = Math.sqrt(squares)
   if (norm > limit) {
     for (const gradient of gradients.values())
-      for (let i = 0; i < gradient.length; i++) gradient[i]! *= limit / norm
+      for (let i = 0; i < gradient.length; i++) gradient[i] = (known(gradient[i]) * limit) / norm
   }
   return gradients
 }

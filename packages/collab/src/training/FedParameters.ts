@@ -4,6 +4,7 @@
  * A table that is looked up (an embedding) never enters the graph: the rows a batch needs are fed, and their gradients
  * are added back to the table's outside of it, which costs what the batch holds and not what the table does.
  */
+import { entry, known } from "@hila/core/Lookup"
 import * as Weights from "@hila/model/graphs/Weights"
 import type { Builder, Value } from "@hila/model/onnx/Graph"
 import * as Batches from "@hila/model/runtime/Batches"
@@ -58,11 +59,11 @@ export const feeds = (
 ): Tensors => {
   const out: Record<string, Tensors[string]> = {}
   for (const name of tensors.keys()) {
-    const { data, shape } = parameters.get(name)!
+    const { data, shape } = entry(parameters, name)
     out[name] = Batches.float32(data.slice(), shape)
   }
   for (const { indices: by, input, table, width } of lookups.values()) {
-    const source = parameters.get(table)!.data
+    const source = entry(parameters, table).data
     const at = indices[by]
     if (at === undefined) {
       out[input] = Batches.float32(source.slice(0, width), [width])
@@ -86,11 +87,13 @@ export const gradients = (
   for (const name of tensors.keys()) found.set(name, Losses.float32(outputs[`gradient of ${name}`]))
   for (const { indices: by, input, table, width } of lookups.values()) {
     const own = Losses.float32(outputs[`gradient of ${input}`])
-    const total = found.get(table) ?? new Float32Array(parameters.get(table)!.data.length)
+    const before = found.get(table)
+    const total = before === undefined ? new Float32Array(entry(parameters, table).data.length) : before
     found.set(table, total)
     const rows = indices[by] ?? Int32Array.of(0)
     rows.forEach((row, i) => {
-      for (let j = 0; j < width; j++) total[row * width + j]! += own[i * width + j]!
+      for (let j = 0; j < width; j++)
+        total[row * width + j] = known(total[row * width + j]) + known(own[i * width + j])
     })
   }
   return found

@@ -4,6 +4,7 @@
  * Pieces are joined by frequency, the most frequent pair first, as current trainers do; equal pairs go by their text,
  * so the same texts give the same vocabulary. Encoding is the tokenizer's business, not this module's.
  */
+import { entryOr, known } from "@hila/core/Lookup"
 
 /** Tokens that stand for no text, in the order of their ids. */
 export const specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const
@@ -45,7 +46,7 @@ const joined = (pieces: ReadonlyArray<string>, left: string, right: string): Rea
     if (pieces[i] === left && pieces[i + 1] === right) {
       out.push(join(left, right))
       i++
-    } else out.push(pieces[i] ?? "")
+    } else out.push(known(pieces[i]))
   }
   return out
 }
@@ -57,7 +58,7 @@ export const train = (
 ): ReadonlyArray<string> => {
   const frequency = new Map<string, number>()
   for (const text of texts)
-    for (const word of words(text)) frequency.set(word, (frequency.get(word) ?? 0) + 1)
+    for (const word of words(text)) frequency.set(word, entryOr(frequency, word, 0) + 1)
   const all = [...frequency].toSorted(([a], [b]) => (a < b ? -1 : 1))
   const list: Array<Word> = all.map(([word, count]) => ({
     count,
@@ -65,7 +66,7 @@ export const train = (
   }))
   const characters = new Map<string, number>()
   for (const { count, pieces } of list) {
-    for (const piece of pieces) characters.set(piece, (characters.get(piece) ?? 0) + count)
+    for (const piece of pieces) characters.set(piece, entryOr(characters, piece, 0) + count)
   }
   const alphabet = [...characters]
     .filter(([, count]) => count >= least)
@@ -76,7 +77,7 @@ export const train = (
   const places = new Map<string, Set<Word>>()
   const account = (word: Word, sign: 1 | -1) => {
     for (const pair of pairsOf(word.pieces)) {
-      counts.set(pair, (counts.get(pair) ?? 0) + sign * word.count)
+      counts.set(pair, entryOr(counts, pair, 0) + sign * word.count)
       const at = places.get(pair) ?? new Set()
       if (sign === 1) at.add(word)
       places.set(pair, at)
@@ -87,7 +88,7 @@ export const train = (
     const pair = best(counts, least)
     if (pair === undefined) break
     const [left = "", right = ""] = pair.split(separator)
-    for (const word of places.get(pair) ?? []) {
+    for (const word of entryOr(places, pair, [])) {
       account(word, -1)
       word.pieces = joined(word.pieces, left, right)
       account(word, 1)

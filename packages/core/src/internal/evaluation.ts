@@ -14,6 +14,7 @@ import { type ArtifactError, type ResourceError, StoreError } from "../CoreError
 import type { Event } from "../Events.ts"
 import { Executor, type Input } from "../Executor.ts"
 import * as Ingredients from "../Ingredients.ts"
+import { entry } from "../Lookup.ts"
 import * as Node from "../Node.ts"
 import * as Miss from "./miss.ts"
 import type { Reason } from "../Reason.ts"
@@ -117,7 +118,7 @@ const callOf = (
   tools: Tools,
 ): Effect.Effect<Call> =>
   Effect.map(environmentOf(node), (environment) => {
-    const digestOf = (input: Node.AnyNode) => inputs.get(input)?.content.digest ?? ""
+    const digestOf = (input: Node.AnyNode) => entry(inputs, input).content.digest
     const ingredients = Ingredients.of(node, digestOf, environment)
     return { node, ingredients, key: Ingredients.key(ingredients), inputs, codeOf, tools }
   })

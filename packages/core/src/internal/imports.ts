@@ -1,5 +1,6 @@
 /** What a module imports, found without running it. */
 import * as Digest from "../Digest.ts"
+import { at } from "../Lookup.ts"
 
 /** `from "…"`, `import "…"`, `import("…")`, `require("…")`, `new URL("…", import.meta.url)`. */
 const patterns = [
@@ -13,6 +14,6 @@ const patterns = [
 export const read = (text: string): { readonly digest: string; readonly imports: ReadonlyArray<string> } => ({
   digest: Digest.of(text),
   imports: [
-    ...new Set(patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1] ?? ""))),
+    ...new Set(patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => at(match, 1)))),
   ].toSorted(),
 })

@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto"
 import { readFileSync, readlinkSync } from "node:fs"
 import { hostname } from "node:os"
+import { atOr } from "../Lookup.ts"
 import { codeOf } from "./systemError.ts"
 
 const quietly = <A>(call: () => A, otherwise: A): A => {
@@ -27,7 +28,7 @@ const host = encodeURIComponent(
 const startOf = (pid: number): string =>
   quietly(() => {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8")
-    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? "0"
+    return atOr(text.slice(text.lastIndexOf(")") + 2).split(" "), 19, "0")
   }, "0")
 
 /** A new name of a process's own. */

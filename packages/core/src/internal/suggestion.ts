@@ -1,4 +1,5 @@
 /** Finds the name a user probably meant. */
+import { known } from "../Lookup.ts"
 
 /** Edit distance (Levenshtein 1966): insertions, deletions and substitutions that turn one name into the other. */
 const distance = (a: string, b: string): number => {
@@ -6,12 +7,12 @@ const distance = (a: string, b: string): number => {
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      const substitution = known(row[j - 1]) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(substitution, known(row[j]) + 1, known(next[j - 1]) + 1))
     }
     row = next
   }
-  return row[b.length] ?? 0
+  return known(row[b.length])
 }
 
 /** The nearest of the known names, if it is near enough to be a slip of the finger. */

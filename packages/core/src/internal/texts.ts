@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import { dirname } from "node:path"
 import type { StoreError } from "../CoreError.ts"
+import { at, entryOr } from "../Lookup.ts"
 import { storeSync, storeTry } from "./files.ts"
 import type { Layout } from "./layout.ts"
 import { writeAtomic } from "./publication.ts"
@@ -45,10 +46,10 @@ export const inMemory = (): Texts => {
   return {
     read: (path) => Effect.sync(() => texts.get(path)),
     write: (path, text) => Effect.sync(() => void texts.set(path, text)),
-    append: (path, text) => Effect.sync(() => void texts.set(path, (texts.get(path) ?? "") + text)),
+    append: (path, text) => Effect.sync(() => void texts.set(path, entryOr(texts, path, "") + text)),
     list: (directory) =>
       Effect.sync(() => [
-        ...new Set(below(directory).map((path) => path.slice(directory.length + 1).split("/")[0] ?? "")),
+        ...new Set(below(directory).map((path) => at(path.slice(directory.length + 1).split("/"), 0))),
       ]),
     remove: (path) =>
       Effect.sync(() => {

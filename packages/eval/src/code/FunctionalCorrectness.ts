@@ -4,6 +4,7 @@
  * A candidate is right if candidate, newline and tests, run as one program in the sandbox, end by themselves without an
  * error (Chen et al. 2021, section 2.3). The same program is run once, however often it was sampled.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { availableParallelism } from "node:os"
 import type { EvalError } from "../EvalError.ts"
@@ -34,7 +35,7 @@ export const judge = Effect.fn("FunctionalCorrectness.judge")(function* (
       Effect.map(sandbox.run({ language, source: `${candidate}\n${tests}` }, limits), Sandbox.passed),
     { concurrency: availableParallelism() },
   )
-  return candidates.map((candidate) => verdicts[distinct.indexOf(candidate)] ?? false)
+  return candidates.map((candidate) => at(verdicts, distinct.indexOf(candidate)))
 })
 
 /** pass@k of one problem from the verdicts on its samples; k at most their number. */

@@ -4,6 +4,7 @@
  * A program is a field of the document (a function's head, say), the response, and the document's target, which holds
  * the tests. Verdicts are the sandbox's; nothing here runs without one.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { EvalError } from "../EvalError.ts"
@@ -55,7 +56,7 @@ export const judge = Effect.fn("Programs.judge")(function* (
     items,
     (item, i) => {
       const head = before === undefined ? "" : Template.text(item.row[before])
-      const candidates = (responses[i] ?? []).map((response) => prelude + head + response)
+      const candidates = at(responses, i).map((response) => prelude + head + response)
       return FunctionalCorrectness.judge(sandbox, { language, candidates, tests: testsOf(item) })
     },
     { concurrency: 2 },

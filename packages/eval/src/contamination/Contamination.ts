@@ -4,6 +4,7 @@
  * An item's text is its document's own prompt, without description and shots, and the right answer: what a text that
  * gives the answer away would hold. The other choices are left out, as they would cut n-grams that are there.
  */
+import { atOr, known } from "@hila/core/Lookup"
 import type { Item } from "../requests/Items.ts"
 import * as Overlap from "./Overlap.ts"
 
@@ -21,7 +22,7 @@ export type Asked = Pick<Item, "choices" | "golds" | "id" | "preface" | "request
 
 /** The text of an item that is looked for. */
 export const textOf = ({ choices, golds, preface, requests, target }: Asked): string => {
-  const request = requests[golds[0] ?? 0]
+  const request = requests[atOr(golds, 0, 0)]
   switch (request?._tag) {
     case undefined:
       return ""
@@ -49,9 +50,7 @@ export const ofTasks = (
     n,
   )
   let at = 0
-  return tasks.map((items) =>
-    items.map(({ id }) => ({ id, ...(found[at++] ?? { grams: 0, found: 0, share: 0 }) })),
-  )
+  return tasks.map((items) => items.map(({ id }) => ({ id, ...known(found[at++]) })))
 }
 
 /** How many items reach the threshold. */

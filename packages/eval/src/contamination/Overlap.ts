@@ -6,6 +6,7 @@
  * (Brown et al. 2020), which used 13. High overlap is evidence that an item was seen, not proof; low overlap does not
  * rule out a paraphrase.
  */
+import { known } from "@hila/core/Lookup"
 
 /** Words per n-gram. */
 export const standardLength = 13
@@ -28,7 +29,7 @@ const hash = (words: ReadonlyArray<string>, start: number, length: number): numb
   let low = 0x811c9dc5
   let high = 0x9747b28c
   for (let at = start; at < start + length; at++) {
-    const word = words[at] ?? ""
+    const word = known(words[at])
     for (let i = 0; i <= word.length; i++) {
       // The end of a word is hashed too, or "ab c" would be "a bc".
       const unit = i === word.length ? 0x1f : word.charCodeAt(i)
@@ -49,14 +50,14 @@ export const index = (
   shorter: Iterable<number> = [],
 ): Index => {
   const lengths = new Set([length, ...shorter].filter((words) => words > 0 && words <= length))
-  const known = new Map([...lengths].map((words) => [words, new Set<number>()] as const))
+  const bySize = new Map([...lengths].map((words) => [words, new Set<number>()] as const))
   for (const text of texts) {
     const words = wordsOf(text)
-    for (const [size, hashes] of known) {
+    for (const [size, hashes] of bySize) {
       for (let start = 0; start + size <= words.length; start++) hashes.add(hash(words, start, size))
     }
   }
-  return { length, has: (words, start, size) => known.get(size)?.has(hash(words, start, size)) ?? false }
+  return { length, has: (words, start, size) => bySize.get(size)?.has(hash(words, start, size)) === true }
 }
 
 /** What of an item was found. */

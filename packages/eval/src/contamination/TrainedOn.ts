@@ -4,6 +4,7 @@
  * A task is built from such a set if its data set on the Hub, or a directory or file of its local data, goes by the name.
  * Names are compared without case, hyphens and underscores. A card may say too little: no mention is no proof.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import { TaskError } from "../EvalError.ts"
@@ -32,7 +33,7 @@ export const read = Effect.fn("TrainedOn.read")(function* (
     catch: (cause) =>
       new TaskError({
         file,
-        problem: `its front matter is no YAML: ${(cause instanceof Error ? cause.message : String(cause)).split("\n")[0] ?? ""}`,
+        problem: `its front matter is no YAML: ${at((cause instanceof Error ? cause.message : String(cause)).split("\n"), 0)}`,
       }),
   })
   const names = typeof card === "object" && card !== null && "trainedOn" in card ? card.trainedOn : undefined

@@ -2,6 +2,7 @@
  * Literals of Python in a text: what `ast.literal_eval` reads, which is how the reference harness gets lists out of
  * rendered templates. Numbers, strings, truth values, None, lists, tuples and dictionaries; no sets and no bytes.
  */
+import { atOr } from "@hila/core/Lookup"
 import { float, Float, Tuple } from "./python.ts"
 
 /** A text that is no literal. */
@@ -78,7 +79,7 @@ class Reader {
 
   private next(): string {
     this.take(space)
-    return this.text[this.at] ?? ""
+    return atOr(this.text, this.at, "")
   }
 
   private sign(character: string): boolean {

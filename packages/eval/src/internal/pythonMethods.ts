@@ -2,6 +2,7 @@
  * Methods of Python's texts, lists and dictionaries that templates may call. Positions and lengths are of code points,
  * whitespace and letters Python's. What is not here is refused by its name.
  */
+import { at } from "@hila/core/Lookup"
 import * as PythonText from "../metrics/PythonText.ts"
 import type { Arguments } from "./jinjaValues.ts"
 import { python, Tuple } from "./python.ts"
@@ -35,8 +36,8 @@ export const stripped = (text: string, set: unknown, ends: "both" | "left" | "ri
     given === undefined ? PythonText.strip(character) === "" : given.has(character)
   const characters = [...text]
   let [start, end] = [0, characters.length]
-  if (ends !== "right") while (start < end && goes(characters[start] ?? "")) start++
-  if (ends !== "left") while (end > start && goes(characters[end - 1] ?? "")) end--
+  if (ends !== "right") while (start < end && goes(at(characters, start))) start++
+  if (ends !== "left") while (end > start && goes(at(characters, end - 1))) end--
   return characters.slice(start, end).join("")
 }
 

@@ -1,4 +1,5 @@
 /** Python's operators over plain values: integers of any size, floats, truth values as integers, texts by code points. */
+import { atOr, known } from "@hila/core/Lookup"
 import { Float, float, isFloat, isNumber, python, Tuple } from "./python.ts"
 
 type Numeric = number | bigint | Float
@@ -51,7 +52,7 @@ const inOrder = (a: string, b: string): number => {
   const [one, two] = [[...a], [...b]]
   const at = one.findIndex((character, i) => character !== two[i])
   if (at < 0) return one.length - two.length
-  return (one[at]?.codePointAt(0) ?? 0) - (two[at]?.codePointAt(0) ?? -1)
+  return known(known(one[at]).codePointAt(0)) - (atOr(two, at, "").codePointAt(0) ?? -1)
 }
 
 /** Below 0 where the first comes first; throws where the two have no order. */

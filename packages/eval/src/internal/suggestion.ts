@@ -1,4 +1,5 @@
 /** Finds the name a user probably meant. */
+import { known, last } from "@hila/core/Lookup"
 
 /** Edit distance (Levenshtein, 1966), one row of the table at a time. */
 const distance = (a: string, b: string): number => {
@@ -6,11 +7,11 @@ const distance = (a: string, b: string): number => {
   for (const [i, x] of [...a].entries()) {
     const next = [i + 1]
     for (const [j, y] of [...b].entries()) {
-      next.push(Math.min((row[j] ?? 0) + (x === y ? 0 : 1), (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+      next.push(Math.min(known(row[j]) + (x === y ? 0 : 1), known(row[j + 1]) + 1, known(next[j]) + 1))
     }
     row = next
   }
-  return row.at(-1) ?? 0
+  return last(row)
 }
 
 /** The known name within a third of the letters, if there is one. */

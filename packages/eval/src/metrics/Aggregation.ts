@@ -4,6 +4,7 @@
  * `standardError` says how the reference harness estimates the error: in closed form for means, by bootstrap for what
  * has no such form, and not at all for ratios of sums.
  */
+import { atOr, entryOr } from "@hila/core/Lookup"
 import { Statistics } from "@hila/model"
 
 /** A metric's value for one document: a number, or the gold answer with the prediction, or a sum with its weight. */
@@ -27,8 +28,8 @@ const pairs = (values: ReadonlyArray<Value>): ReadonlyArray<readonly [number, nu
 const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+  const upper = atOr(sorted, middle, Number.NaN)
+  return sorted.length % 2 === 1 ? upper : (atOr(sorted, middle - 1, Number.NaN) + upper) / 2
 }
 
 /** Sum of values over sum of weights. */
@@ -56,14 +57,14 @@ const matthews = (values: ReadonlyArray<Value>): number => {
   const [golds, predictions] = [new Map<number, number>(), new Map<number, number>()]
   let right = 0
   for (const [gold, predicted] of pairs(values)) {
-    golds.set(gold, (golds.get(gold) ?? 0) + 1)
-    predictions.set(predicted, (predictions.get(predicted) ?? 0) + 1)
+    golds.set(gold, entryOr(golds, gold, 0) + 1)
+    predictions.set(predicted, entryOr(predictions, predicted, 0) + 1)
     if (gold === predicted) right++
   }
   const n = values.length
   const squares = (counts: ReadonlyMap<number, number>) =>
     [...counts.values()].reduce((sum, count) => sum + count ** 2, 0)
-  const both = [...golds].reduce((sum, [label, count]) => sum + count * (predictions.get(label) ?? 0), 0)
+  const both = [...golds].reduce((sum, [label, count]) => sum + count * entryOr(predictions, label, 0), 0)
   const spread = (n ** 2 - squares(predictions)) * (n ** 2 - squares(golds))
   return spread === 0 ? 0 : (right * n - both) / Math.sqrt(spread)
 }

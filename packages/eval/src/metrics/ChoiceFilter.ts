@@ -22,8 +22,8 @@ export const takes = [
 
 /** The match that is picked, its first group that is not empty; "" where there is none. */
 const find = (expression: RegExp, text: string, select: number): string => {
-  const groups = PythonRegex.findAll(expression, text).at(select) ?? []
-  return PythonText.strip(groups.find((group) => group !== "") ?? "")
+  const groups = PythonRegex.findAll(expression, text).at(select)
+  return PythonText.strip(groups?.find((group) => group !== "") ?? "")
 }
 
 const escaped = (text: string): string => text.replaceAll(/[$()*+.?[\\\]^{|}]/g, "\\$&")

@@ -3,6 +3,7 @@
  *
  * A filter is a chain of steps over the responses to one document; the first of what remains is scored.
  */
+import { entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { TaskError } from "../EvalError.ts"
@@ -110,7 +111,7 @@ export const make = Effect.fnUntraced(function* (
     if (filter_fn instanceof TaskConfig.FunctionName) return python("function", filter_fn)
     const given: Arguments = filter_fn === undefined ? rest : { ...rest, filter_fn }
     const known = Object.hasOwn(steps, name) ? steps[name] : undefined
-    const taken = takes[name] ?? []
+    const taken: ReadonlyArray<string> = entryOr(takes, name, [])
     const unknown = Object.keys(given).find((argument) => !taken.includes(argument))
     const step =
       known === undefined

@@ -4,6 +4,7 @@
  * Ties between choices go to the first. `acc_norm` divides by characters (code points) without the delimiter,
  * `acc_bytes` by UTF-8 bytes. A metric is made once per task; `measure` gives its value for one document.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as FunctionalCorrectness from "../code/FunctionalCorrectness.ts"
@@ -70,7 +71,7 @@ const softmax = (values: ReadonlyArray<number>): ReadonlyArray<number> => {
   return powers.map((power) => power / sum)
 }
 
-const goldAndPrediction = ofChoices(({ golds, logLikelihoods }) => [golds[0] ?? 0, argMax(logLikelihoods)])
+const goldAndPrediction = ofChoices(({ golds, logLikelihoods }) => [at(golds, 0), argMax(logLikelihoods)])
 
 const acc = (answered: Answered): number => {
   if (answered._tag === "Choices") return right(answered.golds, answered.logLikelihoods)
@@ -81,7 +82,7 @@ const normalised = (length: (text: string) => number) =>
   ofChoices(({ choices, golds, logLikelihoods }) =>
     right(
       golds,
-      logLikelihoods.map((sum, i) => sum / length(choices[i] ?? "")),
+      logLikelihoods.map((sum, i) => sum / length(at(choices, i))),
     ),
   )
 
@@ -129,7 +130,7 @@ const definitions: Readonly<Record<string, Definition>> = {
     ofChoices(({ golds, logLikelihoods, unconditional }) =>
       right(
         golds,
-        logLikelihoods.map((sum, i) => sum - (unconditional[i] ?? 0)),
+        logLikelihoods.map((sum, i) => sum - at(unconditional, i)),
       ),
     ),
   ),
@@ -137,7 +138,7 @@ const definitions: Readonly<Record<string, Definition>> = {
   mcc: better(choice, goldAndPrediction, "matthews_corrcoef"),
   brier_score: worse(
     choice,
-    ofChoices(({ golds, logLikelihoods }) => [golds[0] ?? 0, softmax(logLikelihoods)]),
+    ofChoices(({ golds, logLikelihoods }) => [at(golds, 0), softmax(logLikelihoods)]),
     "brier_score",
   ),
   exact_match: taking(better(["generate_until", "multiple_choice"], compared(ExactMatch.make))),

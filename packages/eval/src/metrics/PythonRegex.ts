@@ -5,6 +5,7 @@
  * ends a line, and `$` also matches before a line break at the end. Where JavaScript would give another answer and the
  * difference cannot be written out — what a group holds that took no part, or that is repeated — a pattern is refused.
  */
+import { atOr, entryOr } from "@hila/core/Lookup"
 import * as Result from "effect/Result"
 import * as PythonPattern from "./PythonPattern.ts"
 import * as PythonText from "./PythonText.ts"
@@ -175,7 +176,7 @@ const difference = (root: Node): string | undefined => {
     if (node._tag === "Repeat" && node.most > 1 && mayBeEmpty(node.body))
       return "what may be empty is repeated: how often is not translated"
     if (node._tag === "Back") {
-      const place = places.get(node.group) ?? []
+      const place = entryOr(places, node.group, [])
       if (!place.every((scope, i) => where.within[i] === scope))
         return `group ${node.group} may take no part, and a reference to it is not translated`
     }
@@ -250,7 +251,7 @@ const expanded = (
         const all = [whole, ...groups]
         if (!/^\d+$/.test(group)) return names?.[group] ?? ""
         if (Number(group) >= all.length) throw new Error(`there is no group ${group}`)
-        return all[Number(group)] ?? ""
+        return atOr(all, Number(group), "")
       }
       const known: Readonly<Record<string, string>> = { "\\": "\\", n: "\n", r: "\r", t: "\t" }
       if (other === undefined || (/[a-zA-Z]/.test(other) && known[other] === undefined)) {

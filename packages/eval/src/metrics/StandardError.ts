@@ -5,6 +5,7 @@
  * Replicates are drawn with Python's generator in chunks of 1000, chunk i seeded by i, so that they are the harness's
  * own. "N/A" stands where there is no estimate: one document, no replicates, or an aggregation without one.
  */
+import { known } from "@hila/core/Lookup"
 import { Statistics } from "@hila/model"
 import * as PythonRandom from "../tasks/PythonRandom.ts"
 import type { Aggregation, Value } from "./Aggregation.ts"
@@ -25,7 +26,7 @@ const bootstrap = ({ aggregate }: Aggregation, values: ReadonlyArray<Value>, rep
     const random = PythonRandom.make(i)
     for (let j = 0; j < size; j++) {
       const drawn: Array<Value> = []
-      for (let k = 0; k < n; k++) drawn.push(values[Math.floor(random.random() * n)] ?? Number.NaN)
+      for (let k = 0; k < n; k++) drawn.push(known(values[Math.floor(random.random() * n)]))
       results.push(aggregate(drawn))
     }
   }

@@ -2,7 +2,7 @@
  * Answering requests: what the journal has is taken from it, equal requests are asked once, and the rest goes through
  * the model in chunks, longest first, each written to the journal before the next.
  */
-import { at } from "@hila/core/Lookup"
+import { at, entry, known } from "@hila/core/Lookup"
 import { type CausalModel, SpecialTokens } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { EvalError } from "../EvalError.ts"
@@ -97,7 +97,7 @@ const rolling = Effect.fnUntraced(function* (
 
 /** A text up to the first of the stop strings. */
 const before = (text: string, until: ReadonlyArray<string>): string =>
-  until.reduce((rest, stop) => rest.split(stop, 1)[0] ?? "", text)
+  until.reduce((rest, stop) => at(rest.split(stop, 1), 0), text)
 
 const generate = Effect.fnUntraced(function* (
   { end, model, vocabulary }: Respondent,
@@ -106,14 +106,14 @@ const generate = Effect.fnUntraced(function* (
   const { maxLength, tokenizer } = vocabulary
   const answers: Array<Answer> = requests.map(() => "")
   const settings = Map.groupBy(requests.keys(), (i) => {
-    const { generation, sample } = requests[i] ?? {}
+    const { generation, sample } = at(requests, i)
     return JSON.stringify([generation, sample])
   })
   for (const indices of settings.values()) {
-    const one = requests[indices[0] ?? 0]
-    const { drawing = {}, maxTokens, until } = one?.generation ?? { maxTokens: 1, until: [] }
+    const { generation, sample = 0 } = at(requests, at(indices, 0))
+    const { drawing = {}, maxTokens, until } = generation
     // Samples have seeds of their own, far enough from those of the next seed.
-    const seed = (drawing.seed ?? 0) * samplesPerSeed + (one?.sample ?? 0)
+    const seed = (drawing.seed ?? 0) * samplesPerSeed + sample
     const room = Math.min(maxTokens, maxLength - 1)
     const stop = end === undefined || end === "" || until.includes(end) ? until : [...until, end]
     const prompts = yield* Encoding.prompts(
@@ -148,7 +148,7 @@ const ask = (respondent: Respondent, requests: ReadonlyArray<Request>) => {
       yield* generate(respondent, of("Generate")),
     ].flat()
     const asked = [...of("LogLikelihood"), ...of("Rolling"), ...of("Generate")]
-    return new Map(asked.map((request, i) => [request, answers[i] ?? ""]))
+    return new Map(asked.map((request, i) => [request, at(answers, i)]))
   })
 }
 
@@ -175,7 +175,7 @@ export const answer = Effect.fn("Answering.answer")(function* (
   progress: (state: Progress) => Effect.Effect<void> = () => Effect.void,
 ) {
   const digests = requests.map((request) => digest(respondent.identity, request))
-  const unique = new Map(requests.map((request, i) => [digests[i] ?? "", request]))
+  const unique = new Map(requests.map((request, i) => [at(digests, i), request]))
   // By kind and sample, then longest context first; requests of one context stay together, since they can share a forward pass.
   // Chunks are cut before the journal is asked, so that a resumed run makes the batches of an undisturbed one.
   const order = [...unique].toSorted(
@@ -192,9 +192,9 @@ export const answer = Effect.fn("Answering.answer")(function* (
       respondent,
       chunk.map(([, request]) => request),
     )
-    yield* journal.append(chunk.map(([name, request]) => [name, answers.get(request) ?? ""]))
+    yield* journal.append(chunk.map(([name, request]) => [name, entry(answers, request)]))
     done += chunk.length
     yield* progress({ done, kept, total })
   }
-  return digests.map((name): Answer => journal.find(name) ?? "")
+  return digests.map((name): Answer => known(journal.find(name), name))
 })

@@ -4,6 +4,7 @@
  * The prompt is the description, the shots, the document's text and the prefix of generations, or a conversation of
  * them. Whether an item's gold answer fits its choices is checked here, before a model is asked anything.
  */
+import { atOr } from "@hila/core/Lookup"
 import type { ModelError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
@@ -35,7 +36,7 @@ const textOf = (value: string | number, choices: ReadonlyArray<string> | undefin
 
 /** The answer of a shot, as text. */
 const answerOf = (target: Target, choices: ReadonlyArray<string> | undefined): string => {
-  const first = Array.isArray(target) ? (target[0] ?? "") : (target as number | string)
+  const first = Array.isArray(target) ? atOr(target, 0, "") : (target as number | string)
   return typeof first === "number" ? (choices?.[first] ?? String(first)) : first
 }
 
@@ -173,7 +174,7 @@ export const make = Effect.fnUntraced(function* (
   }
   const [first] = requests
   const context = first === undefined || first._tag === "Rolling" ? "" : first.context
-  const own = typeof text === "number" ? (choices[0] ?? "") : text
+  const own = typeof text === "number" ? atOr(choices, 0, "") : text
   const shown = Prompting.plain([...system, ...examples])
   const preface = chat === undefined ? shown.length : Math.max(0, context.lastIndexOf(own))
   return { id, row, target, choices, golds, preface, requests, ...(withoutSystem ? { withoutSystem } : {}) }

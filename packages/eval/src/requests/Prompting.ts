@@ -84,7 +84,7 @@ const singleTurn = (messages: ReadonlyArray<Message>): ReadonlyArray<ChatTemplat
   const rest = messages.slice(system.length)
   const end = rest.at(-1)?.role === "assistant" ? rest.slice(-1) : []
   const asked = rest.slice(0, rest.length - end.length)
-  const content = plain(asked.slice(0, -1)) + (asked.at(-1)?.content ?? "")
+  const content = plain(asked.slice(0, -1)) + (asked.length === 0 ? "" : last(asked).content)
   return [...system, { role: "user", content }, ...end]
 }
 

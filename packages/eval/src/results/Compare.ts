@@ -6,7 +6,7 @@
  * is no mean over documents (`Paired`). p-values are adjusted by Holm's method over the tasks that share a metric and a
  * filter.
  */
-import { at } from "@hila/core/Lookup"
+import { at, entry, entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { ResultsError } from "../EvalError.ts"
 import type { Value } from "../metrics/Aggregation.ts"
@@ -146,7 +146,9 @@ export const files = Effect.fn("Compare.files")(function* (firstPath: string, se
       Files.readSamples(secondPath, task),
     ])
     const keysOf = (run: Files.Read) =>
-      Object.keys(run.results[task] ?? {}).filter((key) => key.includes(",") && !key.includes("_stderr,"))
+      Object.keys(entryOr(run.results, task, {})).filter(
+        (key) => key.includes(",") && !key.includes("_stderr,"),
+      )
     const [keys, others] = [keysOf(first), keysOf(second)]
     const both = keys.filter((key) => others.includes(key))
     const alone = [...keys, ...others].filter((key) => !both.includes(key))
@@ -163,8 +165,8 @@ export const files = Effect.fn("Compare.files")(function* (firstPath: string, se
         )
       }
       if (ids.length === 0) return yield* fail(`${task}: shares no document with ${firstPath} under ${key}`)
-      const values = (of: typeof left) => ids.map((id) => of.get(id)?.value ?? Number.NaN)
-      const higherIsBetter = first.higher_is_better[task]?.[metric] ?? true
+      const values = (of: typeof left) => ids.map((id) => entry(of, id).value)
+      const higherIsBetter = first.higher_is_better[task]?.[metric] !== false
       const measured = compareMetric(values(left), values(right), metric)
       rows.push({ ...measured, task, metric, filter, higherIsBetter, adjusted: measured.pValue })
     }

@@ -20,8 +20,8 @@ export interface Difference {
 /** The value below which a share of sorted values lies, between neighbours by line. */
 const quantile = (sorted: ReadonlyArray<number>, share: number): number => {
   const place = share * (sorted.length - 1)
-  const below = sorted[Math.floor(place)] ?? Number.NaN
-  const above = sorted[Math.ceil(place)] ?? Number.NaN
+  const below = at(sorted, Math.floor(place))
+  const above = at(sorted, Math.ceil(place))
   return below + (above - below) * (place - Math.floor(place))
 }
 
@@ -97,14 +97,12 @@ export const bootstrapMeans = (
   sets: ReadonlyArray<{ readonly first: ReadonlyArray<number>; readonly second: ReadonlyArray<number> }>,
   options?: Options,
 ): Difference => {
-  const differences = sets.map(({ first, second }) =>
-    first.map((value, i) => value - (second[i] ?? Number.NaN)),
-  )
+  const differences = sets.map(({ first, second }) => first.map((value, i) => value - at(second, i)))
   return resample(
     differences.map(({ length }) => length),
     (draw) =>
       Statistics.mean(
-        draw.map((indices, set) => Statistics.mean(indices.map((i) => differences[set]?.[i] ?? Number.NaN))),
+        draw.map((indices, set) => Statistics.mean(indices.map((i) => at(at(differences, set), i)))),
       ),
     options,
   )
@@ -112,11 +110,11 @@ export const bootstrapMeans = (
 
 /** p-values adjusted for their number (Holm, 1979): the chance of any false alarm among them stays below the level. */
 export const holm = (pValues: ReadonlyArray<number>): ReadonlyArray<number> => {
-  const order = [...pValues.keys()].toSorted((a, b) => (pValues[a] ?? 1) - (pValues[b] ?? 1))
+  const order = [...pValues.keys()].toSorted((a, b) => at(pValues, a) - at(pValues, b))
   const adjusted: Array<number> = [...pValues]
   let highest = 0
   for (const [rank, index] of order.entries()) {
-    highest = Math.max(highest, Math.min(1, (pValues[index] ?? 1) * (pValues.length - rank)))
+    highest = Math.max(highest, Math.min(1, at(pValues, index) * (pValues.length - rank)))
     adjusted[index] = highest
   }
   return adjusted

@@ -7,6 +7,7 @@
  * differences that a test at 5 % does not reject: the score test of Tango (Statistics in Medicine 17, 1998), and at 0 the
  * exact test itself, so that it holds 0 if and only if the exact test does not reject.
  */
+import { known } from "@hila/core/Lookup"
 
 /** Normal quantiles of a two-sided level of 5 % and a power of 80 %. */
 const level = 1.959963984540054
@@ -83,11 +84,11 @@ const powerOf = (n: number, psi: number, difference: number, rejects: ReadonlyAr
   }
   let found = 0
   for (const [m, chance] of binomial(n, psi).entries()) {
-    const most = rejects[m] ?? -1
+    const most = known(rejects[m])
     if (most < 0 || chance < 1e-12) continue
     const tails = binomial(m, up)
     let rejected = 0
-    for (let k = 0; k <= most; k++) rejected += (tails[k] ?? 0) + (tails[m - k] ?? 0)
+    for (let k = 0; k <= most; k++) rejected += known(tails[k]) + known(tails[m - k])
     found += chance * rejected
   }
   return found
@@ -98,7 +99,7 @@ const critical = (n: number): ReadonlyArray<number> =>
   Array.from({ length: n + 1 }, (_, m) => {
     let [sum, k] = [0, 0]
     const logs = halves(m)
-    for (; k <= m / 2; k++) if ((sum += 2 * Math.exp(logs[k] ?? 0)) >= 0.05) break
+    for (; k <= m / 2; k++) if ((sum += 2 * Math.exp(known(logs[k]))) >= 0.05) break
     return k - 1
   })
 

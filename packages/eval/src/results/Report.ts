@@ -1,6 +1,7 @@
 /**
  * Results as a table: for a terminal, in Markdown, or as comma-separated values.
  */
+import { entryOr } from "@hila/core/Lookup"
 import * as Template from "../tasks/Template.ts"
 import * as Table from "../Table.ts"
 import type { Results } from "./Results.ts"
@@ -55,9 +56,9 @@ const rows = (results: Results): ReadonlyArray<ReadonlyArray<string>> =>
         const higher = results.higher_is_better[name]?.[metric]
         return [
           Template.text(entry["alias"] ?? name),
-          Template.text(results.versions[name] ?? ""),
+          Template.text(entryOr(results.versions, name, "")),
           filter,
-          String(results["n-shot"][name] ?? ""),
+          String(entryOr(results["n-shot"], name, "")),
           Template.text(entry["sample_len"] ?? ""),
           metric,
           higher === undefined ? "" : higher ? "↑" : "↓",

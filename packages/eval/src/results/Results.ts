@@ -3,6 +3,7 @@
  * settings. Made from finished tasks; a run that is not over gives the results of those that are.
  */
 import { Digest } from "@hila/core"
+import { entry } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Contamination from "../contamination/Contamination.ts"
 import * as Overlap from "../contamination/Overlap.ts"
@@ -96,7 +97,7 @@ export const checkGroups = Effect.fnUntraced(function* (
   for (const group of groups) {
     const members = membersOf(group, byName, tasksByName)
     const metrics = new Set(
-      members.flatMap((name) => tasksByName.get(name)?.task.metrics ?? []).map(({ name }) => name),
+      members.flatMap((name) => entry(tasksByName, name).task.metrics).map(({ name }) => name),
     )
     const missing = (group.config.aggregate_metric_list ?? []).find(({ metric }) => !metrics.has(metric))
     if (missing !== undefined) {
@@ -158,18 +159,18 @@ export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => 
   const members = new Map(
     run.groups.map((group) => [
       group.name,
-      membersOf(group, groups, byName).flatMap((name) => byName.get(name) ?? []),
+      membersOf(group, groups, byName).map((name) => entry(byName, name)),
     ]),
   )
   const table = <A>(of: (result: TaskResult) => A) =>
     Object.fromEntries(finished.map((result) => [result.task.name, of(result)]))
   const groupTable = Object.fromEntries(
-    run.groups.map((group) => [group.name, groupEntry(group, members.get(group.name) ?? [])]),
+    run.groups.map((group) => [group.name, groupEntry(group, entry(members, group.name))]),
   )
   /** The same of tasks and groups; a group's is over its tasks. */
   const tableOfAll = <A>(of: (results: ReadonlyArray<TaskResult>) => A) => ({
     ...table((result) => of([result])),
-    ...Object.fromEntries(run.groups.map(({ name }) => [name, of(members.get(name) ?? [])])),
+    ...Object.fromEntries(run.groups.map(({ name }) => [name, of(entry(members, name))])),
   })
   const trainedOn = Object.entries(
     tableOfAll((results) => [...new Set(results.flatMap(({ trainedOn: sets = [] }) => sets))]),
@@ -193,7 +194,10 @@ export const make = (finished: ReadonlyArray<TaskResult>, run: Run): Results => 
     "n-shot": {
       ...table(({ task }) => task.numFewshot),
       ...Object.fromEntries(
-        run.groups.map(({ name }) => [name, members.get(name)?.[0]?.task.numFewshot ?? 0]),
+        run.groups.map(({ name }) => {
+          const [first] = entry(members, name)
+          return [name, first?.task.numFewshot ?? 0]
+        }),
       ),
     },
     higher_is_better: tableOfAll(better),

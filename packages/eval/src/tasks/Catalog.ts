@@ -4,6 +4,7 @@
  * A name stands for a task, for a group of tasks, or for a tag that several tasks bear. Files are read when a name is
  * asked for, and only what is asked for is checked, so that a broken file in a directory does not stop the others.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { existsSync } from "node:fs"
@@ -228,7 +229,7 @@ export const select = Effect.fn("Catalog.select")(function* (
   const loaded = yield* Effect.forEach(paths, (path) => loadRaw(path))
   const again = loaded.findIndex(({ name }, i) => loaded.findIndex((other) => other.name === name) !== i)
   if (again >= 0) {
-    const { file, name } = loaded[again]!
+    const { file, name } = at(loaded, again)
     const other = loaded.find((entry) => entry.name === name)?.file
     if (other !== file) {
       const problem = `${name} is also the name of what ${other} holds; give one of them another name`
@@ -247,7 +248,7 @@ export const select = Effect.fn("Catalog.select")(function* (
     const tasks = tagged.filter(({ _tag }) => _tag === "Task")
     if (tasks.length > 0) return tasks.toSorted((a, b) => (a.name < b.name ? -1 : 1))
     const same = [...known.keys()].filter((other) => letters(other) === letters(name))
-    const meant = same.length === 1 ? known.get(same[0] ?? "") : undefined
+    const meant = same.length === 1 ? known.get(at(same, 0)) : undefined
     return meant === undefined ? yield* lost(name, asker, known, problems) : [meant]
   })
   return yield* Members.select(

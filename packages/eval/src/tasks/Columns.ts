@@ -5,6 +5,7 @@
  * printed as `18.0`; a column of dates is of moments; a key that a row lacks is None. Columns of several kinds stay as
  * they are.
  */
+import { atOr } from "@hila/core/Lookup"
 import { float, Float, isFloat, isNumber, Tuple } from "../internal/python.ts"
 import * as Moments from "./Moments.ts"
 import type { Row } from "./Template.ts"
@@ -34,7 +35,7 @@ const lists = (column: Column): Column => {
 /** Objects of a column, where all have the same keys. */
 const records = (column: Column): Column => {
   const present = column.filter(isRecord)
-  const keys = Object.keys(present[0] ?? {})
+  const keys = Object.keys(atOr(present, 0, {}))
   const alike = present.every(
     (value) => Object.keys(value).length === keys.length && keys.every((key) => Object.hasOwn(value, key)),
   )

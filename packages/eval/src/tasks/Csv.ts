@@ -5,6 +5,7 @@
  * truth values, else texts. Empty cells and the words for nothing are null; integers with one of these among them are
  * floats.
  */
+import { atOr, entryOr } from "@hila/core/Lookup"
 import { float, type Float } from "../internal/python.ts"
 import type { Row } from "./Template.ts"
 
@@ -86,7 +87,7 @@ const named = (names: ReadonlyArray<string>): ReadonlyArray<string> => {
   const seen = new Map<string, number>()
   return names.map((given, i) => {
     const name = given === "" ? `Unnamed: ${i}` : given
-    const before = seen.get(name) ?? 0
+    const before = entryOr(seen, name, 0)
     seen.set(name, before + 1)
     return before === 0 ? name : `${name}.${before}`
   })
@@ -104,7 +105,7 @@ export const rows = (
   if (long >= 0) {
     throw new Error(`row ${long} has ${body[long]?.length} cells, the columns are ${names.length}`)
   }
-  const kinds = names.map((_, column) => kindOf(body.map((line) => line[column] ?? "")))
+  const kinds = names.map((_, column) => kindOf(body.map((line) => atOr(line, column, ""))))
   const value = (cell: string, column: number) => (nothing.has(cell) ? null : kinds[column]?.(cell))
-  return body.map((line) => Object.fromEntries(names.map((name, i) => [name, value(line[i] ?? "", i)])))
+  return body.map((line) => Object.fromEntries(names.map((name, i) => [name, value(atOr(line, i, ""), i)])))
 }

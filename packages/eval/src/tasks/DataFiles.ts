@@ -4,6 +4,7 @@
  * `data_files` is a file or a list of them, which are the split `train`, or names files by split; `data_dir` is where they
  * lie, and alone means every file below it, by the splits that their names tell. Names may be patterns.
  */
+import { entryOr, last } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { existsSync, globSync, statSync } from "node:fs"
@@ -93,7 +94,7 @@ const words: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 const tells = (name: string, split: string): boolean =>
-  (words[split] ?? []).some((word) => new RegExp(`(?:^|[-._ 0-9])${word}(?:$|[-._ 0-9])`).test(name))
+  entryOr(words, split, []).some((word) => new RegExp(`(?:^|[-._ 0-9])${word}(?:$|[-._ 0-9])`).test(name))
 
 /** The files below a directory by their splits: as directories' names tell, else their own, else all are `train`. */
 const bySplit = (directory: string): Readonly<Record<string, ReadonlyArray<string>>> => {
@@ -114,7 +115,7 @@ const bySplit = (directory: string): Readonly<Record<string, ReadonlyArray<strin
     )
   const attempts = [
     among((steps, split) => steps.slice(0, -1).some((step) => tells(step, split))),
-    among((steps, split) => tells(steps.at(-1) ?? "", split)),
+    among((steps, split) => tells(steps.length === 0 ? "" : last(steps), split)),
   ]
   return (
     attempts.find((found) => Object.keys(found).length > 0) ?? {

@@ -7,6 +7,7 @@
  * the data directory; without a copy the Hub is asked. Paths of `data_files` are looked up in the data directory, the
  * working directory and beside the task's file.
  */
+import { entryOr } from "@hila/core/Lookup"
 import { HubFile } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { cwd } from "node:process"
@@ -143,7 +144,7 @@ export const read = Effect.fn("Dataset.read")(function* (
     )
     const named = yield* DataFiles.named(file, kwargs, roots)
     const key = `dataset_kwargs.data_files.${split}`
-    const names = named[split] ?? []
+    const names = entryOr(named, split, [])
     if (names.length === 0) {
       const problem = `names no file for the split ${split}; there are files for ${Object.keys(named).join(", ") || "none"}`
       return yield* new TaskError({ file, key: "dataset_kwargs.data_files", problem })

@@ -2,6 +2,7 @@
  * Python's `random.Random`: the Mersenne Twister MT19937 (Matsumoto & Nishimura, 1998) seeded by an integer, and the
  * draws that few-shot samplers and bootstraps take from it. The same seed gives the numbers Python gives.
  */
+import { known } from "@hila/core/Lookup"
 
 const size = 624
 const middle = 397
@@ -19,7 +20,7 @@ const seeded = (seed: number): Uint32Array => {
   const state = new Uint32Array(size)
   state[0] = 19650218
   for (let i = 1; i < size; i++) {
-    const before = state[i - 1] ?? 0
+    const before = known(state[i - 1])
     state[i] = Math.imul(1812433253, before ^ (before >>> 30)) + i
   }
   // The seed as 32-bit digits, lowest first.
@@ -30,14 +31,14 @@ const seeded = (seed: number): Uint32Array => {
   let i = 1
   let j = 0
   const step = (factor: number, add: number) => {
-    const before = state[i - 1] ?? 0
-    state[i] = ((state[i] ?? 0) ^ Math.imul(before ^ (before >>> 30), factor)) + add
+    const before = known(state[i - 1])
+    state[i] = (known(state[i]) ^ Math.imul(before ^ (before >>> 30), factor)) + add
     if (++i < size) return
-    state[0] = state[size - 1] ?? 0
+    state[0] = known(state[size - 1])
     i = 1
   }
   for (let k = Math.max(size, digits.length); k > 0; k--) {
-    step(1664525, (digits[j] ?? 0) + j)
+    step(1664525, known(digits[j]) + j)
     if (++j >= digits.length) j = 0
   }
   for (let k = size - 1; k > 0; k--) step(1566083941, -i)
@@ -51,15 +52,15 @@ export const make = (seed: number): PythonRandom => {
   let at = size
   const twist = () => {
     for (let k = 0; k < size; k++) {
-      const next = state[(k + 1) % size] ?? 0
-      const joined = ((state[k] ?? 0) & 0x8000_0000) | (next & 0x7fff_ffff)
-      state[k] = (state[(k + middle) % size] ?? 0) ^ (joined >>> 1) ^ (next & 1 ? 0x9908_b0df : 0)
+      const next = known(state[(k + 1) % size])
+      const joined = (known(state[k]) & 0x8000_0000) | (next & 0x7fff_ffff)
+      state[k] = known(state[(k + middle) % size]) ^ (joined >>> 1) ^ (next & 1 ? 0x9908_b0df : 0)
     }
     at = 0
   }
   const word = (): number => {
     if (at >= size) twist()
-    let y = state[at++] ?? 0
+    let y = known(state[at++])
     y ^= y >>> 11
     y ^= (y << 7) & 0x9d2c_5680
     y ^= (y << 15) & 0xefc6_0000

@@ -5,6 +5,7 @@
  * or one row after another. Without one the name's extension says how, and an object in a json file is rows or values
  * by their id, which becomes the column `id`. A txt file is one row `text` per line. Parquet is read by ranges of the file.
  */
+import { atOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import { promisify } from "node:util"
@@ -31,7 +32,7 @@ const listed = (list: ReadonlyArray<unknown>): ReadonlyArray<Row> =>
 /** Columns by their names as rows. */
 const transposed = (columns: Row): ReadonlyArray<Row> => {
   const lists = Object.values(columns).map((column) => (Array.isArray(column) ? column : undefined))
-  const length = lists[0]?.length ?? 0
+  const length = atOr(lists, 0, []).length
   if (lists.some((list) => list?.length !== length))
     throw new Error("expected rows, or columns of one length")
   return Array.from({ length }, (_, i) =>

@@ -2,6 +2,7 @@
  * Which documents of a split are asked: all of them, the head (as the reference harness limits), or a seeded sample in
  * equal shares of the gold answers.
  */
+import { entryOr, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { EvalError } from "../EvalError.ts"
 import * as PythonRandom from "./PythonRandom.ts"
@@ -40,10 +41,8 @@ export const choose = Effect.fnUntraced(function* (
   const shuffled = random.sample(all, all.length)
   for (const id of shuffled) {
     const gold =
-      task.readers.choices === undefined ? "" : JSON.stringify(yield* task.readers.target(rows[id] ?? {}))
-    const stratum = strata.get(gold) ?? []
-    strata.set(gold, stratum)
-    stratum.push(id)
+      task.readers.choices === undefined ? "" : JSON.stringify(yield* task.readers.target(known(rows[id])))
+    strata.set(gold, [...entryOr(strata, gold, []), id])
   }
   // Each stratum gives its share by rank: the document at rank r of n comes r/n of the way through.
   const ranked = [...strata.values()].flatMap((ids) =>

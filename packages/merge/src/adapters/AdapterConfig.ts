@@ -1,4 +1,5 @@
 /** An adapter_config.json as PEFT writes it, with every key read or refused. */
+import { entryOr } from "@hila/core/Lookup"
 import { JsonText } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Keys from "./AdapterKeys.ts"
@@ -96,7 +97,7 @@ const finite = (key: string, value: unknown): Effect.Effect<number, string> =>
     : Effect.fail(`${key} is ${Keys.shown(value)}, expected a finite number`)
 
 const flag = (raw: Raw, key: string): Effect.Effect<boolean, string> => {
-  const value = raw[key] ?? false
+  const value = entryOr(raw, key, false)
   return typeof value === "boolean"
     ? Effect.succeed(value)
     : Effect.fail(`${key} is ${Keys.shown(value)}, expected true or false`)
@@ -107,7 +108,7 @@ const patterns = (
   key: string,
   check: (key: string, value: unknown) => Effect.Effect<number, string>,
 ): Effect.Effect<Patterns, string> => {
-  const value = raw[key] ?? {}
+  const value = entryOr(raw, key, {})
   if (typeof value !== "object" || Array.isArray(value))
     return Effect.fail(`${key} is ${Keys.shown(value)}, expected an object of names and numbers`)
   return Effect.forEach(Object.entries(value), ([pattern, number]) =>

@@ -1,5 +1,5 @@
 /** Writes the tensors that an adapter changes, changed, in f32; each sum is in f64 and is rounded once. */
-import { at } from "@hila/core/Lookup"
+import { at, atOr, known } from "@hila/core/Lookup"
 import {
   type Checkpoint,
   CheckpointError,
@@ -35,12 +35,13 @@ export const write = (
   return SafetensorsWriter.write(path, {
     tensors: targets.map(({ name, shape }) => ({ name, dtype: "F32" as const, shape })),
     data: Effect.fnUntraced(function* ({ name, shape }, put) {
-      const { product, shift, whole } = changes.get(name) ?? {}
+      const change = changes.get(name)
+      const [product, shift, whole] = [change?.product, change?.shift, change?.whole]
       const info = model.tensors.get(name)
       const from = whole ?? (info !== undefined && Values.isFloatTensor(info) ? info : undefined)
       if (from === undefined)
         return yield* refuse(name, "holds integers in the model, which an adapter cannot change")
-      const [first, rest] = [shape[0] ?? 1, elementsOf(shape.slice(1))]
+      const [first, rest] = [atOr(shape, 0, 1), elementsOf(shape.slice(1))]
       const added =
         product === undefined
           ? undefined
@@ -60,10 +61,10 @@ export const write = (
           if (bias !== undefined && shift !== undefined)
             sum[0] = at(sum, 0) + shift.scale * at(bias, start + row)
           for (let j = 0; j < rest; j++) {
-            const before = out[j]!
-            out[j] = before + sum[j]!
-            if (!Number.isFinite(out[j]!) && (whole !== undefined || Number.isFinite(before))) {
-              const problem = `element ${(start + row) * rest + j} is ${out[j]!} with the adapter; weights must be finite`
+            const before = known(out[j])
+            out[j] = before + known(sum[j])
+            if (!Number.isFinite(known(out[j])) && (whole !== undefined || Number.isFinite(before))) {
+              const problem = `element ${(start + row) * rest + j} is ${known(out[j])} with the adapter; weights must be finite`
               return yield* refuse(name, problem)
             }
           }
@@ -97,8 +98,8 @@ const sided = ({ a, b, scale, transposed }: Product, ofA: Float32Array, ofB: Flo
 /** Adds a row of the product to `sum`. */
 const accumulate = (sum: Float64Array, { left, rank, right, scale }: Sided, row: number): void => {
   for (let k = 0; k < rank; k++) {
-    const factor = scale * left[row * rank + k]!
+    const factor = scale * known(left[row * rank + k])
     const from = k * sum.length
-    for (let j = 0; j < sum.length; j++) sum[j] = sum[j]! + factor * right[from + j]!
+    for (let j = 0; j < sum.length; j++) sum[j] = known(sum[j]) + factor * known(right[from + j])
   }
 }

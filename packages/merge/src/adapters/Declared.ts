@@ -1,4 +1,5 @@
 /** What an adapter_config.json promises besides factors, and whether the file keeps it: a file may be cut off. */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Change } from "./Change.ts"
 import type { Input } from "./Changes.ts"
@@ -50,6 +51,6 @@ const unadapted = ({ config, model, modules }: Input, changes: ReadonlyMap<strin
   return without.length === 0
     ? []
     : [
-        `target_modules names ${asked.length} layers of the model, of which ${without.length} (${without[0]?.name ?? ""}${without.length > 1 ? ", …" : ""}) have no factors and stay as they are`,
+        `target_modules names ${asked.length} layers of the model, of which ${without.length} (${at(without, 0).name}${without.length > 1 ? ", …" : ""}) have no factors and stay as they are`,
       ]
 }

@@ -2,6 +2,7 @@
  * How a model stores what an adapter names: under which name each module's tensors lie, which of them are linear layers
  * or embeddings, which are stored transposed, and whether the head is the embedding.
  */
+import { entryOr } from "@hila/core/Lookup"
 import {
   Architecture,
   type Checkpoint,
@@ -54,8 +55,8 @@ export const of = Effect.fnUntraced(function* (
   const { config, tensors } = model
   const names = [...tensors.keys()]
   const byBare = new Map<string, Array<string>>()
-  for (const name of names) byBare.set(bare(name), [...(byBare.get(bare(name)) ?? []), name])
-  const find = (tensor: string) => (tensors.has(tensor) ? [tensor] : (byBare.get(bare(tensor)) ?? []))
+  for (const name of names) byBare.set(bare(name), [...entryOr(byBare, bare(name), []), name])
+  const find = (tensor: string) => (tensors.has(tensor) ? [tensor] : entryOr(byBare, bare(tensor), []))
   const byName = (tensor: string) => (conv1d.has(config.model_type) ? conv1dName.test(tensor) : undefined)
 
   const heads = names.filter(Ties.isHead)
@@ -83,7 +84,7 @@ export const of = Effect.fnUntraced(function* (
     find,
     running: (tensor) => runningName(config.model_type, tensor),
     kind: (tensor) =>
-      tensor === embedding ? "embedding" : kindByName(tensor, tensors.get(tensor)?.shape ?? []),
+      tensor === embedding ? "embedding" : kindByName(tensor, entryOr(tensors, tensor, { shape: [] }).shape),
     transposed: byName,
     embedding,
     tied: isTied(Ties.places(config).every(({ tied }) => tied)),

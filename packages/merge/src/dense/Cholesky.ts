@@ -3,6 +3,7 @@
  *
  * Source: Golub & Van Loan, "Matrix Computations", algorithms 4.2.1 and 3.1.1, with products of blocks.
  */
+import { known } from "@hila/core/Lookup"
 import * as Dense from "./Dense.ts"
 
 type Matrix = Dense.Matrix<Float64Array>
@@ -21,9 +22,9 @@ export const factorise = (space: Dense.Workspace, matrix: Matrix, n: number, lea
     // The rows below: L21 = A21 L11⁻ᵀ
     for (let i = end; i < n; i++) {
       for (let j = start; j < end; j++) {
-        let sum = values[i * stride + j]!
-        for (let k = start; k < j; k++) sum -= values[i * stride + k]! * values[j * stride + k]!
-        values[i * stride + j] = sum / values[j * stride + j]!
+        let sum = known(values[i * stride + j])
+        for (let k = start; k < j; k++) sum -= known(values[i * stride + k]) * known(values[j * stride + k])
+        values[i * stride + j] = sum / known(values[j * stride + j])
       }
     }
     if (end === n) continue
@@ -31,7 +32,8 @@ export const factorise = (space: Dense.Workspace, matrix: Matrix, n: number, lea
     const [rows, width] = [n - end, end - start]
     const turned = { values: space.doubles(width * rows), stride: rows } // −L21ᵀ
     for (let i = 0; i < rows; i++)
-      for (let k = 0; k < width; k++) turned.values[k * rows + i] = -values[(end + i) * stride + start + k]!
+      for (let k = 0; k < width; k++)
+        turned.values[k * rows + i] = -known(values[(end + i) * stride + start + k])
     // The part below and right: A22 −= L21 L21ᵀ, its lower triangle by strips.
     for (let first = 0; first < rows; first += 4 * BLOCK) {
       const size = { m: rows - first, n: Math.min(4 * BLOCK, rows - first), k: width }
@@ -45,14 +47,14 @@ export const factorise = (space: Dense.Workspace, matrix: Matrix, n: number, lea
 
 const factoriseBlock = ({ stride, values }: Matrix, start: number, end: number, least: number): boolean => {
   for (let j = start; j < end; j++) {
-    let pivot = values[j * stride + j]!
-    for (let k = start; k < j; k++) pivot -= values[j * stride + k]! ** 2
+    let pivot = known(values[j * stride + j])
+    for (let k = start; k < j; k++) pivot -= known(values[j * stride + k]) ** 2
     if (!(pivot > least)) return false
     const root = Math.sqrt(pivot)
     values[j * stride + j] = root
     for (let i = j + 1; i < end; i++) {
-      let sum = values[i * stride + j]!
-      for (let k = start; k < j; k++) sum -= values[i * stride + k]! * values[j * stride + k]!
+      let sum = known(values[i * stride + j])
+      for (let k = start; k < j; k++) sum -= known(values[i * stride + k]) * known(values[j * stride + k])
       values[i * stride + j] = sum / root
     }
   }
@@ -70,21 +72,15 @@ export const solve = (
   for (let start = 0; start < n; start += BLOCK) {
     const end = Math.min(start + BLOCK, n)
     // B₁ −= L₁₀ X₀: the product subtracts a negated copy of L₁₀.
-    subtract(
-      space,
-      right,
-      { start, end, from: 0, to: start, columns },
-      (i, k) => lower.values[i * lower.stride + k]!,
+    subtract(space, right, { start, end, from: 0, to: start, columns }, (i, k) =>
+      known(lower.values[i * lower.stride + k]),
     )
     forward(lower, right, start, end, columns)
   }
   for (let end = n; end > 0;) {
     const start = Math.max(0, end - ((end - 1) % BLOCK) - 1)
-    subtract(
-      space,
-      right,
-      { start, end, from: end, to: n, columns },
-      (i, k) => lower.values[k * lower.stride + i]!,
+    subtract(space, right, { start, end, from: end, to: n, columns }, (i, k) =>
+      known(lower.values[k * lower.stride + i]),
     )
     backward(lower, right, start, end, columns)
     end = start
@@ -118,15 +114,15 @@ const subtract = (
 
 const forward = (lower: Matrix, right: Matrix, start: number, end: number, columns: number): void => {
   for (let i = start; i < end; i++) {
-    for (let k = start; k < i; k++) addRow(right, i, k, -lower.values[i * lower.stride + k]!, columns)
-    scaleRow(right, i, lower.values[i * lower.stride + i]!, columns)
+    for (let k = start; k < i; k++) addRow(right, i, k, -known(lower.values[i * lower.stride + k]), columns)
+    scaleRow(right, i, known(lower.values[i * lower.stride + i]), columns)
   }
 }
 
 const backward = (lower: Matrix, right: Matrix, start: number, end: number, columns: number): void => {
   for (let i = end - 1; i >= start; i--) {
-    for (let k = i + 1; k < end; k++) addRow(right, i, k, -lower.values[k * lower.stride + i]!, columns)
-    scaleRow(right, i, lower.values[i * lower.stride + i]!, columns)
+    for (let k = i + 1; k < end; k++) addRow(right, i, k, -known(lower.values[k * lower.stride + i]), columns)
+    scaleRow(right, i, known(lower.values[i * lower.stride + i]), columns)
   }
 }
 
@@ -138,10 +134,10 @@ const addRow = (
   columns: number,
 ): void => {
   const [a, b] = [to * stride, from * stride]
-  for (let j = 0; j < columns; j++) values[a + j] = values[a + j]! + factor * values[b + j]!
+  for (let j = 0; j < columns; j++) values[a + j] = known(values[a + j]) + factor * known(values[b + j])
 }
 
 const scaleRow = ({ stride, values }: Matrix, row: number, divisor: number, columns: number): void => {
   const at = row * stride
-  for (let j = 0; j < columns; j++) values[at + j] = values[at + j]! / divisor
+  for (let j = 0; j < columns; j++) values[at + j] = known(values[at + j]) / divisor
 }

@@ -1,6 +1,7 @@
 /**
  * Covariances of a layer's inputs or output gradients, in full, by diagonal blocks, or diagonal: all as blocks.
  */
+import { known } from "@hila/core/Lookup"
 
 /** A block-diagonal matrix: `blocks` blocks `[size, size]` in order; one block is a full matrix, size 1 a diagonal. */
 export interface Factor {
@@ -18,7 +19,7 @@ export const diagonalOf = (factor: Factor): Float32Array => {
   return Float32Array.from({ length: extentOf(factor) }, (_, i) => {
     const block = Math.floor(i / size)
     const at = i - block * size
-    return values[block * size * size + at * size + at]!
+    return known(values[block * size * size + at * size + at])
   })
 }
 

@@ -10,6 +10,7 @@
  *
  * Source: Martens & Grosse 2015 (arXiv 1503.05671) for the factors; Hestenes & Stiefel 1952 for the iteration.
  */
+import { known } from "@hila/core/Lookup"
 import * as Dense from "./Dense.ts"
 import { diagonalOf, type Factor } from "./Factor.ts"
 import type { Solved } from "./Regression.ts"
@@ -75,11 +76,11 @@ export const solve = (job: KroneckerJob): Solved => {
     const system = systemOf(space, own, job.ridge, count, columns)
     const wanted = rightSide(space, own, count, columns, (model) => {
       const range = [first * columns, (first + count) * columns] as const
-      return [models[model]!.subarray(...range), towards.subarray(...range)]
+      return [known(models[model]).subarray(...range), towards.subarray(...range)]
     })
     const found = iterate(space, system, wanted, independent ? columns : count * columns, job)
     for (let i = 0; i < found.solution.length; i++)
-      values[first * columns + i] = values[first * columns + i]! + found.solution[i]!
+      values[first * columns + i] = known(values[first * columns + i]) + known(found.solution[i])
     lacking += found.lacking
     right += found.right
     iterations = Math.max(iterations, found.iterations)
@@ -126,10 +127,11 @@ const systemOf = (
   for (const { left, right } of terms) {
     const [l, r] = [diagonalOf(left), diagonalOf(right)]
     for (let i = 0; i < rows; i++)
-      for (let j = 0; j < columns; j++) inverse[i * columns + j] = inverse[i * columns + j]! + l[i]! * r[j]!
+      for (let j = 0; j < columns; j++)
+        inverse[i * columns + j] = known(inverse[i * columns + j]) + known(l[i]) * known(r[j])
   }
   for (let i = 0; i < inverse.length; i++) {
-    const value = inverse[i]! + ridge
+    const value = known(inverse[i]) + ridge
     inverse[i] = value > 0 ? 1 / value : 0
   }
   const between = space.floats(rows * columns)
@@ -137,7 +139,7 @@ const systemOf = (
     length: rows * columns,
     inverse,
     apply: (out, x) => {
-      for (let i = 0; i < out.length; i++) out[i] = ridge * x[i]!
+      for (let i = 0; i < out.length; i++) out[i] = ridge * known(x[i])
       for (const term of terms) addTerm(space, out, x, between, term, rows, columns)
     },
   }
@@ -156,7 +158,8 @@ const addTerm = (
   const whole = (values: Float32Array) => ({ values, stride: columns })
   if (right.size === 1) {
     for (let i = 0; i < rows; i++)
-      for (let j = 0; j < columns; j++) between[i * columns + j] = x[i * columns + j]! * right.values[j]!
+      for (let j = 0; j < columns; j++)
+        between[i * columns + j] = known(x[i * columns + j]) * known(right.values[j])
   } else {
     between.fill(0)
     const { size } = right
@@ -170,7 +173,8 @@ const addTerm = (
   if (left.size === 1) {
     for (let i = 0; i < rows; i++)
       for (let j = 0; j < columns; j++)
-        out[i * columns + j] = out[i * columns + j]! + left.values[i]! * between[i * columns + j]!
+        out[i * columns + j] =
+          known(out[i * columns + j]) + known(left.values[i]) * known(between[i * columns + j])
     return
   }
   const { size } = left
@@ -195,7 +199,7 @@ const rightSide = (
   const [difference, between] = [space.floats(rows * columns), space.floats(rows * columns)]
   for (const term of terms) {
     const [model, towards] = pair(term.model)
-    for (let i = 0; i < difference.length; i++) difference[i] = model[i]! - towards[i]!
+    for (let i = 0; i < difference.length; i++) difference[i] = known(model[i]) - known(towards[i])
     addTerm(space, out, difference, between, term, rows, columns)
   }
   space.reset(mark)
@@ -208,7 +212,7 @@ const products = (a: Float32Array, b: Float32Array, length: number): Float64Arra
   for (let system = 0; system < sums.length; system++) {
     let sum = 0
     const end = (system + 1) * length
-    for (let i = system * length; i < end; i++) sum += a[i]! * b[i]!
+    for (let i = system * length; i < end; i++) sum += known(a[i]) * known(b[i])
     sums[system] = sum
   }
   return sums
@@ -235,7 +239,7 @@ const iterate = (
     space.floats(length),
   ]
   rest.set(wanted)
-  for (let i = 0; i < length; i++) direction[i] = inverse[i]! * rest[i]!
+  for (let i = 0; i < length; i++) direction[i] = known(inverse[i]) * known(rest[i])
   let energy = products(rest, direction, each)
   let iterations = 0
   while (iterations < most && total(products(rest, rest, each)) > tolerance ** 2 * right) {
@@ -243,24 +247,25 @@ const iterate = (
     const curvature = products(direction, product, each)
     const next = new Float64Array(energy.length)
     for (let system = 0; system < energy.length; system++) {
-      const step = curvature[system]! > 0 ? energy[system]! / curvature[system]! : 0
+      const step = known(curvature[system]) > 0 ? known(energy[system]) / known(curvature[system]) : 0
       let sum = 0
       const end = (system + 1) * each
       for (let i = system * each; i < end; i++) {
-        solution[i] = solution[i]! + step * direction[i]!
-        const left = rest[i]! - step * product[i]!
+        solution[i] = known(solution[i]) + step * known(direction[i])
+        const left = known(rest[i]) - step * known(product[i])
         rest[i] = left
-        sum += left * inverse[i]! * left
+        sum += left * known(inverse[i]) * left
       }
       next[system] = sum
-      const ratio = energy[system]! > 0 ? sum / energy[system]! : 0
-      for (let i = system * each; i < end; i++) direction[i] = inverse[i]! * rest[i]! + ratio * direction[i]!
+      const ratio = known(energy[system]) > 0 ? sum / known(energy[system]) : 0
+      for (let i = system * each; i < end; i++)
+        direction[i] = known(inverse[i]) * known(rest[i]) + ratio * known(direction[i])
     }
     energy = next
     iterations += 1
   }
   apply(product, solution)
   let lacking = 0
-  for (let i = 0; i < length; i++) lacking += (wanted[i]! - product[i]!) ** 2
+  for (let i = 0; i < length; i++) lacking += (known(wanted[i]) - known(product[i])) ** 2
   return { solution, iterations, lacking, right }
 }

@@ -7,6 +7,7 @@
  * G_t are covariances of inputs, in full or by blocks of columns; off-diagonal elements may be shrunk. Solved for the
  * difference from T, in double precision, so that models that agree give exactly what they agree on.
  */
+import { known } from "@hila/core/Lookup"
 import * as Cholesky from "./Cholesky.ts"
 import * as Dense from "./Dense.ts"
 import type { Factor } from "./Factor.ts"
@@ -81,9 +82,9 @@ const sumOf = ({ alpha, inputs, ridge, weights }: RegressionJob, block: number, 
   for (const [t, { values }] of inputs.entries()) {
     const at = block * out.length
     for (let i = 0; i < out.length; i++)
-      out[i] = out[i]! + weights[t]! * element(values[at + i]!, i, alpha, size)
+      out[i] = known(out[i]) + known(weights[t]) * element(known(values[at + i]), i, alpha, size)
   }
-  for (let i = 0; i < size; i++) out[i * size + i] = out[i * size + i]! + ridge
+  for (let i = 0; i < size; i++) out[i * size + i] = known(out[i * size + i]) + ridge
 }
 
 type Doubles = Dense.Matrix<Float64Array>
@@ -94,14 +95,14 @@ const factorised = (space: Dense.Workspace, lower: Doubles, matrix: Doubles, siz
   let trace = 0
   let most = 0
   for (let i = 0; i < size; i++) {
-    trace += values[i * size + i]!
-    most = Math.max(most, values[i * size + i]!)
+    trace += known(values[i * size + i])
+    most = Math.max(most, known(values[i * size + i]))
   }
   lower.values.set(values)
   if (most > 0 && Cholesky.factorise(space, lower, size, 1e-12 * most)) return true
   let ridge = trace > 0 ? (RIDGE * trace) / size : 1
   for (;;) {
-    for (let i = 0; i < size; i++) values[i * size + i] = values[i * size + i]! + ridge
+    for (let i = 0; i < size; i++) values[i * size + i] = known(values[i * size + i]) + ridge
     lower.values.set(values)
     if (Cholesky.factorise(space, lower, size, 0)) return false
     ridge *= 10
@@ -134,14 +135,14 @@ const panel = (
     let any = false
     for (let row = 0; row < count; row++) {
       for (let column = 0; column < size; column++) {
-        const value = weights[t]! * (model[at(row, column)]! - towards[at(row, column)]!)
+        const value = known(weights[t]) * (known(model[at(row, column)]) - known(towards[at(row, column)]))
         if (value !== 0) any = true
         difference.values[column * count + row] = value
       }
     }
     if (any) {
-      const own = inputs[t]!.values.subarray(block * size * size, (block + 1) * size * size)
-      for (let i = 0; i < own.length; i++) gram.values[i] = element(own[i]!, i, alpha, size)
+      const own = known(inputs[t]).values.subarray(block * size * size, (block + 1) * size * size)
+      for (let i = 0; i < own.length; i++) gram.values[i] = element(known(own[i]), i, alpha, size)
       space.multiplyAdd(right, gram, difference, { m: size, n: count, k: size })
     }
     space.reset(mark)
@@ -153,9 +154,9 @@ const panel = (
   space.multiplyAdd(product, grams, solution, { m: size, n: count, k: size })
   for (const [i, wanted] of right.values.entries()) {
     totals.right += wanted ** 2
-    totals.lacking += (wanted - product.values[i]!) ** 2
+    totals.lacking += (wanted - known(product.values[i])) ** 2
   }
   for (let row = 0; row < count; row++)
     for (let column = 0; column < size; column++)
-      values[at(row, column)] = values[at(row, column)]! + solution.values[column * count + row]!
+      values[at(row, column)] = known(values[at(row, column)]) + known(solution.values[column * count + row])
 }

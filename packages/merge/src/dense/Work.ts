@@ -1,4 +1,5 @@
 /** What a thread that solves equations is given, and what it does with it. */
+import { at } from "@hila/core/Lookup"
 import type { Factor } from "./Factor.ts"
 import * as Kronecker from "./Kronecker.ts"
 import * as Regression from "./Regression.ts"
@@ -21,7 +22,7 @@ export type Forms =
 /** Bytes of memory to compute in; at most 4 GiB can be had. */
 export const workspaceBytes = (rows: number, columns: number, forms: Forms): number =>
   forms._tag === "Regression"
-    ? Regression.bytesOf(rows, forms.inputs[0] ?? { blocks: 0, size: 0 })
+    ? Regression.bytesOf(rows, at(forms.inputs, 0))
     : Kronecker.bytesOf(rows, columns, forms.terms)
 
 /** Solves them. */

@@ -1,4 +1,5 @@
 /** The file system as effects whose failures name the path in one line. */
+import { entry } from "@hila/core/Lookup"
 import { CheckpointError, Dtype, type Safetensors, type SafetensorsWriter } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { type FileHandle, open as openFile } from "node:fs/promises"
@@ -42,6 +43,6 @@ export const reader = Effect.fnUntraced(function* (infos: Iterable<Safetensors.T
   const handles = new Map<string, FileHandle>()
   for (const { file } of infos) if (!handles.has(file)) handles.set(file, yield* open(file, "r"))
   const read: Read = (info, start, into) =>
-    attempt(info.file)(() => readFully(handles.get(info.file)!, into, info.offset + start))
+    attempt(info.file)(() => readFully(entry(handles, info.file), into, info.offset + start))
   return read
 })

@@ -4,6 +4,7 @@
  *
  * This file is imported by worker threads; it imports nothing but files of `engine/`, `kernels/` and `internal/`.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { SharedMemory } from "../internal/webAssembly.ts"
 import type { Arithmetic, FloatDtype } from "../kernels/Wasm.ts"
 import * as Arena from "./Arena.ts"
@@ -72,7 +73,7 @@ export const run = (thread: Thread, method: AnyMethod, job: Job): Result => {
   const { arena, arithmetic } = thread
   const { chunk, layout, out, state, task } = job
   Arena.reset(arena, 0)
-  const pass = job.phase === "combine" ? undefined : method.passes(task)[job.phase]!
+  const pass = job.phase === "combine" ? undefined : at(method.passes(task), job.phase)
   const width = pass?.sums ?? 0
   const sums = new Float64Array(chunk.blocks * width)
   const counts = Arena.words(arena, pass?.counts ?? 0)
@@ -94,7 +95,8 @@ export const run = (thread: Thread, method: AnyMethod, job: Job): Result => {
     method.combine(arithmetic, block, task, state, carry)
     if (arithmetic.encode(bytesOf(thread, out, chunk, place), block.out, out.dtype)) continue
     const at = arithmetic.firstOutside(block.out, out.limit)
-    if (at !== -1) return { _tag: "Outside", where: "result", index: place.start + at, value: block.out[at]! }
+    if (at !== -1)
+      return { _tag: "Outside", where: "result", index: place.start + at, value: known(block.out[at]) }
   }
   Arena.reset(arena, mark)
   return { _tag: "Found", sums, ...nonzero(thread, counts) }
@@ -177,7 +179,9 @@ const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.P
 const outsideInput = (arithmetic: Arithmetic, block: Block): Outside | undefined => {
   const look = (values: Float32Array, where: Outside["where"]): Outside | undefined => {
     const at = arithmetic.firstOutside(values, Infinity)
-    return at === -1 ? undefined : { _tag: "Outside", where, index: block.start + at, value: values[at]! }
+    return at === -1
+      ? undefined
+      : { _tag: "Outside", where, index: block.start + at, value: known(values[at]) }
   }
   let found = look(block.base, "base")
   for (const [model, values] of block.models.entries()) found ??= look(values, { model })
@@ -189,6 +193,7 @@ const outsideInput = (arithmetic: Arithmetic, block: Block): Outside | undefined
 const nonzero = ({ arena, arithmetic }: Thread, counts: Uint32Array) => {
   const pairs = Arena.words(arena, 2 * counts.length)
   const length = arithmetic.gather(pairs, counts)
-  const take = (offset: number) => Uint32Array.from({ length }, (_, index) => pairs[2 * index + offset]!)
+  const take = (offset: number) =>
+    Uint32Array.from({ length }, (_, index) => known(pairs[2 * index + offset]))
   return { indices: take(0), counts: take(1) }
 }

@@ -4,6 +4,7 @@
  * Blocks depend on the tensor and the method alone, so a reduction over blocks in their order has one result whatever
  * the chunks and threads are.
  */
+import { last } from "@hila/core/Lookup"
 import type { AnyMethod } from "./Method.ts"
 
 /** Elements of a block, where a row is not longer: 64 KiB in f32, so that the arrays of a block stay in cache. */
@@ -45,7 +46,7 @@ export const elementsOf = (shape: ReadonlyArray<number>): number =>
 
 /** The blocks of a tensor. The last dimension is a row; a vector is one row. */
 export const of = (shape: ReadonlyArray<number>, kind: AnyMethod["block"] = "elements"): Layout => {
-  const columns = shape.at(-1) ?? 1
+  const columns = shape.length === 0 ? 1 : last(shape)
   const rows = columns === 0 ? 0 : elementsOf(shape) / columns
   if (kind === "tensor") {
     return { rows, columns, blockRows: Math.max(rows, 1), blockColumns: columns, blocks: Math.min(rows, 1) }

@@ -4,6 +4,7 @@
  * The directory appears complete or not at all: a temporary sibling is filled, made durable and renamed. What a killed
  * process left behind is removed by the next run with the same output.
  */
+import { entry, last } from "@hila/core/Lookup"
 import { CheckpointError, FileKind, type Safetensors, SafetensorsWriter } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -84,7 +85,7 @@ const shardsOf = (
       parts.push([])
       filled = 0
     }
-    parts.at(-1)!.push(tensor)
+    last(parts).push(tensor)
     filled += size
   }
   if (parts.length === 1) return [{ name: "model.safetensors", tensors }]
@@ -112,7 +113,7 @@ const fillShards = Effect.fnUntraced(function* <E, R>(
     yield* put(file, header, 0)
   }
   yield* fill((tensor, start, bytes) => {
-    const { file, info } = places.get(tensor)!
+    const { file, info } = entry(places, tensor)
     return put(file, bytes, info.offset + start)
   })
   if (shards.length > 1) {

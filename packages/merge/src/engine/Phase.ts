@@ -1,6 +1,7 @@
 /**
  * The phases of one tensor, or of a group that reduces together: its passes, then the writing of its result.
  */
+import { at, known } from "@hila/core/Lookup"
 import { type CheckpointError, Dtype, type Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { type EngineError, MergeError } from "../MergeError.ts"
@@ -113,7 +114,7 @@ const phases = Effect.fnUntraced(function* (
   kept: number | undefined,
 ): Effect.fn.Return<void, Failure> {
   const [{ method }] = tensors
-  const task = tasks[0]!
+  const task = at(tasks, 0)
   let state = method.start(task)
   const passes = method.passes(task)
   const members = membersOf(tensors, tasks, kept)
@@ -140,7 +141,7 @@ const membersOf = (
 ): ReadonlyArray<Member> => {
   let at = kept ?? 0
   return tensors.map((tensor, index) => {
-    const task = tasks[index]!
+    const task = known(tasks[index])
     const length = tensor.method.keptBytes?.(task) ?? 0
     const bytes = kept === undefined || length === 0 ? undefined : { at, length }
     at += length
@@ -251,8 +252,10 @@ const totalsOf = (pass: Pass<unknown, unknown, unknown>) => {
   const chunks: Array<ChunkCounts> = []
   const reduced: Reduced = { sums, counts, chunks }
   const add = ({ found, start, tensor }: FoundChunk) => {
-    for (let i = 0; i < found.sums.length; i++) sums[i % width] = sums[i % width]! + found.sums[i]!
-    for (const [at, index] of found.indices.entries()) counts[index] = counts[index]! + found.counts[at]!
+    for (let i = 0; i < found.sums.length; i++)
+      sums[i % width] = known(sums[i % width]) + known(found.sums[i])
+    for (const [at, index] of found.indices.entries())
+      counts[index] = known(counts[index]) + known(found.counts[at])
     if (pass.countsByChunk === true) {
       chunks.push({ tensor, start, indices: found.indices, counts: found.counts })
     }

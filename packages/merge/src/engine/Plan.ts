@@ -4,6 +4,7 @@
  * The engine checks nothing but that inputs have the output's number of elements; shapes, names and parameters are
  * checked before, where they can be named in the user's words.
  */
+import { known } from "@hila/core/Lookup"
 import { Dtype, type Safetensors, type SafetensorsWriter } from "@hila/model"
 import * as Layout from "./Layout.ts"
 import type { AnyMethod, Task, UnitSpan } from "./Method.ts"
@@ -51,7 +52,7 @@ export const groups = (tensors: ReadonlyArray<TensorPlan>): ReadonlyArray<Group>
     else members.push(tensor)
   }
   return [...joined.values()].map(([first, ...rest]) => {
-    const members = [first!, ...rest] as const
+    const members = [known(first), ...rest] as const
     const elements = members.reduce((sum, { shape }) => sum + Layout.elementsOf(shape), 0)
     return { tensors: members, tasks: members.map((tensor) => taskOf(tensor, elements)) }
   })

@@ -3,6 +3,8 @@
  *
  * With no threads a job is done at once where it is asked for: what a small merge saves is the start of threads.
  */
+import { known } from "@hila/core/Lookup"
+import * as Threads from "@hila/core/Threads"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { Worker } from "node:worker_threads"
@@ -36,7 +38,7 @@ export const make = Effect.fnUntraced(function* (threads: number, bytes: number)
     run: (method, job) =>
       permits.withPermits(1)(
         Effect.suspend(() => {
-          const taken = idle.pop()!
+          const taken = known(idle.pop())
           return Effect.ensuring(
             Effect.flatMap(ask(taken, { module: method.module, job }), answered(job)),
             Effect.sync(() => idle.push(taken)),
@@ -59,13 +61,11 @@ const inline = (memory: SharedMemory): Pool => {
   }
 }
 
-/** The entry imports nothing of other packages at run time, so it needs none of the parent's conditions or loaders. */
 const worker = (memory: SharedMemory) =>
   Effect.acquireRelease(
-    Effect.sync(() => {
-      const execArgv = ["--disable-warning=ExperimentalWarning"]
-      return new Worker(entry, { workerData: memory, execArgv, name: "hila-merge" })
-    }),
+    Effect.sync(
+      () => new Worker(entry, { workerData: memory, execArgv: [...Threads.execArgv], name: "hila-merge" }),
+    ),
     (started) => Effect.promise(() => started.terminate()),
   )
 

@@ -4,12 +4,13 @@
  * What HILA and Sens-Merging decide about heads and layers reaches every task-vector method through here: masks before
  * a method trims, drops or elects, coefficients after it, so that they weigh what the method leaves of a task vector.
  */
+import { at } from "@hila/core/Lookup"
 import type { Kernels } from "../kernels/Kernels.ts"
 import type { Block, Task, UnitSpan } from "./Method.ts"
 
 /** Overwrites a model's values with its masked task vector, and gives it. */
 const of = (kernels: Kernels, block: Block, model: number): Float32Array => {
-  const delta = block.models[model]!
+  const delta = at(block.models, model)
   kernels.subtract(delta, delta, block.base)
   const mask = block.masks[model]
   // A vector's mask has one byte for each element.
@@ -31,7 +32,7 @@ export const weigh = (
   for (const span of task.units ?? []) {
     const columns = span.axis === 1 || task.shape.length < 2
     for (const [model, delta] of deltas.entries())
-      scaleSpan(kernels, block, delta, { ...span, axis: columns ? 1 : 0 }, span.weights[model]!)
+      scaleSpan(kernels, block, delta, { ...span, axis: columns ? 1 : 0 }, at(span.weights, model))
   }
   return deltas
 }

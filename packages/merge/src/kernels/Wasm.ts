@@ -3,6 +3,7 @@
  *
  * Arrays are passed as pointers, so each must be a view of that memory; the engine's blocks are. Nothing here allocates.
  */
+import { known } from "@hila/core/Lookup"
 import { instantiate, type SharedMemory } from "../internal/webAssembly.ts"
 import type { Kernels } from "./Kernels.ts"
 import * as Random from "./Random.ts"
@@ -209,7 +210,7 @@ export const make = (memory: SharedMemory): Arithmetic => {
       const places = new Uint32Array(table.buffer, table.byteOffset, table.length)
       for (const [index, input] of inputs.entries()) {
         places[2 * index] = at(input)
-        table[2 * index + 1] = weights[index]!
+        table[2 * index + 1] = known(weights[index])
       }
       const from = base === undefined ? 0 : at(base)
       return wasm.weightedSum(at(out), from, at(table), inputs.length, out.length / 2, divisor, lambda) === 1

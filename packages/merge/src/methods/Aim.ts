@@ -7,6 +7,7 @@
  * model is a merge by any method. Needs statistics of kind `activation` of the base; a norm's a_c are of its own input.
  * Tensors without such statistics (embeddings, biases) are the merged model's.
  */
+import { at, known } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import { type Definition, untyped } from "./Definition.ts"
 
@@ -22,13 +23,13 @@ export const method = elementwise<Params>({
   module: import.meta.url,
   combine: (_, block, { params: { columns, omega, transposed } }) => {
     const { base, firstColumn, firstRow, models, out } = block
-    const model = models[0]!
+    const model = at(models, 0)
     if (columns.length === 0) return out.set(model)
     for (let row = 0; row < block.rows; row++) {
       for (let column = 0; column < block.columns; column++) {
         const i = row * block.columns + column
-        const magnitude = columns[transposed ? firstRow + row : firstColumn + column]!
-        out[i] = base[i]! + (model[i]! - base[i]!) * (1 - (1 - omega) * magnitude)
+        const magnitude = known(columns[transposed ? firstRow + row : firstColumn + column])
+        out[i] = known(base[i]) + (known(model[i]) - known(base[i])) * (1 - (1 - omega) * magnitude)
       }
     }
   },

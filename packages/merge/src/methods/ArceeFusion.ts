@@ -8,6 +8,7 @@
  * Source: mergekit 0.1.5's method of that name. It has no parameters. Quantiles are exact at any size; the tool takes
  * them from a random sample of a million elements of larger tensors. `RowDivergence` says in what arithmetic.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { Block, Method } from "../engine/Method.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 import { elementsOf, type Definition, untyped } from "./Definition.ts"
@@ -20,13 +21,13 @@ interface State extends Largest.State {
 
 /** How much each element matters, `[rows, columns]`. Rounding may make a row's divergence, and so all of it, negative. */
 const importance = (kernels: Kernels, { base, columns, models, rows, temporary }: Block): Float32Array => {
-  const other = models[0]!
+  const other = at(models, 0)
   const out = temporary()
   kernels.subtract(out, other, base)
   for (let row = 0; row < rows; row++) {
     const [start, end] = [row * columns, (row + 1) * columns]
     const weight = RowDivergence.of(other.subarray(start, end), base.subarray(start, end))
-    for (let i = start; i < end; i++) out[i] = Math.abs(out[i]!) * weight
+    for (let i = start; i < end; i++) out[i] = Math.abs(known(out[i])) * weight
   }
   return out
 }
@@ -35,8 +36,8 @@ const importance = (kernels: Kernels, { base, columns, models, rows, temporary }
 const sides = (kernels: Kernels, block: Block): ReadonlyArray<Float32Array> => {
   const [above, below] = [importance(kernels, block), block.temporary()]
   for (let i = 0; i < above.length; i++) {
-    below[i] = Math.max(-above[i]!, 0)
-    above[i] = Math.max(above[i]!, 0)
+    below[i] = Math.max(-known(above[i]), 0)
+    above[i] = Math.max(known(above[i]), 0)
   }
   return [above, below]
 }
@@ -67,19 +68,19 @@ export const method: Method<unknown, State> = {
       countNonzero: true,
     })
     return [
-      high!,
+      known(high),
       {
-        ...low!,
+        ...known(low),
         close: (task, totals, state) => {
-          const closed = low!.close(task, totals, state)
+          const closed = known(low).close(task, totals, state)
           const [first, median, third] = ranks(task.elements).map((_, index) => {
             const [above, below] = closed.cuts.map((cuts, side) =>
-              state.searches[side]![index]!.keep === 0 ? 0 : Largest.magnitudeOf(cuts[index]!),
+              at(at(state.searches, side), index).keep === 0 ? 0 : Largest.magnitudeOf(at(cuts, index)),
             )
-            return above! - below!
+            return known(above) - known(below)
           })
-          const range = Math.fround(1.5 * Math.fround(third! - first!))
-          return { ...closed, threshold: Math.fround(median! + range) }
+          const range = Math.fround(1.5 * Math.fround(known(third) - known(first)))
+          return { ...closed, threshold: Math.fround(known(median) + range) }
         },
       },
     ]
@@ -88,9 +89,12 @@ export const method: Method<unknown, State> = {
   combine: (kernels, block, _, { threshold }) => {
     const { base, models, out } = block
     const matters = importance(kernels, block)
-    const other = models[0]!
+    const other = at(models, 0)
     for (let i = 0; i < out.length; i++)
-      out[i] = matters[i]! >= threshold ? base[i]! + Math.fround(other[i]! - base[i]!) : base[i]!
+      out[i] =
+        known(matters[i]) >= threshold
+          ? known(base[i]) + Math.fround(known(other[i]) - known(base[i]))
+          : known(base[i])
   },
 }
 

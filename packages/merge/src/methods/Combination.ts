@@ -1,4 +1,5 @@
 /** Methods whose result is a combination of the inputs with coefficients found in a pass over the tensor. */
+import { at } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
@@ -19,7 +20,8 @@ export const combine = (
   inputs: ReadonlyArray<Float32Array>,
   coefficients: ReadonlyArray<number>,
 ): void => {
-  for (const [index, values] of inputs.entries()) kernels.addScaled(block.out, values, coefficients[index]!)
+  for (const [index, values] of inputs.entries())
+    kernels.addScaled(block.out, values, at(coefficients, index))
   if (task.hasBase) kernels.applyTo(block.out, block.base, 1)
 }
 

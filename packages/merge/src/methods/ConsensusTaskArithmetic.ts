@@ -6,6 +6,7 @@
  * Source: Wang et al. 2024 (arXiv 2405.07813), sections 4.1 and 4.3 (TALL masks and consensus merging). Defaults: weight 1,
  * threshold 0.4 (the paper chooses 0.2 … 0.6 per task by validation), k 2, λ 1. With k 0 it is task arithmetic.
  */
+import { at, known } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import { type Definition, untyped } from "./Definition.ts"
@@ -27,15 +28,19 @@ export const method = elementwise<Params>({
     const parts: Array<Float32Array> = []
     for (const [model, delta] of deltas.entries()) {
       const weighed = block.zeros()
-      kernels.addScaled(weighed, delta, weight[model]!)
+      kernels.addScaled(weighed, delta, at(weight, model))
       parts.push(weighed)
     }
     for (const part of TaskVector.weigh(kernels, block, task, parts)) kernels.addScaled(block.out, part, 1)
     for (let i = 0; i < block.out.length; i++) {
-      const sum = block.out[i]!
+      const sum = known(block.out[i])
       let relying = 0
       for (const [model, delta] of deltas.entries()) {
-        if (Math.abs(delta[i]!) > threshold[model]! * Math.abs(Math.fround(sum - delta[i]!))) relying += 1
+        if (
+          Math.abs(known(delta[i])) >
+          known(threshold[model]) * Math.abs(Math.fround(sum - known(delta[i])))
+        )
+          relying += 1
       }
       if (relying < k) block.out[i] = 0
     }

@@ -8,6 +8,7 @@
  * norms scaled to a mean of 1. Where no model's loss depends on a weight the floor makes it the plain average.
  * Needs statistics of kind `fisher` of each model; squared gradients are small, so a floor of 1e-6 may outweigh them.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import { type Definition, numbers, untyped } from "./Definition.ts"
 import * as shared from "./parameters.ts"
@@ -33,7 +34,7 @@ export const method: Method<Params, State> = {
             sums: models,
             reduce: (kernels, { extras }, _, __, { sums }) => {
               for (const [model, fisher] of extras.entries())
-                sums[model] = sums[model]! + kernels.dot(fisher, fisher)
+                sums[model] = at(sums, model) + kernels.dot(fisher, fisher)
             },
             close: (_, { sums }) => {
               const norms = [...sums].map(Math.sqrt)
@@ -45,12 +46,12 @@ export const method: Method<Params, State> = {
       : [],
   carry: () => undefined,
   combine: (_, { extras, models, out }, { params: { floor, weight } }, scales) => {
-    const factors = scales.map((scale, model) => scale * weight[model]!)
+    const factors = scales.map((scale, model) => scale * at(weight, model))
     for (let i = 0; i < out.length; i++) {
       let [sum, total] = [0, 0]
       for (const [model, values] of models.entries()) {
-        const share = factors[model]! * (extras[model]![i]! + floor)
-        sum += share * values[i]!
+        const share = known(factors[model]) * (known(known(extras[model])[i]) + floor)
+        sum += share * known(values[i])
         total += share
       }
       out[i] = sum / total

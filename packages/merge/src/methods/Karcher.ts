@@ -6,6 +6,7 @@
  * Source: Karcher 1977; all models weigh the same. Defaults: max_iter 10, tol 1e-5. The iteration runs on coefficients in
  * f64 (the tool's runs in the tensors' dtype). A tensor that is all zeros in one model counts for nothing there.
  */
+import { at, known } from "@hila/core/Lookup"
 import * as Combination from "./Combination.ts"
 import { type Definition, untyped } from "./Definition.ts"
 import * as Gram from "./Gram.ts"
@@ -18,11 +19,11 @@ interface Params {
 /** Coefficients of the unit vectors at their Karcher mean. */
 const mean = (gram: Gram.Gram, units: ReadonlyArray<ReadonlyArray<number>>, { max_iter, tol }: Params) => {
   const average = (vectors: ReadonlyArray<ReadonlyArray<number>>) =>
-    gram.map((_, i) => vectors.reduce((sum, vector) => sum + vector[i]!, 0) / vectors.length)
+    gram.map((_, i) => vectors.reduce((sum, vector) => sum + at(vector, i), 0) / vectors.length)
   const length = (vector: ReadonlyArray<number>) => Math.sqrt(Math.max(0, Gram.inner(gram, vector, vector)))
   let point = average(units)
   const first = length(point)
-  if (first < 1e-12) return units[0]!
+  if (first < 1e-12) return at(units, 0)
   point = point.map((value) => value / first)
   for (let step = 0; step < max_iter; step++) {
     const at = point
@@ -31,12 +32,12 @@ const mean = (gram: Gram.Gram, units: ReadonlyArray<ReadonlyArray<number>>, { ma
         const cosine = Math.min(Math.max(Gram.inner(gram, at, unit), -1), 1)
         const angle = Math.acos(cosine)
         const factor = angle < 1e-6 ? 1 : angle / Math.sin(angle)
-        return unit.map((value, i) => factor * (value - cosine * at[i]!))
+        return unit.map((value, i) => factor * (value - cosine * known(at[i])))
       }),
     )
     const size = length(tangent)
     if (size < tol) break
-    const moved = at.map((value, i) => Math.cos(size) * value + (Math.sin(size) / size) * tangent[i]!)
+    const moved = at.map((value, i) => Math.cos(size) * value + (Math.sin(size) / size) * known(tangent[i]))
     const norm = length(moved)
     point = moved.map((value) => value / norm)
   }

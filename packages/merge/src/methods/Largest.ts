@@ -6,6 +6,7 @@
  * first ones by index stay, so each chunk is told how many are left when it begins. Several streams (one per model) and
  * several k of each are sought at once.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { Block, ChunkCounts, Pass, Reduced, Task } from "../engine/Method.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 
@@ -66,7 +67,7 @@ export const passes = <P, S extends State>(options: {
           kernels.countHigh(counts.subarray(stream * HIGH, (stream + 1) * HIGH), of)
           if (options.countNonzero !== true) continue
           const at = streams * HIGH + stream
-          counts[at] = counts[at]! + kernels.countNonzero(of)
+          counts[at] = known(counts[at]) + kernels.countNonzero(of)
         }
       },
       close: (task, { counts }, state) => {
@@ -75,7 +76,7 @@ export const passes = <P, S extends State>(options: {
         )
         const keep = options.keep(task, [...counts.subarray(streams * HIGH)])
         const searches = bins.map((of, stream) =>
-          (keep[stream] ?? []).map((k) => ({ keep: k, ...descend(of, k) })),
+          at(keep, stream).map((k) => ({ keep: k, ...descend(of, k) })),
         )
         return { ...state, searches }
       },
@@ -85,7 +86,7 @@ export const passes = <P, S extends State>(options: {
       countsByChunk: options.ties !== "all",
       reduce: (kernels, block, task, state, { counts }) => {
         for (const [stream, of] of values(kernels, block, task, state).entries()) {
-          for (const [index, { bin, keep }] of (state.searches[stream] ?? []).entries()) {
+          for (const [index, { bin, keep }] of at(state.searches, stream).entries()) {
             const at = (stream * each + index) * LOW
             if (keep > 0) kernels.countLow(counts.subarray(at, at + LOW), of, bin)
           }
@@ -110,7 +111,7 @@ const cutOf = (
   if (keep === 0) return { threshold: NONE, ties: 0, left: undefined }
   const low = descend(counts.subarray(at, at + LOW), keep - above)
   const threshold = ((bin << 15) | low.bin) >>> 0
-  const equal = counts[at + low.bin]!
+  const equal = known(counts[at + low.bin])
   const wanted = keep - above - low.above
   // Where all equal values belong, or are zeros and so the same as dropped, there is nothing to count.
   if (which === "all" || wanted >= equal || threshold === 0) {
@@ -126,7 +127,7 @@ const remaining = (chunks: ReadonlyArray<ChunkCounts>, index: number, ties: numb
   for (const { counts, indices, start: first, tensor } of chunks) {
     left.set(keyOf(tensor, first), rest)
     const found = indices.indexOf(index)
-    if (found !== -1) rest = Math.max(0, rest - counts[found]!)
+    if (found !== -1) rest = Math.max(0, rest - at(counts, found))
   }
   return left
 }
@@ -151,10 +152,10 @@ export const keep = (
   stream: number,
   k = 0,
 ) => {
-  const cut = state.cuts[stream]![k]!
-  const of = left[stream]!
-  const kept = kernels.keepLargest(values, cut.threshold, of[k]!)
-  if (of[k] !== NONE) of[k] = of[k]! - kept
+  const cut = at(at(state.cuts, stream), k)
+  const of = at(left, stream)
+  const kept = kernels.keepLargest(values, cut.threshold, at(of, k))
+  if (of[k] !== NONE) of[k] = at(of, k) - kept
 }
 
 /** Sets to 0 what is not among the largest of cut `k` of a stream whose last ties belong. */
@@ -166,9 +167,9 @@ export const keepLast = (
   stream: number,
   k = 0,
 ) => {
-  const { threshold } = state.cuts[stream]![k]!
+  const { threshold } = at(at(state.cuts, stream), k)
   kernels.keepLargest(values, threshold, NONE)
-  left[stream]![k] = zeroEqual(values, threshold, left[stream]![k]!, true)
+  at(left, stream)[k] = zeroEqual(values, threshold, at(at(left, stream), k), true)
 }
 
 /** Sets to 0 what is among the largest of cut `k` of a stream whose last ties belong. */
@@ -180,9 +181,9 @@ export const dropLast = (
   stream: number,
   k = 0,
 ) => {
-  const { threshold } = state.cuts[stream]![k]!
+  const { threshold } = at(at(state.cuts, stream), k)
   kernels.dropLargest(values, threshold, 0)
-  left[stream]![k] = zeroEqual(values, threshold, left[stream]![k]!, false)
+  at(left, stream)[k] = zeroEqual(values, threshold, at(at(left, stream), k), false)
 }
 
 /** Sets to 0 the first `ties` values equal to the threshold, or all but these; gives how many of the first are left. */
@@ -191,7 +192,7 @@ const zeroEqual = (values: Float32Array, threshold: number, ties: number, first:
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   let left = ties
   for (let i = 0; i < bits.length; i++) {
-    if ((bits[i]! & NONE) !== threshold) continue
+    if ((known(bits[i]) & NONE) !== threshold) continue
     const isFirst = left > 0
     if (isFirst) left -= 1
     if (isFirst === first) bits[i] = 0
@@ -204,12 +205,12 @@ const zeroEqual = (values: Float32Array, threshold: number, ties: number, first:
 const descend = (counts: Float64Array, wanted: number): { readonly bin: number; readonly above: number } => {
   let above = 0
   for (let bin = counts.length - 1; bin > 0; bin--) {
-    if (above + counts[bin]! >= wanted) return { bin, above }
-    above += counts[bin]!
+    if (above + known(counts[bin]) >= wanted) return { bin, above }
+    above += known(counts[bin])
   }
   return { bin: 0, above }
 }
 
 /** The magnitude at which a cut lies. */
 export const magnitudeOf = ({ threshold }: Cut): number =>
-  new Float32Array(new Uint32Array([threshold]).buffer)[0]!
+  at(new Float32Array(new Uint32Array([threshold]).buffer), 0)

@@ -8,6 +8,7 @@
  * Source: Ma et al. 2025 (arXiv 2502.16770), section 3, with the pattern "11" of the authors' code. Defaults: rate 0.5 (the
  * paper's examples: 0.1 safety, 0.4 math, 0.5 code), weight 1, λ 0.9. An element of saliency 0 is never elected.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import { type Definition, untyped } from "./Definition.ts"
@@ -22,8 +23,8 @@ interface Params {
 
 /** The saliencies as streams: one per expert, and the base's once more for each of their rates. */
 const streams = ({ extras, models }: Block): ReadonlyArray<Float32Array> => [
-  ...models.map((_, model) => extras[model]!),
-  ...models.map(() => extras[models.length]!),
+  ...models.map((_, model) => at(extras, model)),
+  ...models.map(() => at(extras, models.length)),
 ]
 
 export const method: Method<Params, Largest.State, Largest.Carry> = {
@@ -52,12 +53,14 @@ export const method: Method<Params, Largest.State, Largest.Carry> = {
     for (let i = 0; i < out.length; i++) {
       let [claims, owner] = [0, 0]
       for (let t = 0; t < models; t++) {
-        if (elected[t]![i] !== 0 && elected[models + t]![i] !== 0) [claims, owner] = [claims + 1, t]
+        if (known(elected[t])[i] !== 0 && known(elected[models + t])[i] !== 0)
+          [claims, owner] = [claims + 1, t]
       }
       for (const [t, delta] of deltas.entries()) if (claims !== 1 || owner !== t) delta[i] = 0
     }
     TaskVector.weigh(kernels, block, task, deltas)
-    for (const [model, delta] of deltas.entries()) kernels.addScaled(out, delta, task.params.weight[model]!)
+    for (const [model, delta] of deltas.entries())
+      kernels.addScaled(out, delta, at(task.params.weight, model))
     kernels.applyTo(out, block.base, task.params.lambda)
   },
 }

@@ -6,6 +6,7 @@
  * Source: "model soups", Wortsman et al. 2022, section 2. Defaults: normalize true; every model needs a weight.
  * The tool computes in `dtype`; here sums are in f32 and the result is rounded once.
  */
+import { at } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import { type Definition, numbers, untyped } from "./Definition.ts"
 import * as shared from "./parameters.ts"
@@ -22,7 +23,7 @@ export const method = elementwise<Params>({
   name: "linear",
   module: import.meta.url,
   combine: (kernels, { models, out }, { params }) => {
-    for (const [model, values] of models.entries()) kernels.addScaled(out, values, params.weight[model]!)
+    for (const [model, values] of models.entries()) kernels.addScaled(out, values, at(params.weight, model))
     const divisor = divisorOf(params)
     if (divisor !== 1) kernels.divide(out, divisor)
   },

@@ -7,6 +7,7 @@
  * row is. Like the tool, t is not clamped: task vectors that point apart extrapolate beyond the base; `profile: paper`
  * takes such a c as 0. At the pole c = −1/(N − 1), where the tool divides by zero, the result is the base.
  */
+import { at } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
@@ -20,8 +21,8 @@ interface Params {
 
 /** The cosine of two task vectors; the product of their lengths counts as 1e-6 at least, as in mergekit 0.1.5. */
 const cosine = (gram: Gram.Gram, i: number, j: number): number => {
-  const lengths = Math.max(Math.sqrt(gram[i]![i]! * gram[j]![j]!), 1e-6)
-  return Math.min(Math.max(gram[i]![j]! / lengths, -1), 1)
+  const lengths = Math.max(Math.sqrt(at(at(gram, i), i) * at(at(gram, j), j)), 1e-6)
+  return Math.min(Math.max(at(at(gram, i), j) / lengths, -1), 1)
 }
 
 const share = (gram: Gram.Gram, { clamp }: Params): number => {

@@ -7,6 +7,7 @@
  * sum to zero, so exp_m is m itself and W = m · Σ w_i ‖V_i‖. With a base, V_i are task vectors and W_0 is added.
  * Defaults: normalize_weights true, eps 1e-8. Where the unit vectors cancel, the weighted mean of the V_i is taken.
  */
+import { at } from "@hila/core/Lookup"
 import * as Combination from "./Combination.ts"
 import { type Definition, numbers, untyped } from "./Definition.ts"
 import * as Gram from "./Gram.ts"
@@ -22,10 +23,10 @@ export const method = Combination.make<Params>("multislerp", import.meta.url, (g
   const total = params.normalize_weights ? params.weight.reduce((sum, weight) => sum + weight, 0) : 1
   const weights = params.weight.map((weight) => weight / total)
   const norms = Gram.norms(gram)
-  const mean = weights.map((weight, i) => weight / (norms[i]! + params.eps))
+  const mean = weights.map((weight, i) => weight / (at(norms, i) + params.eps))
   const length = Math.sqrt(Math.max(0, Gram.inner(gram, mean, mean)))
   if (length < params.eps) return weights
-  const scale = weights.reduce((sum, weight, i) => sum + weight * norms[i]!, 0)
+  const scale = weights.reduce((sum, weight, i) => sum + weight * at(norms, i), 0)
   return mean.map((coefficient) => (coefficient / length) * scale)
 })
 

@@ -5,6 +5,7 @@
  *
  * Source: mergekit 0.1.5's method of that name. `t` has no default.
  */
+import { at, known } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import { type Definition, untyped } from "./Definition.ts"
 
@@ -16,15 +17,15 @@ export const method = elementwise<Params>({
   name: "nearswap",
   module: import.meta.url,
   combine: (_, { base, models, out }, { params }) => {
-    const other = models[0]!
+    const other = at(models, 0)
     const t = Math.fround(params.t)
     const least = Math.fround(1e-6)
     for (let i = 0; i < out.length; i++) {
-      const distance = Math.abs(Math.fround(base[i]! - other[i]!))
+      const distance = Math.abs(Math.fround(known(base[i]) - known(other[i])))
       // A distance that is no number stays one: the result is refused, not hidden.
       const share = Math.fround(t / (distance < least ? least : distance))
       const w = share > 1 ? 1 : share < 0 ? 0 : share
-      out[i] = Math.fround(w * other[i]!) + Math.fround(Math.fround(1 - w) * base[i]!)
+      out[i] = Math.fround(w * known(other[i])) + Math.fround(Math.fround(1 - w) * known(base[i]))
     }
   },
 })

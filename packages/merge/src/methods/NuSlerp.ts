@@ -7,6 +7,7 @@
  * Source: mergekit 0.1.5's method of that name. Defaults: each tensor is one vector (`nuslerp_flatten: true`); else
  * each row is one or, with `nuslerp_row_wise`, each column: the key means the tool's rows, which are ours by the other axis.
  */
+import { known } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import * as Combination from "./Combination.ts"
 import { type Definition, untyped } from "./Definition.ts"
@@ -37,7 +38,7 @@ export const method: Method<Params, Combination.State> = {
       const ends = both.map((values) => values.subarray(start, end))
       const parts = shares(Gram.of(kernels, ends), task.params.weight)
       for (const [index, values] of ends.entries())
-        kernels.addScaled(block.out.subarray(start, end), values, parts[index]!)
+        kernels.addScaled(block.out.subarray(start, end), values, known(parts[index]))
     }
     if (task.hasBase) kernels.applyTo(block.out, block.base, 1)
   },

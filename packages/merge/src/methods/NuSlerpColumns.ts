@@ -1,4 +1,5 @@
 /** NuSlerp with each column of a tensor as one vector (see `NuSlerp`); it holds the whole tensor at once. */
+import { known } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import * as Combination from "./Combination.ts"
 import { type Params, shares } from "./NuSlerpShares.ts"
@@ -19,7 +20,7 @@ export const method: Method<Params> = {
     for (let column = 0; column < columns; column++) {
       const [a, b] = sharesOf(first, second, column, columns, task.params.weight)
       for (let i = column; i < out.length; i += columns)
-        out[i] = Math.fround(a * first[i]!) + Math.fround(b * second[i]!)
+        out[i] = Math.fround(a * known(first[i])) + Math.fround(b * known(second[i]))
     }
     if (task.hasBase) kernels.applyTo(out, block.base, 1)
   },
@@ -34,7 +35,7 @@ const sharesOf = (
 ): readonly [number, number] => {
   const sums = [0, 0, 0] as [number, number, number]
   for (let i = column; i < first.length; i += columns) {
-    const [a, b] = [first[i]!, second[i]!]
+    const [a, b] = [known(first[i]), known(second[i])]
     sums[0] += a * a
     sums[1] += a * b
     sums[2] += b * b

@@ -1,4 +1,5 @@
 /** The shares of two vectors in NuSlerp (see there). */
+import { at } from "@hila/core/Lookup"
 import * as Gram from "./Gram.ts"
 
 export interface Params {
@@ -9,8 +10,8 @@ export interface Params {
 
 /** The shares of two vectors by their inner products. */
 export const shares = (gram: Gram.Gram, weight: ReadonlyArray<number>): readonly [number, number] => {
-  const total = weight[0]! + weight[1]!
-  const t = Math.abs(total) < 1e-6 ? 0.5 : weight[1]! / total
+  const total = at(weight, 0) + at(weight, 1)
+  const t = Math.abs(total) < 1e-6 ? 0.5 : at(weight, 1) / total
   const angle = Math.acos(Gram.cosine(gram, 0, 1))
   return Math.abs(Math.sin(angle)) < 1e-8
     ? [1 - t, t]

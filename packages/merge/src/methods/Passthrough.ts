@@ -5,6 +5,7 @@
  *
  * Default: scale 1, which copies every value.
  */
+import { at } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import { type Definition, untyped } from "./Definition.ts"
 
@@ -16,8 +17,8 @@ export const method = elementwise<Params>({
   name: "passthrough",
   module: import.meta.url,
   combine: (kernels, { models, out }, { params }) => {
-    out.set(models[0]!)
-    const scale = params.scale[0]!
+    out.set(at(models, 0))
+    const scale = at(params.scale, 0)
     if (scale !== 1) kernels.scale(out, scale)
   },
 })

@@ -10,6 +10,7 @@
  * q 1e-4 for v1 and 0.01 else, quantiles over the whole model (`scope: global`). A task vector of zeros counts for nothing
  * (there the authors' code divides by zero).
  */
+import { known } from "@hila/core/Lookup"
 import type { Block, Method, Pass, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
@@ -66,16 +67,17 @@ const scoresOf = (
   for (let i = 0; i < block.out.length; i++) {
     let [sum, sumSigned] = [0, 0]
     for (let t = 0; t < models; t++) {
-      const delta = deltas[t]![i]!
+      const delta = known(known(deltas[t])[i])
       sum += delta
-      signed[t] = Math.sign(delta) * place(Math.abs(delta), sizes[t]!)
-      sumSigned += signed[t]!
+      signed[t] = Math.sign(delta) * place(Math.abs(delta), known(sizes[t]))
+      sumSigned += known(signed[t])
     }
     for (let t = 0; t < models; t++) {
-      const delta = deltas[t]![i]!
+      const delta = known(known(deltas[t])[i])
       let inter = variant === "v1" ? Math.tanh(delta * sum) : Math.tanh(delta * sumSigned)
-      if (variant === "v3") inter = signed.reduce((total, other) => total + Math.tanh(signed[t]! * other), 0)
-      out[t]![i] = Math.exp(models * signed[t]! ** 2) * inter
+      if (variant === "v3")
+        inter = signed.reduce((total, other) => total + Math.tanh(known(signed[t]) * other), 0)
+      known(out[t])[i] = Math.exp(models * known(signed[t]) ** 2) * inter
     }
   }
   return out
@@ -91,7 +93,7 @@ const halves = (
   scoresOf(block, TaskVector.all(kernels, block), task.params, state.sizes).flatMap((scores) => {
     const below = block.temporary()
     for (let i = 0; i < scores.length; i++) {
-      const score = scores[i]!
+      const score = known(scores[i])
       below[i] = score < 0 ? -score : 0
       if (score < 0) scores[i] = 0
     }
@@ -127,7 +129,10 @@ const sizePasses = ({ models, params }: Task<Params>) =>
     }),
     (state) => ({
       ...state,
-      sizes: state.cuts.map(([low, high]): Bounds => [Largest.magnitudeOf(low!), Largest.magnitudeOf(high!)]),
+      sizes: state.cuts.map(([low, high]): Bounds => [
+        Largest.magnitudeOf(known(low)),
+        Largest.magnitudeOf(known(high)),
+      ]),
     }),
   )
 
@@ -141,7 +146,7 @@ const scorePasses = ({ models, params }: Task<Params>) =>
       ties: "all",
       keep: ({ elements }, nonzero) =>
         Array.from({ length: models }, (_, t) => {
-          const [above, below] = [nonzero[2 * t]!, nonzero[2 * t + 1]!]
+          const [above, below] = [known(nonzero[2 * t]), known(nonzero[2 * t + 1])]
           const found = ranks(elements, 1 - params.r, 1).map((k) => inHalves(k, elements, above, below))
           return [found.map(([k]) => k), found.map(([, k]) => k)]
         }).flat(),
@@ -151,8 +156,10 @@ const scorePasses = ({ models, params }: Task<Params>) =>
 
 const scoreBounds = ({ cuts, searches }: State, t: number): Bounds => {
   const value = (k: number) => {
-    if (searches[2 * t]![k]!.keep > 0) return Largest.magnitudeOf(cuts[2 * t]![k]!)
-    return searches[2 * t + 1]![k]!.keep > 0 ? -Largest.magnitudeOf(cuts[2 * t + 1]![k]!) : 0
+    if (known(known(searches[2 * t])[k]).keep > 0) return Largest.magnitudeOf(known(known(cuts[2 * t])[k]))
+    return known(known(searches[2 * t + 1])[k]).keep > 0
+      ? -Largest.magnitudeOf(known(known(cuts[2 * t + 1])[k]))
+      : 0
   }
   return [value(0), value(1)]
 }
@@ -169,11 +176,14 @@ export const method: Method<Params, State> = {
     const all = scoresOf(block, deltas, task.params, sizes)
     for (let i = 0; i < block.out.length; i++) {
       let total = 0
-      for (const [t, scored] of all.entries()) total += place(scored[i]!, scores[t]!)
+      for (const [t, scored] of all.entries()) total += place(known(scored[i]), known(scores[t]))
       for (const [t, delta] of deltas.entries()) {
-        const share = place(all[t]![i]!, scores[t]!) / Math.max(total, 1e-12)
+        const share = place(known(known(all[t])[i]), known(scores[t])) / Math.max(total, 1e-12)
         delta[i] =
-          task.params.weight[t]! * share * Math.sign(delta[i]!) * clamp(Math.abs(delta[i]!), sizes[t]!)
+          known(task.params.weight[t]) *
+          share *
+          Math.sign(known(delta[i])) *
+          clamp(Math.abs(known(delta[i])), known(sizes[t]))
       }
     }
     for (const delta of TaskVector.weigh(kernels, block, task, deltas)) kernels.addScaled(block.out, delta, 1)

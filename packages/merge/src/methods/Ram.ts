@@ -5,6 +5,7 @@
  *
  * Source: arXiv 2601.13572. Default: epsilon 1e-5, an absolute difference.
  */
+import { known } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import { type Definition, untyped } from "./Definition.ts"
@@ -25,7 +26,7 @@ export const method = elementwise<Params>({
     for (let i = 0; i < out.length; i++) {
       let active = 0
       for (const delta of deltas) {
-        if (isActive(delta[i]!, least)) active += 1
+        if (isActive(known(delta[i]), least)) active += 1
         else delta[i] = 0
       }
       counts[i] = Math.max(active, 1)

@@ -6,6 +6,7 @@
  * Source: arXiv 2601.13572. Defaults: r 0.1, alpha 0.2, epsilon 1e-5. A model that changed nothing alone has λ_t = 1 + r α
  * where it shares something and 1 where it does not.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import { type Definition, untyped } from "./Definition.ts"
@@ -29,17 +30,17 @@ export const method: Method<Params, ReadonlyArray<number>> = {
         const least = Math.fround(params.epsilon)
         for (let i = 0; i < block.out.length; i++) {
           let active = 0
-          for (const delta of deltas) if (isActive(delta[i]!, least)) active += 1
+          for (const delta of deltas) if (isActive(known(delta[i]), least)) active += 1
           for (const [model, delta] of deltas.entries()) {
-            if (!isActive(delta[i]!, least)) continue
+            if (!isActive(known(delta[i]), least)) continue
             const at = 2 * model + (active > 1 ? 0 : 1)
-            counts[at] = counts[at]! + 1
+            counts[at] = known(counts[at]) + 1
           }
         }
       },
       close: (_, { counts }) =>
         Array.from({ length: models }, (__, model) => {
-          const [common, alone] = [counts[2 * model]!, counts[2 * model + 1]!]
+          const [common, alone] = [at(counts, 2 * model), at(counts, 2 * model + 1)]
           const ratio = common === 0 ? 0 : common / alone
           return Math.fround(1 + params.r * Math.min(Math.max(ratio, 0), params.alpha))
         }),
@@ -54,10 +55,10 @@ export const method: Method<Params, ReadonlyArray<number>> = {
     for (let i = 0; i < out.length; i++) {
       let [active, last] = [0, 0]
       for (const [model, delta] of deltas.entries()) {
-        if (isActive(delta[i]!, least)) [active, last] = [active + 1, model]
+        if (isActive(known(delta[i]), least)) [active, last] = [active + 1, model]
         else delta[i] = 0
       }
-      if (active === 1) deltas[last]![i] = factors[last]! * deltas[last]![i]!
+      if (active === 1) known(deltas[last])[i] = known(factors[last]) * known(known(deltas[last])[i])
       counts[i] = Math.max(active, 1)
     }
     for (const delta of TaskVector.weigh(kernels, block, task, deltas)) kernels.addScaled(out, delta, 1)

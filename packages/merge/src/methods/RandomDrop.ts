@@ -4,6 +4,7 @@
  * Element i of model t is kept where a random number keyed by (seed, t, tensor, i) is below the density, so the result
  * depends on no order of work. A density of 1 drops nothing and draws nothing.
  */
+import { at } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 import * as Random from "../kernels/Random.ts"
@@ -22,7 +23,7 @@ export type State = Rescale.State
 
 const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32Array, model: number) => {
   const { density, seed } = task.params
-  const keep = density[model]!
+  const keep = at(density, model)
   if (keep < 1) kernels.keepRandom(delta, Random.key(seed, model, task.tensor), block.start, keep)
 }
 

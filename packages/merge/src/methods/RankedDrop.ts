@@ -7,6 +7,7 @@
  * Mergekit 0.1.5 chooses r so that the L1 norm of the tensor stays (`rescale: l1`); the paper divides each element
  * by its own p (`rescale: probability`). A density of 1 drops nothing.
  */
+import { at, known, last } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 import * as Random from "../kernels/Random.ts"
@@ -26,7 +27,7 @@ export type State = Rescale.State
 
 const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32Array, model: number) => {
   const { density, epsilon, rescale, seed } = task.params
-  const [keep, spread] = [density[model]!, epsilon[model]!]
+  const [keep, spread] = [at(density, model), at(epsilon, model)]
   if (keep >= 1) return
   const { columns, start } = block
   const key = Random.key(seed, model, task.tensor)
@@ -52,7 +53,7 @@ const thin = (kernels: Kernels, block: Block, task: Task<Params>, delta: Float32
 const remembers = ({ density, rescale }: Params) => rescale === "l1" && density.some((keep) => keep < 1)
 
 const bytesOf = ({ elements, shape }: Task): number => {
-  const columns = Math.max(shape.at(-1) ?? 1, 1)
+  const columns = Math.max(shape.length === 0 ? 1 : last(shape), 1)
   return Math.ceil(columns / 8) * (elements / columns)
 }
 
@@ -114,7 +115,8 @@ export const parameters = (elects: boolean): Definition["parameters"] => ({
 export const refuse = (values: Values): string | undefined => {
   const epsilons = numbers(values, "epsilon")
   const at = numbers(values, "density").findIndex(
-    (density, model) => density < 1 && !(density - epsilons[model]! > 0 && density + epsilons[model]! < 1),
+    (density, model) =>
+      density < 1 && !(density - known(epsilons[model]) > 0 && density + known(epsilons[model]) < 1),
   )
   return at === -1
     ? undefined

@@ -9,6 +9,7 @@
  * embeddings) are averaged. Solved tensor by tensor in double precision; where the sum of covariances is singular, a
  * millionth of its mean diagonal is added that draws towards the average. The residual is in the card.
  */
+import { at } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import { type Definition, numbers, untyped } from "./Definition.ts"
 import * as shared from "./parameters.ts"
@@ -18,7 +19,7 @@ export const method = elementwise<{ readonly weight: ReadonlyArray<number> }>({
   name: "regmean",
   module: import.meta.url,
   combine: (kernels, { models, out }, { params: { weight } }) => {
-    for (const [model, values] of models.entries()) kernels.addScaled(out, values, weight[model]!)
+    for (const [model, values] of models.entries()) kernels.addScaled(out, values, at(weight, model))
     const total = weight.reduce((sum, each) => sum + each, 0)
     if (total !== 1) kernels.divide(out, total)
   },

@@ -1,6 +1,7 @@
 /**
  * The norm of a task vector before and after it is thinned out, for methods that scale what stays to the old L1 norm.
  */
+import { at } from "@hila/core/Lookup"
 import type { Block, Pass, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
@@ -26,15 +27,15 @@ export const l1 = <P, S extends State, C>(
   sums: 2 * models,
   reduce: (kernels, block, task, state, { sums }, carry) => {
     for (const [model, delta] of TaskVector.all(kernels, block).entries()) {
-      sums[2 * model] = sums[2 * model]! + kernels.sumAbs(delta)
+      sums[2 * model] = at(sums, 2 * model) + kernels.sumAbs(delta)
       thin(kernels, block, task, delta, model, state, carry)
-      sums[2 * model + 1] = sums[2 * model + 1]! + kernels.sumAbs(delta)
+      sums[2 * model + 1] = at(sums, 2 * model + 1) + kernels.sumAbs(delta)
     }
   },
   close: (_, { sums }, state) => ({
     ...state,
     factors: Array.from({ length: models }, (__, model) => {
-      const [before, after] = [sums[2 * model]!, sums[2 * model + 1]!]
+      const [before, after] = [at(sums, 2 * model), at(sums, 2 * model + 1)]
       return before > 0 && after > 0 ? before / after : 1
     }),
   }),
@@ -50,7 +51,7 @@ export const thinned = (
   const deltas = TaskVector.all(kernels, block)
   for (const [model, delta] of deltas.entries()) {
     thin(delta, model)
-    const factor = factors[model] ?? 1
+    const factor = factors.length === 0 ? 1 : at(factors, model)
     if (factor !== 1) kernels.scale(delta, factor)
   }
   return deltas

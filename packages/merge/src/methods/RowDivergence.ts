@@ -8,6 +8,7 @@
  * method: every step rounds to f32, exponentials are a polynomial with errors of up to one unit in the last place, and
  * sums run in 16 lanes that are folded in halves, as they do on a processor with vectors of 512 bits.
  */
+import { known } from "@hila/core/Lookup"
 
 const { fround } = Math
 
@@ -27,8 +28,8 @@ const log2e = fround(Math.LOG2E)
 const exp = (x: number): number => {
   const n = nearest(fround(x * log2e))
   const s = fma(n, -ln2[1], fma(n, -ln2[0], x))
-  let u = coefficients[0]!
-  for (let i = 1; i < coefficients.length; i++) u = fma(u, s, coefficients[i]!)
+  let u = known(coefficients[0])
+  for (let i = 1; i < coefficients.length; i++) u = fma(u, s, known(coefficients[i]))
   return fround(fround(1 + fma(fround(s * s), u, s)) * 2 ** n)
 }
 
@@ -46,11 +47,12 @@ const sum = (values: Float32Array): number => {
   const whole = values.length - (values.length % lanes)
   const partial = new Float32Array(lanes)
   for (let i = 0; i < whole; i += lanes)
-    for (let lane = 0; lane < lanes; lane++) partial[lane] = partial[lane]! + values[i + lane]!
-  for (let i = whole; i < values.length; i++) partial[i - whole] = partial[i - whole]! + values[i]!
+    for (let lane = 0; lane < lanes; lane++) partial[lane] = known(partial[lane]) + known(values[i + lane])
+  for (let i = whole; i < values.length; i++)
+    partial[i - whole] = known(partial[i - whole]) + known(values[i])
   for (let half = lanes / 2; half >= 1; half /= 2)
-    for (let lane = 0; lane < half; lane++) partial[lane] = partial[lane]! + partial[lane + half]!
-  return partial[0]!
+    for (let lane = 0; lane < half; lane++) partial[lane] = known(partial[lane]) + known(partial[lane + half])
+  return known(partial[0])
 }
 
 const epsilon = fround(1e-8)
@@ -58,9 +60,9 @@ const epsilon = fround(1e-8)
 /** The softmax of a row with 1e-8 added to each probability, written to `out`. */
 const probabilities = (out: Float32Array, row: Float32Array): void => {
   const most = row.reduce((largest, value) => Math.max(largest, value), -Infinity)
-  for (let i = 0; i < row.length; i++) out[i] = exp(fround(row[i]! - most))
+  for (let i = 0; i < row.length; i++) out[i] = exp(fround(known(row[i]) - most))
   const scale = fround(1 / sum(out))
-  for (let i = 0; i < row.length; i++) out[i] = fround(fround(out[i]! * scale) + epsilon)
+  for (let i = 0; i < row.length; i++) out[i] = fround(fround(known(out[i]) * scale) + epsilon)
 }
 
 /** KL(softmax(to) ‖ softmax(from)) of one row as the tool rounds it; may be negative by as much as rounding makes it. */
@@ -68,6 +70,6 @@ export const of = (to: Float32Array, from: Float32Array): number => {
   const [p, q] = [new Float32Array(to.length), new Float32Array(to.length)]
   probabilities(p, to)
   probabilities(q, from)
-  for (let i = 0; i < p.length; i++) p[i] = p[i]! * fround(Math.log(fround(p[i]! / q[i]!)))
+  for (let i = 0; i < p.length; i++) p[i] = known(p[i]) * fround(Math.log(fround(known(p[i]) / known(q[i]))))
   return sum(p)
 }

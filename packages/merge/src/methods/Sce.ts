@@ -7,6 +7,7 @@
  *
  * Source: Wan et al. 2024 (FuseChat, arXiv 2408.07990), section 3.3. Default: select_topk 1, which selects everything.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
@@ -55,14 +56,14 @@ export const method: Method<Params, State, Largest.Carry> = {
           each: 1,
           countNonzero: true,
           values: (kernels, block) => [variance(kernels, block, TaskVector.all(kernels, block))],
-          keep: ({ params }, [nonzero]) => [[Math.floor(nonzero! * params.select_topk)]],
+          keep: ({ params }, [nonzero]) => [[Math.floor(known(nonzero) * params.select_topk)]],
         })
       : []),
     {
       sums: task.models,
       reduce: (kernels, block, of, state, { sums }, carry) => {
         for (const [model, delta] of selected(kernels, block, of, state, carry).entries())
-          sums[model] = sums[model]! + kernels.dot(delta, delta)
+          sums[model] = at(sums, model) + kernels.dot(delta, delta)
       },
       close: (_, { sums }, state) => {
         const total = sums.reduce((sum, each) => sum + each, 0)
@@ -78,7 +79,7 @@ export const method: Method<Params, State, Largest.Carry> = {
     TaskVector.weigh(kernels, block, task, deltas)
     const divisor = block.zeros()
     for (const [model, delta] of deltas.entries()) {
-      const weight = state.weights[model]!
+      const weight = at(state.weights, model)
       kernels.addAgreeing(block.out, divisor, delta, votes, weight, weight)
     }
     kernels.divideFloored(block.out, divisor, 1e-6)

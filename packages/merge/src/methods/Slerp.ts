@@ -6,6 +6,7 @@
  * Source: Shoemake 1985, as mergekit 0.1.5 applies it to weights: the unit vectors give the angle, the weights keep
  * their lengths. Linear where |cos θ| > 0.9995 or a tensor is all zeros (where the tool takes θ as a right angle).
  */
+import { at } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import { type Definition, untyped } from "./Definition.ts"
 import * as Gram from "./Gram.ts"
@@ -32,14 +33,14 @@ export const method: Method<Params, State> = {
   passes: () => [
     Gram.pass(
       2,
-      (_, { base, models }) => [base, models[0]!],
+      (_, { base, models }) => [base, at(models, 0)],
       (gram, { params }) => shares(gram, params.t),
     ),
   ],
   carry: () => undefined,
   combine: (kernels, { base, models, out }, _, state) => {
     kernels.addScaled(out, base, state[0])
-    kernels.addScaled(out, models[0]!, state[1])
+    kernels.addScaled(out, at(models, 0), state[1])
   },
   sum: (_, state) => ({ weights: state, divisor: 1 }),
 }

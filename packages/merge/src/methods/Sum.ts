@@ -5,6 +5,7 @@
  * sum wins, and only values of that sign are averaged. Mergekit 0.1.5 lets the weights multiply before the vote,
  * and counts a vote of 0 as positive; the paper votes without weights and gives a vote of 0 the sign of the majority.
  */
+import { at } from "@hila/core/Lookup"
 import type { Block, Task, WeightedSum } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
@@ -36,7 +37,7 @@ export const weighted = (
 ): void => {
   const { divisor, lambda, weights } = weightedSum(task.params)
   TaskVector.weigh(kernels, block, task, deltas)
-  for (const [model, delta] of deltas.entries()) kernels.addScaled(block.out, delta, weights[model]!)
+  for (const [model, delta] of deltas.entries()) kernels.addScaled(block.out, delta, at(weights, model))
   if (divisor !== 1) kernels.divide(block.out, divisor)
   kernels.applyTo(block.out, block.base, lambda)
 }
@@ -63,7 +64,7 @@ export const votes = (
   const sum = block.zeros()
   if (elect === "weighted") TaskVector.weigh(kernels, block, task, deltas)
   for (const [model, delta] of deltas.entries()) {
-    if (elect === "weighted") kernels.scale(delta, weight[model]!)
+    if (elect === "weighted") kernels.scale(delta, at(weight, model))
     kernels.addScaled(sum, delta, 1)
   }
   return sum
@@ -88,8 +89,8 @@ export const elected = (
   if (zero === -1) for (const values of [sign, ...deltas]) kernels.scale(values, -1)
   const divisor = block.zeros()
   for (const [model, delta] of deltas.entries()) {
-    const factor = elect === "weighted" ? 1 : weight[model]!
-    kernels.addAgreeing(block.out, divisor, delta, sign, factor, weight[model]!)
+    const factor = elect === "weighted" ? 1 : at(weight, model)
+    kernels.addAgreeing(block.out, divisor, delta, sign, factor, at(weight, model))
   }
   if (normalize) kernels.divideNonzero(block.out, divisor)
   kernels.applyTo(block.out, block.base, zero * lambda)

@@ -9,6 +9,7 @@
  * a vote of 0 as positive. `profile: paper` trims the whole model (`scope: global`, and every element equal to the
  * smallest kept one stays), votes without weights, and gives a vote of 0 the sign that wins in most positions.
  */
+import { at } from "@hila/core/Lookup"
 import type { Method, Pass, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import { type Definition, untyped } from "./Definition.ts"
@@ -40,11 +41,11 @@ const majority: TiesPass = {
     if (trims(task.params))
       for (const [t, delta] of deltas.entries()) Largest.keep(kernels, delta, state, carry, t)
     for (const vote of Sum.votes(kernels, block, task, deltas)) {
-      if (vote > 0) counts[0] = counts[0]! + 1
-      if (vote < 0) counts[1] = counts[1]! + 1
+      if (vote > 0) counts[0] = at(counts, 0) + 1
+      if (vote < 0) counts[1] = at(counts, 1) + 1
     }
   },
-  close: (_, { counts }, state) => ({ ...state, zero: counts[1]! > counts[0]! ? -1 : 1 }),
+  close: (_, { counts }, state) => ({ ...state, zero: at(counts, 1) > at(counts, 0) ? -1 : 1 }),
 }
 
 const passes = ({ models, params }: Task<Params>): ReadonlyArray<TiesPass> => [

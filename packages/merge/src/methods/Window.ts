@@ -6,6 +6,7 @@
  * Where ⌊γ · n⌋ is 0 mergekit before 0.1.5 drops the whole task vector, a defect; here the window is as intended.
  * As in the tool, a density of 1 keeps everything, whatever γ is.
  */
+import { at } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
@@ -50,7 +51,7 @@ export const make = (
       each: 2,
       values: TaskVector.all,
       keep: ({ elements }) =>
-        params.density.map((share, model) => [...windowOf(elements, share, params.gamma[model]!)]),
+        params.density.map((share, model) => [...windowOf(elements, share, at(params.gamma, model))]),
       ties: "last",
     }),
     ...(params.rescale === "l1"

@@ -1,6 +1,7 @@
 /**
  * The provenance card: a README.md with the front matter the Hub expects, from which the merge can be repeated.
  */
+import { entry } from "@hila/core/Lookup"
 import { stringify } from "yaml"
 import type * as Report from "../preflight/Report.ts"
 import * as Text from "../preflight/Report.ts"
@@ -63,7 +64,7 @@ export const render = ({
     [
       `---\n${stringify(matter, { lineWidth: 0 })}---`,
       `# ${name}`,
-      `A merge of ${inputs.filter(({ role }) => role !== "base").length} models by ${methods.join(", ")}: ${Text.countText(report.parameters)} parameters in ${report.dtypes}, made with Hila ${versions["hila"] ?? ""}.`,
+      `A merge of ${inputs.filter(({ role }) => role !== "base").length} models by ${methods.join(", ")}: ${Text.countText(report.parameters)} parameters in ${report.dtypes}, made with Hila ${entry(versions, "hila")}.`,
       "## Inputs",
       ["| role | model | file | sha256 |", "| --- | --- | --- | --- |", ...inputs.flatMap(rowsOf)].join("\n"),
       "## Recipe",

@@ -1,4 +1,5 @@
 /** The chat template that a recipe gives its result. */
+import { entryOr } from "@hila/core/Lookup"
 import { ChatTemplate, type Checkpoint, CheckpointError, JsonText, type ModelError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -33,7 +34,7 @@ export const of = Effect.fnUntraced(function* (
     const votes = new Map<string, number>()
     for (const model of models) {
       const own = yield* sourceOf(model)
-      if (own !== undefined) votes.set(own, (votes.get(own) ?? 0) + 1)
+      if (own !== undefined) votes.set(own, entryOr(votes, own, 0) + 1)
     }
     const [first] = [...votes].toSorted((a, b) => b[1] - a[1])
     return first?.[0] ?? (yield* error(["chat_template"], "auto: no model of the merge has a chat template"))

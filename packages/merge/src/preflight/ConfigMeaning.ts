@@ -97,6 +97,10 @@ const rotationOf = (
     theta: theta ?? section["rope_theta"] ?? section["rotary_emb_base"] ?? undefined,
     partial: partial ?? section["partial_rotary_factor"] ?? undefined,
     scaling:
-      scaling === undefined ? "none" : JSON.stringify(Object.fromEntries(Object.entries(scaling).toSorted())),
+      scaling === undefined
+        ? "none"
+        : JSON.stringify(
+            Object.fromEntries(Object.entries(scaling).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+          ),
   }
 }

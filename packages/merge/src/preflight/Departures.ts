@@ -1,6 +1,7 @@
 /**
  * Where a run departs from the existing merge tool, or from what a reader of the recipe may expect, in one line each.
  */
+import { at, entryOr } from "@hila/core/Lookup"
 import { Buffers } from "@hila/model"
 import { definitions } from "../methods/registry.ts"
 import { elementsOf, numbers } from "../methods/Definition.ts"
@@ -71,7 +72,7 @@ export const of = (prepared: Prepared): ReadonlyArray<string> => {
 const byTensor = (tensors: ReadonlyArray<OutputTensor>): ReadonlyArray<string> => {
   const found = new Map<string, Array<string>>()
   for (const tensor of tensors) {
-    for (const line of linesOf(tensor)) found.set(line, [...(found.get(line) ?? []), tensor.name])
+    for (const line of linesOf(tensor)) found.set(line, [...entryOr(found, line, []), tensor.name])
   }
   return [...found].map(
     ([line, names]) =>
@@ -80,7 +81,7 @@ const byTensor = (tensors: ReadonlyArray<OutputTensor>): ReadonlyArray<string> =
 }
 
 const linesOf = ({ base, method, models, shape, values }: OutputTensor): ReadonlyArray<string> => {
-  const first = base ?? models[0]!
+  const first = base ?? at(models, 0)
   if (method === undefined && Buffers.is(first)) return ["config.json determines it: copied from one model"]
   if (method === undefined) return [`${first.dtype} holds integers: copied from the first model`]
   const definition = definitions[method]

@@ -1,4 +1,5 @@
 /** Where query heads lie in tensors, for values that a filter gives to some heads. */
+import { entryOr } from "@hila/core/Lookup"
 import { type Checkpoint, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 
@@ -24,7 +25,7 @@ export const of = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint
     const served =
       kind === "queryHead" ? [index] : Array.from({ length: group }, (_, inner) => index * group + inner)
     for (const { axis, end, start, tensor } of slices) {
-      heads.set(tensor, [...(heads.get(tensor) ?? []), { axis, start, end, heads: served }])
+      heads.set(tensor, [...entryOr(heads, tensor, []), { axis, start, end, heads: served }])
     }
   }
   return heads

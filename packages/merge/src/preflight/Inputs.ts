@@ -4,6 +4,7 @@
  * A path is taken from the recipe's directory or, where there is nothing, from the working directory; what is no
  * directory but looks like org/name is on the Hub, and only its headers are fetched before pre-flight has passed.
  */
+import { known } from "@hila/core/Lookup"
 import {
   Checkpoint,
   type CheckpointError,
@@ -61,7 +62,7 @@ const openModel = Effect.fnUntraced(function* (
   const original =
     found !== undefined
       ? yield* Checkpoint.open(found)
-      : yield* fromHub(path, directory, needsFiles(located) ? Hub.open(hub!) : headers(hub!))
+      : yield* fromHub(path, directory, needsFiles(located) ? Hub.open(known(hub)) : headers(known(hub)))
   const model: Model = { reference, checkpoint: original, original, directory: found, hub }
   if (lora === undefined) return model
   if (lora.revision !== undefined) {

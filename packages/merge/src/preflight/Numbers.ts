@@ -4,6 +4,7 @@
  * Codes of quantised formats are refused before a weight is read. Integers have no mean: a tensor of them is copied, and
  * has to be the same in every model, which is found by reading these few bytes.
  */
+import { entry } from "@hila/core/Lookup"
 import { type Checkpoint, Dtype, Quantisation, Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError, type RecipeError } from "../MergeError.ts"
@@ -20,7 +21,7 @@ export const checkModels = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, RecipeError> {
   for (const { path, reference } of sliced.slices.flatMap((slice) => [...Slices.everySource(slice)])) {
     const text = Reference.text(reference)
-    const found = Quantisation.of(models.get(text)!.original)
+    const found = Quantisation.of(entry(models, text).original)
     if (found !== undefined) return yield* located.error(path, `${text} ${Quantisation.refusal(found)}`)
   }
 })

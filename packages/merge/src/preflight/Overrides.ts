@@ -1,6 +1,7 @@
 /**
  * What holds for a tensor where the recipe differs by filter: its method, its values, and its coefficients by head.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { UnitSpan } from "../engine/Method.ts"
 import type { RecipeError } from "../MergeError.ts"
@@ -76,7 +77,7 @@ const unitOf = (
   byHead: ReadonlyArray<Values>,
   subject: Value.Subject,
 ) => {
-  const weights = heads.map((head) => numbers(byHead[head]!, "weight"))
+  const weights = heads.map((head) => numbers(at(byHead, head), "weight"))
   const [first] = weights
   return weights.every((of) => of.join() === first?.join())
     ? Effect.succeed({ axis, start, end, weights: first ?? [] })

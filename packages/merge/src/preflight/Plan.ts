@@ -109,7 +109,7 @@ const tensorOf = Effect.fnUntraced(function* (
   const slice = Slices.viewOf(place.slice, Overrides.methodOf(located, subject))
   const info = Effect.fnUntraced(function* (source: Slices.Source) {
     const name = place.nameIn(source)
-    const found = models.get(Reference.text(source.reference))!.checkpoint.tensors.get(name)
+    const found = entry(models, Reference.text(source.reference)).checkpoint.tensors.get(name)
     return (
       found ??
       (yield* located.error(source.path, `tensor ${name} is missing in ${Reference.text(source.reference)}`))
@@ -121,20 +121,20 @@ const tensorOf = Effect.fnUntraced(function* (
   const base = slice.base === undefined ? undefined : leading
   const inputs = yield* Effect.forEach(slice.sources, info)
   const infos = base === undefined ? inputs : [base, ...inputs]
-  const first = infos[0]!
+  const first = at(infos, 0)
   for (const [index, got] of infos.entries()) {
     const problem = mismatch(
-      Reference.text(all[0]!.reference),
+      Reference.text(at(all, 0).reference),
       first,
-      Reference.text(all[index]!.reference),
+      Reference.text(at(all, index).reference),
       got,
     )
-    if (problem !== undefined) return yield* located.error(all[index]!.path, problem)
+    if (problem !== undefined) return yield* located.error(at(all, index).path, problem)
   }
   const { shape } = first
   if (!Dtype.isFloat(first.dtype)) return copied(subject, first, base, inputs)
   const { name, units, values } = yield* Overrides.settings(input, place)
-  const own = models.get(Reference.text(all[0]!.reference))!.original.tensors.get(first.name)?.dtype
+  const own = entry(models, Reference.text(at(all, 0).reference)).original.tensors.get(first.name)?.dtype
   const dtype = outputDtype(located.recipe) ?? own ?? first.dtype
   const { masks, spans } = input.tables
   const weighed = definitions[name].taskVectors

@@ -1,4 +1,5 @@
 /** The pre-flight table: the models, the result, what it costs, and every departure. */
+import { at, atOr, entryOr } from "@hila/core/Lookup"
 import { Checkpoint, Dtype } from "@hila/model"
 import { elementsOf } from "../methods/Definition.ts"
 import * as Reference from "../recipe/Reference.ts"
@@ -58,7 +59,7 @@ export const of = (prepared: Prepared, memoryBytes: number): Report => {
   const { models, sliced, tensors } = prepared
   const base = sliced.base === undefined ? undefined : Reference.text(sliced.base)
   const methods: Record<string, number> = {}
-  for (const { method } of tensors) methods[method ?? "copy"] = (methods[method ?? "copy"] ?? 0) + 1
+  for (const { method } of tensors) methods[method ?? "copy"] = entryOr(methods, method ?? "copy", 0) + 1
   return {
     models: [...models].map(([text, model]) => lineOf(text === base ? "base" : "model", model)),
     tensors: tensors.length,
@@ -89,11 +90,13 @@ export const countText = (count: number): string =>
 
 /** Rows of text with columns of one width. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const widths = atOr(rows, 0, []).map((_, column) =>
+    Math.max(...rows.map((row) => atOr(row, column, "").length)),
+  )
   return rows
     .map((row) =>
       row
-        .map((cell, column) => cell.padEnd(widths[column]!))
+        .map((cell, column) => cell.padEnd(at(widths, column)))
         .join("  ")
         .trimEnd(),
     )

@@ -27,7 +27,7 @@ export const check = Effect.fnUntraced(function* (
   if (located.recipe.accept?.includes("tokens") === true)
     return [...notes, `accepted: ${refused.problem}; their rows are merged as they lie`]
   const problem = `${refused.problem}: their rows would be mixed. tokenizer_source: union (or base) moves rows by token; accept: [tokens] merges them as they lie`
-  return yield* located.error(places.get(refused.name) ?? [], problem)
+  return yield* located.error(entry(places, refused.name), problem)
 })
 
 /** Models whose vocabulary counts, with their places: embeddings are the first slice's, heads the last one's. */

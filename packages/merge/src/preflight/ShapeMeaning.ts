@@ -3,7 +3,7 @@
  *
  * Sizes and names are compared elsewhere, tensor by tensor. Layers are compared one by one, those that both models have.
  */
-import { at } from "@hila/core/Lookup"
+import { at, entryOr } from "@hila/core/Lookup"
 import type { Stack } from "@hila/model"
 import { differences } from "@hila/model/ModelShape"
 import type { Mismatch } from "./Meaning.ts"
@@ -64,7 +64,7 @@ export const of = (a: Stack, b: Stack): ReadonlyArray<Mismatch> => {
     const grave = matched.what === "activation" ? !(gelus.has(one) && gelus.has(other)) : matched.grave
     const mismatch = { what: matched.what, a: text(one), b: text(other), grave }
     const key = JSON.stringify(mismatch)
-    found.set(key, { ...mismatch, places: (found.get(key)?.places ?? 0) + 1 })
+    found.set(key, { ...mismatch, places: entryOr(found, key, { places: 0 }).places + 1 })
   }
   return [...windows(part(a), part(b)), ...found.values()].toSorted(
     (x, y) => Number(y.grave) - Number(x.grave),

@@ -2,6 +2,7 @@
  * The statistics of a merge, checked against the methods that use them: which file goes with which model, and which of
  * its tensors with which weight.
  */
+import { at, known } from "@hila/core/Lookup"
 import { Architecture, type Checkpoint, type Safetensors, type WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
@@ -171,25 +172,25 @@ export const ofTensor = Effect.fnUntraced(function* (
     return { ...none, columns: info, transposed }
   }
 
-  const found = sources.map((source) => factorsOf(statistics.of(source)!, nameIn(source), subject))
+  const found = sources.map((source) => factorsOf(known(statistics.of(source)), nameIn(source), subject))
   const has = found.findIndex((factors) => factors !== undefined)
   const lacks = found.indexOf(undefined)
   if (has === -1) return none
   const [first] = found
   if (lacks !== -1 || first === undefined) {
-    const source = sources[lacks]!
+    const source = at(sources, lacks)
     return yield* refuse(
       source,
-      `the tensor ${nameIn(source)}.input is missing; ${Reference.text(sources[has]!.reference)} has it`,
+      `the tensor ${nameIn(source)}.input is missing; ${Reference.text(at(sources, has).reference)} has it`,
     )
   }
   const equations = found.flatMap((factors) => factors ?? [])
   for (const [index, { terms }] of equations.entries()) {
-    const source = sources[index]!
+    const source = at(sources, index)
     if (terms.length !== first.terms.length)
       return yield* refuse(source, `${name} has other factors than in the first model`)
     for (const [at, { left, right }] of terms.entries()) {
-      const reference = first.terms[at]!
+      const reference = known(first.terms[at])
       for (const [info, extent, other] of [
         [right, inside, reference.right],
         [left, out, reference.left],

@@ -4,6 +4,7 @@
  * They belong to task vectors: the coefficient of a tensor's layer, and of its units, multiplies what the method leaves
  * of an expert's task vector; a mask says which of its elements there are at all.
  */
+import { at, entry } from "@hila/core/Lookup"
 import { type Checkpoint, LayerGroup, type Safetensors, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { UnitSpan } from "../engine/Method.ts"
@@ -57,8 +58,10 @@ export const of = Effect.fnUntraced(function* (
   yield* checkUse(located, sliced, sources, first)
 
   const method = located.recipe.merge_method
-  const said = <A, E extends { readonly message: string }>(at: Path, effect: Effect.Effect<A, E>) =>
-    Effect.mapError(effect, (error) => located.error(at, isMergeError(error) ? textOf(error) : error.message))
+  const said = <A, E extends { readonly message: string }>(path: Path, effect: Effect.Effect<A, E>) =>
+    Effect.mapError(effect, (error) =>
+      located.error(path, isMergeError(error) ? textOf(error) : error.message),
+    )
   const names = [...base.tensors.keys()]
   const spansOf: Array<UnitCoefficients.SpansOf> = []
   for (const table of layerWeights) {
@@ -67,7 +70,7 @@ export const of = Effect.fnUntraced(function* (
       checkLayers(method, table, [...base.tensors.keys()], names, sources.length),
     )
     const byGroup = new Map(table.rows.map(({ group, weights }) => [group, weights]))
-    spansOf.push((name, shape) => [UnitCoefficients.whole(shape, byGroup.get(LayerGroup.of(name)) ?? [])])
+    spansOf.push((name, shape) => [UnitCoefficients.whole(shape, entry(byGroup, LayerGroup.of(name)))])
   }
   for (const { residual, table } of unitWeights) {
     const rows = table.rows.map((row) => ({ name: `unit ${row.unit}`, weights: row.weights }))
@@ -90,12 +93,12 @@ export const of = Effect.fnUntraced(function* (
     const checked = Effect.gen(function* () {
       const { units } = yield* Unit.partition(base, own.scheme)
       unitsOf.set(own, units)
-      const infos = names.map((name) => base.tensors.get(name)!)
+      const infos = names.map((name) => entry(base.tensors, name))
       yield* UnitCoefficients.checkMask(method, `mask ${model + 1}`, own, own.scheme, units, infos)
     })
-    yield* said([...sources[model]!.path, "mask"], checked)
+    yield* said([...at(sources, model).path, "mask"], checked)
   }
-  spansOf.push(UnitCoefficients.scalesOf(masks, (mask) => unitsOf.get(mask) ?? []))
+  spansOf.push(UnitCoefficients.scalesOf(masks, (mask) => entry(unitsOf, mask)))
   return {
     spans: (name, shape) =>
       spansOf.flatMap((spans) => spans(name, shape)).filter(({ weights }) => weights.some((of) => of !== 1)),

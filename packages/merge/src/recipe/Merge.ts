@@ -2,6 +2,7 @@
  * Merging by a recipe: pre-flight, the streaming engine, post-flight, and a directory that appears complete or not at
  * all.
  */
+import { at } from "@hila/core/Lookup"
 import {
   type ArchitectureError,
   type Checkpoint,
@@ -208,7 +209,7 @@ const planOf = (tensor: OutputTensor): TensorPlan => {
     return { ...spec, method: definitions.passthrough.method(params), params, models: [solved] }
   }
   return method === undefined
-    ? { ...spec, models: [base ?? models[0]!] }
+    ? { ...spec, models: [base ?? at(models, 0)] }
     : {
         ...spec,
         method: definitions[method].method(values),

@@ -3,6 +3,7 @@
  *
  * Nearest wins: an entry of `methods`, the source, the slice, the module, the recipe.
  */
+import { entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
 import type {
@@ -162,6 +163,6 @@ const ignoredReasons = (
   found: ReadonlyArray<readonly [Name, Definition]>,
   key: string,
 ): ReadonlyArray<string> => {
-  const reasons = found.flatMap(([, { parameters }]) => parameters[key]?.ignored ?? [])
+  const reasons = found.flatMap(([, { parameters }]) => entryOr(parameters, key, undefined)?.ignored ?? [])
   return reasons.length < found.length ? [] : reasons.slice(0, 1)
 }

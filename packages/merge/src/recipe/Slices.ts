@@ -3,6 +3,7 @@
  *
  * `models` are one slice over all layers. The base is found and taken out of the sources where the method has a base.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
 import type { Name } from "../methods/names.ts"
@@ -171,7 +172,7 @@ const rawSlices = (module: RawModule, outer: ReadonlyArray<Scope>): ReadonlyArra
 const repeated = ({ sources }: Slice): ReadonlyArray<string> => {
   const names = sources.map(({ range, reference }) => `${Reference.text(reference)} ${range?.join() ?? ""}`)
   return sources.flatMap(({ reference }, index) =>
-    names.indexOf(names[index]!) === index
+    names.indexOf(at(names, index)) === index
       ? []
       : [`${Reference.text(reference)} is listed more than once: each counts`],
   )
@@ -237,12 +238,12 @@ const withBase = Effect.fnUntraced(function* (
   const empty = lengths.findIndex((length) => length !== undefined && length <= 0)
   // Whether a module has layers at all is known when the models are open.
   if (empty !== -1 && (recipe.modules == null || all.some(({ range }) => range?.[1] !== 0))) {
-    return yield* error([...all[empty]!.path, "layer_range"], noLayer)
+    return yield* error([...at(all, empty).path, "layer_range"], noLayer)
   }
   const odd = lengths.findIndex((length) => length !== lengths[0])
   if (odd !== -1) {
     return yield* error(
-      [...all[odd]!.path, "layer_range"],
+      [...at(all, odd).path, "layer_range"],
       `${lengths[odd]} layers, but the slice's first source has ${lengths[0]}: sources of one slice have the same number of layers`,
     )
   }
@@ -251,7 +252,7 @@ const withBase = Effect.fnUntraced(function* (
   const listed = all.filter(({ reference }) => Reference.text(reference) === text)
   const hasBase = (name: Name) => definitions[name].base !== "none"
   if (listed.length > 1 && hasBase(recipe.merge_method)) {
-    return yield* error(listed[1]!.path, `two bases: ${text} is listed twice, and it is the base`)
+    return yield* error(at(listed, 1).path, `two bases: ${text} is listed twice, and it is the base`)
   }
   const own: Source = listed[0] ?? {
     reference: base.reference,

@@ -1,4 +1,5 @@
 /** The nearest known word to a mistyped one. */
+import { at, known } from "@hila/core/Lookup"
 
 /** The candidate with the fewest edits, if they are few for its length; equal ones by the first. */
 export const nearest = (word: string, candidates: Iterable<string>): string | undefined => {
@@ -26,10 +27,10 @@ const distance = (from: string, to: string): number => {
   for (let i = 1; i <= from.length; i++) {
     const next = [i]
     for (let j = 1; j <= to.length; j++) {
-      const replaced = row[j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
+      const replaced = known(row[j - 1]) + (from[i - 1] === to[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, known(row[j]) + 1, known(next[j - 1]) + 1))
     }
     row = next
   }
-  return row[to.length]!
+  return at(row, to.length)
 }

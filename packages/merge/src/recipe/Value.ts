@@ -1,6 +1,7 @@
 /**
  * Values of parameters: scalars, gradients over the layers, and values by filter.
  */
+import { known } from "@hila/core/Lookup"
 import type { Path } from "./RecipeFile.ts"
 import { toNumber } from "./Scalar.ts"
 import type { Conditional, Filter, Scalar, Value } from "./RecipeSchema.ts"
@@ -81,7 +82,7 @@ const gradient = (
   const below = Math.min(Math.floor(exact), numbers.length - 1)
   const above = Math.min(below + 1, numbers.length - 1)
   const share = exact - below
-  return { value: (1 - share) * numbers[below]! + share * numbers[above]!, path }
+  return { value: (1 - share) * known(numbers[below]) + share * known(numbers[above]), path }
 }
 
 /** Whether a filter names a tensor. Text is a part of the name or, with `*` or `?`, a glob over the whole name. */

@@ -1,6 +1,7 @@
 /**
  * The equations of one tensor for the methods that solve them: `regmean` and `factored`, whose files say what they are.
  */
+import { at, known } from "@hila/core/Lookup"
 import { Dtype, Safetensors, type SafetensorsError, WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { type Factor, meanDiagonal } from "../dense/Factor.ts"
@@ -125,15 +126,15 @@ const readFloats = (info: Info) =>
 const turned = (values: Float32Array, rows: number, columns: number): Float32Array => {
   const out = new Float32Array(values.length)
   for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) out[j * rows + i] = values[i * columns + j]!
+    for (let j = 0; j < columns; j++) out[j * rows + i] = known(values[i * columns + j])
   return out
 }
 
 const average = (models: ReadonlyArray<Float32Array>, weights: ReadonlyArray<number>): Float32Array => {
   const total = weights.reduce((sum, weight) => sum + weight, 0)
   return Float32Array.from(
-    models[0]!,
-    (_, i) => models.reduce((sum, model, t) => sum + weights[t]! * model[i]!, 0) / total,
+    at(models, 0),
+    (_, i) => models.reduce((sum, model, t) => sum + known(weights[t]) * known(model[i]), 0) / total,
   )
 }
 
@@ -142,4 +143,4 @@ const taskArithmetic = (
   models: ReadonlyArray<Float32Array>,
   lambda: number,
 ): Float32Array =>
-  base.map((from, i) => from + lambda * models.reduce((sum, model) => sum + (model[i]! - from), 0))
+  base.map((from, i) => from + lambda * models.reduce((sum, model) => sum + (known(model[i]) - from), 0))

@@ -3,6 +3,7 @@
  *
  * A few tensors are in memory at once, one per thread, and written in order as they are done.
  */
+import { at, known } from "@hila/core/Lookup"
 import { Dtype, Safetensors, SafetensorsWriter, WeightStatistics, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -105,8 +106,8 @@ const write = Effect.fnUntraced(function* (
       const at = found.length
       // As many as there are threads are on their way, so that only so many wait to be written.
       while (started.length < Math.min(at + Math.max(threads, 1), all.length))
-        started.push(yield* Effect.forkScoped(one(all[started.length]!)))
-      const { values, ...rest } = yield* Fiber.join(started[at]!)
+        started.push(yield* Effect.forkScoped(one(known(all[started.length]))))
+      const { values, ...rest } = yield* Fiber.join(known(started[at]))
       found.push({ name, ...rest })
       yield* put(Dtype.fromFloat32(values, "F32"))
     }),
@@ -134,7 +135,7 @@ const notesOf = (found: ReadonlyArray<Found>, tensors: number): ReadonlyArray<st
     ...(singular.length === 0
       ? []
       : [
-          `${singular.length} of them (${singular[0]!.name}${singular.length > 1 ? ", …" : ""}) had singular covariances, to whose diagonal a millionth of its mean was added`,
+          `${singular.length} of them (${at(singular, 0).name}${singular.length > 1 ? ", …" : ""}) had singular covariances, to whose diagonal a millionth of its mean was added`,
         ]),
   ]
 }

@@ -1,6 +1,8 @@
 /**
  * Threads that solve equations, one tensor at a time each; none for small models, whose tensors are solved at once.
  */
+import { known } from "@hila/core/Lookup"
+import * as Threads from "@hila/core/Threads"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { Worker } from "node:worker_threads"
@@ -35,7 +37,7 @@ export const make = Effect.fnUntraced(function* (threads: number) {
   const solve: Solve = (tensor, work) =>
     permits.withPermits(1)(
       Effect.suspend(() => {
-        const taken = idle.pop()!
+        const taken = known(idle.pop())
         return Effect.ensuring(
           Effect.flatMap(ask(taken, work), (answer) =>
             answer._tag === "Solved"
@@ -50,9 +52,7 @@ export const make = Effect.fnUntraced(function* (threads: number) {
 })
 
 const worker = Effect.acquireRelease(
-  Effect.sync(
-    () => new Worker(entry, { execArgv: ["--disable-warning=ExperimentalWarning"], name: "hila-solve" }),
-  ),
+  Effect.sync(() => new Worker(entry, { execArgv: [...Threads.execArgv], name: "hila-solve" })),
   (started) => Effect.promise(() => started.terminate()),
 )
 

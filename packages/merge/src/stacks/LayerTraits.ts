@@ -4,7 +4,7 @@
  * Each trait is read as one value per layer, and written back for layers in another order. The rules and their defaults
  * are those of the reference implementation's configuration classes. `write` is undefined where keys cannot say it.
  */
-import { known } from "@hila/core/Lookup"
+import { entryOr, known } from "@hila/core/Lookup"
 import type { JsonText } from "@hila/model"
 import { attention, full, isList, number, range, rotary, type Rule, type Values } from "./LayerRules.ts"
 import type { Section } from "./Sections.ts"
@@ -157,7 +157,7 @@ const numbered = (key: string): Trait => ({
     const given = section[key]
     if (typeof given !== "object" || given === null) return undefined
     const entries = new Map(Object.entries(given))
-    return range(depth).map((layer): unknown => entries.get(String(layer)) ?? null)
+    return range(depth).map((layer): unknown => entryOr(entries, String(layer), null))
   },
   write: (values) => [
     [[key], Object.fromEntries(values.flatMap((value, layer) => (value === null ? [] : [[layer, value]])))],

@@ -6,7 +6,7 @@
  * stack is a module that recipes name, and so are parts without layers. What joins pictures to the text is a module also
  * where it lies inside the tower.
  */
-import { at, entry, entryOr } from "@hila/core/Lookup"
+import { at, atOr, entry, entryOr } from "@hila/core/Lookup"
 import * as TensorName from "../recipe/TensorName.ts"
 import * as Role from "./Role.ts"
 
@@ -98,7 +98,7 @@ const rolesOf = (containers: ReadonlyArray<string>): ReadonlyMap<string, Role.Ro
   const rest = containers.filter((container) => roles.get(container) === "text")
   const halves = rest.map((container) => Role.halfOf(container.split(".")))
   if (halves.includes("encoder") && halves.includes("decoder")) {
-    for (const [index, container] of rest.entries()) roles.set(container, halves[index] ?? "text")
+    for (const [index, container] of rest.entries()) roles.set(container, atOr(halves, index, "text"))
   }
   return roles
 }

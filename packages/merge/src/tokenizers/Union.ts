@@ -4,6 +4,7 @@
  * Tokens of the others' own vocabularies go into the vocabulary (with the merges that make them, after the first one's),
  * their added tokens become added tokens. All must be of one kind (BPE, Unigram, WordPiece, WordLevel).
  */
+import { entryOr } from "@hila/core/Lookup"
 import * as Placement from "./Placement.ts"
 import type { Added, Merge, TokenizerFile } from "./TokenizerFile.ts"
 import * as UnionText from "./UnionText.ts"
@@ -101,10 +102,10 @@ const clash = (first: Named, other: Named): string | undefined => {
   if (kind !== got)
     return `tokenizers of different kinds (${kind} in ${first.name}, ${got} in ${other.name}) have no union: take one model's`
   const option = spelling.find(
-    (name) => (first.file.options[name] ?? "") !== (other.file.options[name] ?? ""),
+    (name) => entryOr(first.file.options, name, "") !== entryOr(other.file.options, name, ""),
   )
   if (option === undefined) return undefined
-  const [ours, theirs] = [first, other].map(({ file }) => JSON.stringify(file.options[option] ?? null))
+  const [ours, theirs] = [first, other].map(({ file }) => JSON.stringify(entryOr(file.options, option, null)))
   return `the tokenizers spell words differently (${option} is ${ours} in ${first.name}, ${theirs} in ${other.name}) and have no union: take one model's`
 }
 

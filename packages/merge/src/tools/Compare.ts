@@ -5,6 +5,7 @@
  * quantised weights and what goes with them) is compared byte for byte: where it is not the same, nothing is known of how
  * far it is apart, nor of the layer, the unit and the whole that it belongs to.
  */
+import { at, entryOr, known, last } from "@hila/core/Lookup"
 import { type Checkpoint, Quantisation, Safetensors, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "../MergeError.ts"
@@ -82,7 +83,11 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
   const unknown = new Set<Sums>()
   const coded = new Set([a, b].flatMap((model) => [...(Quantisation.of(model)?.tensors ?? [])]))
   const total = zero()
-  const of = (map: Map<string, Sums>, key: string) => map.get(key) ?? map.set(key, zero()).get(key)!
+  const of = (map: Map<string, Sums>, key: string) => {
+    const sums = map.get(key) ?? zero()
+    map.set(key, sums)
+    return sums
+  }
   for (const [name, first] of a.tensors) {
     const second = b.tensors.get(name)
     if (second === undefined) return yield* refuse(name, "the second model lacks it")
@@ -90,28 +95,30 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
       return yield* refuse(name, `shape [${first.shape.join(", ")}] and [${second.shape.join(", ")}]`)
     }
     const sums = of(tensors, name)
-    const own = (spans.get(name) ?? []).map((span) => ({ ...span, sums: of(units, span.unit) }))
-    const at = stacks.layerOf(name)?.layer
+    const own = entryOr(spans, name, []).map((span) => ({ ...span, sums: of(units, span.unit) }))
+    const depth = stacks.layerOf(name)?.layer
     const module = stacks.modules.length === 1 ? "" : `${stacks.moduleOf(name).name} `
-    const layer = of(layers, at === undefined ? "outside" : `${module}${at}`)
+    const layer = of(layers, depth === undefined ? "outside" : `${module}${depth}`)
     if (!Values.isFloatTensor(first) || !Values.isFloatTensor(second) || coded.has(name)) {
       if (yield* Safetensors.sameBytes(first, second)) continue
       notCompared.set(name, [...new Set([first.dtype, second.dtype])].join(" and "))
       for (const without of [sums, layer, total, ...own.map((span) => span.sums)]) unknown.add(without)
       continue
     }
-    const columns = first.shape.at(-1) ?? 1
-    yield* Values.forEachPiece([first, second], ([x, y], start) => {
-      for (let i = 0; i < x!.length; i++) {
-        add(sums, x![i]!, y![i]!)
+    const columns = first.shape.length === 0 ? 1 : last(first.shape)
+    yield* Values.forEachPiece([first, second], (pieces, start) => {
+      const [x, y] = [at(pieces, 0), at(pieces, 1)]
+      for (let i = 0; i < x.length; i++) {
+        add(sums, known(x[i]), known(y[i]))
         if (own.length === 0) continue
-        const at = start + i
-        const [row, column] = first.shape.length < 2 ? [at, 0] : [Math.floor(at / columns), at % columns]
+        const place = start + i
+        const [row, column] =
+          first.shape.length < 2 ? [place, 0] : [Math.floor(place / columns), place % columns]
         const span = own.find(
           ({ axis, end, start: begin }) =>
             (axis === 0 ? row : column) >= begin && (axis === 0 ? row : column) < end,
         )
-        if (span !== undefined) add(span.sums, x![i]!, y![i]!)
+        if (span !== undefined) add(span.sums, known(x[i]), known(y[i]))
       }
     })
     join(layer, sums)
@@ -119,12 +126,12 @@ export const compare = Effect.fn("compare")(function* (a: Checkpoint.Checkpoint,
   }
   const extra = [...b.tensors.keys()].find((name) => !a.tensors.has(name))
   if (extra !== undefined) return yield* refuse(extra, "the first model lacks it")
-  const known = (sums: Sums) => (unknown.has(sums) ? null : differenceOf(sums))
+  const told = (sums: Sums) => (unknown.has(sums) ? null : differenceOf(sums))
   const record = (map: ReadonlyMap<string, Sums>) =>
-    Object.fromEntries([...map].map(([key, sums]) => [key, known(sums)]))
+    Object.fromEntries([...map].map(([key, sums]) => [key, told(sums)]))
   const compared = [...tensors].filter(([, sums]) => !unknown.has(sums))
   return {
-    total: known(total),
+    total: told(total),
     tensors: Object.fromEntries(compared.map(([name, sums]) => [name, differenceOf(sums)])),
     layers: record(layers),
     units: record(units),
@@ -143,7 +150,7 @@ const spansOf = (checkpoint: Checkpoint.Checkpoint) =>
       const spans = new Map<string, Array<Span>>()
       for (const { id, slices } of units)
         for (const slice of slices)
-          spans.set(slice.tensor, [...(spans.get(slice.tensor) ?? []), { ...slice, unit: id }])
+          spans.set(slice.tensor, [...entryOr(spans, slice.tensor, []), { ...slice, unit: id }])
       return spans
     }),
     Effect.catch(() => Effect.succeed(new Map<string, ReadonlyArray<Span>>())),

@@ -6,6 +6,7 @@
  * 1); of what is stored [in, out], the transpose. What PEFT cannot adapt (norms, biases, tied embeddings) is left out
  * and told, with its share of the difference.
  */
+import { at, known } from "@hila/core/Lookup"
 import { Checkpoint, CheckpointError, Dtype, Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { resolve } from "node:path"
@@ -158,10 +159,10 @@ const deltaOf = Effect.fnUntraced(function* (
   const read =
     beside === undefined ? new Float32Array(to.length) : yield* Checkpoint.readFloat32(base, beside)
   const from = read.length === to.length ? read : new Float32Array(to.length)
-  const delta = Float64Array.from(to, (value, i) => value - from[i]!)
+  const delta = Float64Array.from(to, (value, i) => value - at(from, i))
   const odd = delta.findIndex((value) => !Number.isFinite(value))
   if (odd === -1) return delta
-  const [whose, value] = Number.isFinite(from[odd]!) ? ["the model", to[odd]] : ["the base", from[odd]]
+  const [whose, value] = Number.isFinite(at(from, odd)) ? ["the model", to[odd]] : ["the base", from[odd]]
   return yield* fail(`element ${odd} of ${whose} is ${value}; weights must be finite`, name)
 })
 
@@ -180,9 +181,9 @@ const factorsOf = (
   const left = new Float32Array(rows * rank) // [rows, rank]
   const right = new Float32Array(rank * columns) // [rank, columns]
   for (let k = 0; k < width; k++) {
-    const root = Math.sqrt(singular[k]!)
-    for (let i = 0; i < rows; i++) left[i * rank + k] = root * u.values[i * width + k]!
-    for (let j = 0; j < columns; j++) right[k * columns + j] = root * v.values[j * width + k]!
+    const root = Math.sqrt(known(singular[k]))
+    for (let i = 0; i < rows; i++) left[i * rank + k] = root * known(u.values[i * width + k])
+    for (let j = 0; j < columns; j++) right[k * columns + j] = root * known(v.values[j * width + k])
   }
   const error = Math.sqrt(remainder(values, left, right, rank) / energyOf(values))
   const kind = stored.kind(tensor) ?? "linear"
@@ -209,8 +210,9 @@ const remainder = (values: Float64Array, left: Float32Array, right: Float32Array
   for (let i = 0; i < values.length / columns; i++) {
     row.set(values.subarray(i * columns, (i + 1) * columns))
     for (let k = 0; k < rank; k++) {
-      const factor = left[i * rank + k]!
-      if (factor !== 0) for (let j = 0; j < columns; j++) row[j] = row[j]! - factor * right[k * columns + j]!
+      const factor = known(left[i * rank + k])
+      if (factor !== 0)
+        for (let j = 0; j < columns; j++) row[j] = known(row[j]) - factor * known(right[k * columns + j])
     }
     sum += energyOf(row)
   }

@@ -3,6 +3,7 @@
  *
  * Headers and configs are read always; values only where they are asked for, since that reads the whole model.
  */
+import { at, entryOr } from "@hila/core/Lookup"
 import { Architecture, Checkpoint, Quantisation, type Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
@@ -65,8 +66,8 @@ export const inspect = Effect.fn("inspect")(function* (
   const parts: Record<string, number> = {}
   const dtypes: Record<string, number> = {}
   for (const { dtype, name, shape } of infos) {
-    parts[partOf(name)] = (parts[partOf(name)] ?? 0) + elementsOf(shape)
-    dtypes[dtype] = (dtypes[dtype] ?? 0) + 1
+    parts[partOf(name)] = entryOr(parts, partOf(name), 0) + elementsOf(shape)
+    dtypes[dtype] = entryOr(dtypes, dtype, 0) + 1
   }
   const quantised = Quantisation.of(checkpoint)
   const { oddities: structure, runs, shape, tied } = yield* Structure.of(checkpoint, { values })
@@ -175,8 +176,8 @@ const valueOddities = Effect.fnUntraced(function* (
   for (const info of tensors.values()) {
     if (!Values.isFloatTensor(info)) continue
     let [bad, zero] = [0, 0]
-    yield* Values.forEachPiece([info], ([values]) => {
-      for (const value of values!) {
+    yield* Values.forEachPiece([info], (pieces) => {
+      for (const value of at(pieces, 0)) {
         if (!Number.isFinite(value)) bad += 1
         if (value === 0) zero += 1
       }

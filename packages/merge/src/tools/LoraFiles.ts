@@ -1,4 +1,5 @@
 /** The two files of an extracted adapter, as PEFT reads them, in a directory that appears complete or not at all. */
+import { entry } from "@hila/core/Lookup"
 import { type Checkpoint, CheckpointError, Dtype, SafetensorsWriter } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -117,7 +118,7 @@ export const write = Effect.fnUntraced(function* (directory: string, adapter: Fi
     yield* SafetensorsWriter.write(join(temporary, files.weights), {
       metadata: { format: "pt" },
       tensors,
-      data: ({ name }, put) => put(Dtype.fromFloat32(data.get(name)!, "F32")),
+      data: ({ name }, put) => put(Dtype.fromFloat32(entry(data, name), "F32")),
     })
     yield* attempt(() => rename(temporary, path))
   })

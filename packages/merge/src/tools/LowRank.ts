@@ -4,6 +4,7 @@
  * Halko, Martinsson & Tropp 2011, algorithm 4.4: a random subspace is multiplied by A Aᵀ a few times, orthonormalised in
  * between, and the small matrix that is left is decomposed by Jacobi rotations. All in f64, and repeatable.
  */
+import { known } from "@hila/core/Lookup"
 
 /** A matrix, row-major. */
 export interface Matrix {
@@ -46,7 +47,7 @@ export const decompose = (a: Matrix, rank: number): LowRank => {
   for (let row = 0; row < v.rows; row++) {
     for (let column = 0; column < kept; column++) {
       const at = row * kept + column
-      v.values[at] = singular[column] === 0 ? 0 : v.values[at]! / singular[column]!
+      v.values[at] = singular[column] === 0 ? 0 : known(v.values[at]) / known(singular[column])
     }
   }
   return { u: multiply(basis, rotation), singular, v }
@@ -69,7 +70,7 @@ const seeded = (rows: number, columns: number): Matrix => {
 export const turned = (values: Float32Array, rows: number, columns: number): Float32Array => {
   const out = new Float32Array(values.length)
   for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) out[j * rows + i] = values[i * columns + j]!
+    for (let j = 0; j < columns; j++) out[j * rows + i] = known(values[i * columns + j])
   return out
 }
 
@@ -79,10 +80,10 @@ export const multiply = (a: Matrix, b: Matrix): Matrix => {
   for (let i = 0; i < a.rows; i++) {
     const to = out.values.subarray(i * b.columns, (i + 1) * b.columns)
     for (let k = 0; k < a.columns; k++) {
-      const factor = a.values[i * a.columns + k]!
+      const factor = known(a.values[i * a.columns + k])
       if (factor === 0) continue
       const from = k * b.columns
-      for (let j = 0; j < to.length; j++) to[j] = to[j]! + factor * b.values[from + j]!
+      for (let j = 0; j < to.length; j++) to[j] = known(to[j]) + factor * known(b.values[from + j])
     }
   }
   return out
@@ -94,11 +95,11 @@ const multiplyTransposed = (a: Matrix, b: Matrix): Matrix => {
   for (let k = 0; k < a.rows; k++) {
     const from = k * b.columns
     for (let i = 0; i < a.columns; i++) {
-      const factor = a.values[k * a.columns + i]!
+      const factor = known(a.values[k * a.columns + i])
       if (factor === 0) continue
       const to = i * b.columns
       for (let j = 0; j < b.columns; j++)
-        out.values[to + j] = out.values[to + j]! + factor * b.values[from + j]!
+        out.values[to + j] = known(out.values[to + j]) + factor * known(b.values[from + j])
     }
   }
   return out
@@ -107,29 +108,29 @@ const multiplyTransposed = (a: Matrix, b: Matrix): Matrix => {
 /** Columns made orthonormal (Gram–Schmidt, twice); a column that depends on those before it becomes zero. */
 const orthonormal = (a: Matrix): Matrix => {
   const columns = Array.from({ length: a.columns }, (_, j) =>
-    Float64Array.from({ length: a.rows }, (__, i) => a.values[i * a.columns + j]!),
+    Float64Array.from({ length: a.rows }, (__, i) => known(a.values[i * a.columns + j])),
   )
   for (const [j, column] of columns.entries()) {
     const before = Math.sqrt(dot(column, column))
     for (const _ of [0, 1]) {
       for (const other of columns.slice(0, j)) {
         const share = dot(column, other)
-        for (let i = 0; i < column.length; i++) column[i] = column[i]! - share * other[i]!
+        for (let i = 0; i < column.length; i++) column[i] = known(column[i]) - share * known(other[i])
       }
     }
     const length = Math.sqrt(dot(column, column))
     const scale = length > 1e-12 * before && length > 0 ? 1 / length : 0
-    for (let i = 0; i < column.length; i++) column[i] = column[i]! * scale
+    for (let i = 0; i < column.length; i++) column[i] = known(column[i]) * scale
   }
   const out = matrix(a.rows, a.columns)
   for (const [j, column] of columns.entries())
-    for (let i = 0; i < a.rows; i++) out.values[i * a.columns + j] = column[i]!
+    for (let i = 0; i < a.rows; i++) out.values[i * a.columns + j] = known(column[i])
   return out
 }
 
 const dot = (a: Float64Array, b: Float64Array): number => {
   let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
+  for (let i = 0; i < a.length; i++) sum += known(a[i]) * known(b[i])
   return sum
 }
 
@@ -149,40 +150,42 @@ const eigen = (symmetric: Matrix): { readonly values: Float64Array; readonly vec
     let [off, all] = [0, 0]
     for (let i = 0; i < n; i++)
       for (let j = 0; j < n; j++) {
-        const square = a[i * n + j]! ** 2
+        const square = known(a[i * n + j]) ** 2
         all += square
         if (i !== j) off += square
       }
     if (off <= 1e-30 * all) break
     for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) rotate(a, v, n, p, q)
   }
-  const order = Array.from({ length: n }, (_, i) => i).toSorted((i, j) => a[j * n + j]! - a[i * n + i]!)
+  const order = Array.from({ length: n }, (_, i) => i).toSorted(
+    (i, j) => known(a[j * n + j]) - known(a[i * n + i]),
+  )
   const vectors = matrix(n, n)
   for (const [to, from] of order.entries())
-    for (let i = 0; i < n; i++) vectors.values[i * n + to] = v[i * n + from]!
-  return { values: Float64Array.from(order, (i) => a[i * n + i]!), vectors }
+    for (let i = 0; i < n; i++) vectors.values[i * n + to] = known(v[i * n + from])
+  return { values: Float64Array.from(order, (i) => known(a[i * n + i])), vectors }
 }
 
 /** One rotation that makes a[p, q] zero. */
 const rotate = (a: Float64Array, v: Float64Array, n: number, p: number, q: number): void => {
-  const apq = a[p * n + q]!
+  const apq = known(a[p * n + q])
   if (apq === 0) return
-  const theta = (a[q * n + q]! - a[p * n + p]!) / (2 * apq)
+  const theta = (known(a[q * n + q]) - known(a[p * n + p])) / (2 * apq)
   const t = Math.sign(theta || 1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1))
   const c = 1 / Math.sqrt(t * t + 1)
   const s = t * c
   for (let k = 0; k < n; k++) {
-    const [kp, kq] = [a[k * n + p]!, a[k * n + q]!]
+    const [kp, kq] = [known(a[k * n + p]), known(a[k * n + q])]
     a[k * n + p] = c * kp - s * kq
     a[k * n + q] = s * kp + c * kq
   }
   for (let k = 0; k < n; k++) {
-    const [pk, qk] = [a[p * n + k]!, a[q * n + k]!]
+    const [pk, qk] = [known(a[p * n + k]), known(a[q * n + k])]
     a[p * n + k] = c * pk - s * qk
     a[q * n + k] = s * pk + c * qk
   }
   for (let k = 0; k < n; k++) {
-    const [kp, kq] = [v[k * n + p]!, v[k * n + q]!]
+    const [kp, kq] = [known(v[k * n + p]), known(v[k * n + q])]
     v[k * n + p] = c * kp - s * kq
     v[k * n + q] = s * kp + c * kq
   }

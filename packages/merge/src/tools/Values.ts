@@ -1,4 +1,5 @@
 /** A tensor's values in pieces, for what looks at every one. */
+import { at } from "@hila/core/Lookup"
 import { Dtype, Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
@@ -19,7 +20,7 @@ export const forEachPiece = (
   look: (pieces: ReadonlyArray<Float32Array>, start: number) => void,
 ): Effect.Effect<void, SafetensorsError> =>
   Effect.gen(function* () {
-    const elements = elementsOf(tensors[0]?.shape ?? [0])
+    const elements = elementsOf(at(tensors, 0).shape)
     for (let start = 0; start < elements; start += PIECE) {
       const count = Math.min(PIECE, elements - start)
       const pieces = yield* Effect.forEach(tensors, (info) => {

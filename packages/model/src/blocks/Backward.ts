@@ -5,6 +5,7 @@
  * Hidden states between layers are kept from the forward pass; each layer is computed again where its derivative is
  * taken, so memory is one layer's. An example is a run of its own, since a derivative is asked for each.
  */
+import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "../Example.ts"
 import * as Gates from "../Gates.ts"
@@ -63,8 +64,8 @@ export const gradients = Effect.fnUntraced(function* (
   const group = Effect.fnUntraced(function* (batches: ReadonlyArray<ReadonlyArray<number>>) {
     // The streams before each layer and behind the last.
     const streams = [yield* forward.embed(rows, batches)]
-    for (let l = 0; l < layers; l++) streams.push(yield* forward.layer(l, streams[l]!, gates))
-    const last = streams[layers]!
+    for (let l = 0; l < layers; l++) streams.push(yield* forward.layer(l, known(streams[l]), gates))
+    const last = at(streams, layers)
     const questions = Predictions.of(last, examples, hiddenSize)
     const { logLikelihood, logSumExp } = yield* head.logLikelihoods(questions)
     const losses = Predictions.losses(questions, logLikelihood, examples)
@@ -75,27 +76,30 @@ export const gradients = Effect.fnUntraced(function* (
     for (const [l, { piece }] of [...pieces.layers.entries()].toReversed()) {
       yield* runner.use(piece, (run) =>
         Effect.forEach(
-          streams[l]!,
+          at(streams, l),
           Effect.fnUntraced(function* (batch, i) {
             const feeds = Residual.feeds(shape, batch)
-            const adjoint = Batches.float32(adjoints[i]!, feeds["hidden"]!.dims)
+            const adjoint = Batches.float32(at(adjoints, i), entry(feeds, "hidden").dims)
             // Nothing asks for the derivative with respect to the embedded tokens.
             const wanted = l === 0 ? ["d.heads", "d.mlp"] : ["d.heads", "d.mlp", "d.hidden"]
             const outputs = yield* run(
-              backward.layers[l]!.encoded,
+              at(backward.layers, l).encoded,
               { ...feeds, ...Forward.gateFeeds(shape, gates, l), adjoint },
               wanted,
             )
             adjoints[i] = Losses.float32(outputs["d.hidden"])
-            found[i]?.heads.set(Losses.float32(outputs["d.heads"]), l * heads)
-            found[i]?.mlp.set(Losses.float32(outputs["d.mlp"]), l)
+            at(found, i).heads.set(Losses.float32(outputs["d.heads"]), l * heads)
+            at(found, i).mlp.set(Losses.float32(outputs["d.mlp"]), l)
           }),
           { discard: true },
         ),
       )
       streams.length = l
     }
-    for (const [i, [row = 0]] of batches.entries()) results[row] = { loss: losses[row]!, gates: found[i]! }
+    for (const [i, batch] of batches.entries()) {
+      const row = at(batch, 0)
+      results[row] = { loss: at(losses, row), gates: at(found, i) }
+    }
   })
 
   const alone = rows.map((_, row) => [row])

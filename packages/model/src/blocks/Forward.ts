@@ -3,6 +3,7 @@
  *
  * A layer is loaded once for all batches that go through it.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../Checkpoint.ts"
 import type { Gates } from "../Gates.ts"
@@ -54,7 +55,7 @@ export const make = ({ checkpoint, name, pieces, runner, shape }: Parts): Forwar
   const embed: Forward["embed"] = Effect.fnUntraced(function* (rows, batches) {
     const embedded: Array<Batch> = []
     for (const batch of batches) {
-      const tokens = batch.map((row) => rows[row] ?? [])
+      const tokens = batch.map((row) => at(rows, row))
       const feeds: Record<string, Tensors[string]> = { ...Batches.feeds(tokens, [], "right") }
       for (const [input, { indices, tensor }] of inputs.rows) {
         const of = feeds[indices]
@@ -68,7 +69,7 @@ export const make = ({ checkpoint, name, pieces, runner, shape }: Parts): Forwar
   })
 
   const layer: Forward["layer"] = Effect.fnUntraced(function* (l, stream, gates) {
-    const { graph, piece } = pieces.layers[l]!
+    const { graph, piece } = at(pieces.layers, l)
     return yield* runner.use(piece, (run) =>
       Effect.forEach(stream, (batch) =>
         Effect.map(

@@ -5,6 +5,7 @@
  * log Σ e^z over the vocabulary is put together from those of the slices in float64; the derivative of −log p(target)
  * is Σ over slices of softmax(z)·∂z − ∂z(target), which needs the whole sum first and hence a second pass.
  */
+import { known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { BlockGraph } from "../graphs/BlockGraph.ts"
 import type { ModelError } from "../ModelError.ts"
@@ -87,15 +88,15 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
               const [target, part] = [Losses.float32(outputs["target"]), Losses.float32(outputs["logSumExp"])]
               for (let row = rows.start; row < rows.end; row++) {
                 const i = row - rows.start
-                logSumExp[row] = logAddExp(logSumExp[row] ?? NaN, part[i] ?? NaN)
-                if (lies(asked.targets[row], slice)) logits[row] = target[i] ?? NaN
+                logSumExp[row] = logAddExp(known(logSumExp[row]), known(part[i]))
+                if (lies(asked.targets[row], slice)) logits[row] = known(target[i])
               }
             }),
             { discard: true },
           ),
         )
       }
-      return { logSumExp, logLikelihood: logits.map((logit, row) => logit - (logSumExp[row] ?? NaN)) }
+      return { logSumExp, logLikelihood: logits.map((logit, row) => logit - known(logSumExp[row])) }
     }),
     gradient: Effect.fnUntraced(function* (asked, logSumExp, backward) {
       const total = new Float64Array(asked.hidden.length)
@@ -121,7 +122,8 @@ export const make = (shape: ModelShape, { budget, head, slices }: Pieces, runner
                 ["d.hidden"],
               )
               const part = Losses.float32(outputs["d.hidden"])
-              for (let i = 0, at = rows.start * hiddenSize; i < part.length; i++, at++) total[at]! += part[i]!
+              for (let i = 0, at = rows.start * hiddenSize; i < part.length; i++, at++)
+                total[at] = known(total[at]) + known(part[i])
             }),
             { discard: true },
           ),

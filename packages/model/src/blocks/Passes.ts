@@ -2,6 +2,7 @@
  * Losses of examples on a model that runs piece by piece: as many examples go through a layer, once it is loaded, as the
  * budget has room for their streams.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "../Example.ts"
 import type { Gates } from "../Gates.ts"
@@ -41,7 +42,7 @@ export const losses = Effect.fnUntraced(function* (
     const { logLikelihood } = yield* head.logLikelihoods(asked)
     const found = Predictions.losses(asked, logLikelihood, examples)
     yield* Losses.checkFinite(name, found)
-    for (const row of group.flat()) results[row] = found[row] ?? Number.NaN
+    for (const row of group.flat()) results[row] = at(found, row)
   }
   return results
 })

@@ -3,6 +3,7 @@
  *
  * A slice is not larger than a layer, so the largest layer says how much memory a model needs. Nothing is read here.
  */
+import { atOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Checkpoint } from "../Checkpoint.ts"
@@ -77,8 +78,8 @@ export const make = Effect.fnUntraced(function* (
       const { dtype, file, shape: dims } = info
       if (!Dtype.isFloat(dtype))
         return yield* refuse(`"${name}": expected floating-point weights, got ${dtype}`)
-      const { size, start } = name === sliced?.name ? sliced : { start: 0, size: dims[0] ?? 1 }
-      const rowBytes = info.byteLength / (dims[0] ?? 1)
+      const { size, start } = name === sliced?.name ? sliced : { start: 0, size: atOr(dims, 0, 1) }
+      const rowBytes = info.byteLength / atOr(dims, 0, 1)
       weights.push({
         input,
         dtype,

@@ -3,6 +3,7 @@
  *
  * The state at a position predicts the token after it; only positions that predict a token of a response are asked.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { Example } from "../Example.ts"
 import type { Asked } from "./Head.ts"
 import type { Batch } from "./Residual.ts"
@@ -33,7 +34,7 @@ export const of = (
   for (const [batch, { rows, tokens }] of batches.entries()) {
     const width = Residual.widthOf({ tokens })
     for (const [sequence, row] of rows.entries()) {
-      const { promptLength = 1, tokens: all = [] } = examples[row] ?? {}
+      const { promptLength, tokens: all } = at(examples, row)
       const response = all.slice(promptLength)
       for (const [i, target] of response.entries()) {
         places.push({ batch, row, at: sequence * width + promptLength - 1 + i, count: response.length })
@@ -43,7 +44,7 @@ export const of = (
   }
   const hidden = new Float32Array(places.length * hiddenSize) // [targets, hiddenSize]
   for (const [i, { at, batch }] of places.entries()) {
-    const stream = batches[batch]?.hidden ?? new Float32Array()
+    const stream = known(batches[batch]).hidden
     hidden.set(stream.subarray(at * hiddenSize, (at + 1) * hiddenSize), i * hiddenSize)
   }
   return { places, targets, hidden }
@@ -57,7 +58,7 @@ export const losses = (
 ): Float64Array => {
   const result = new Float64Array(examples.length)
   for (const [i, { count, row }] of places.entries()) {
-    result[row] = (result[row] ?? 0) - (logLikelihood[i] ?? Number.NaN) / count
+    result[row] = known(result[row]) - known(logLikelihood[i]) / count
   }
   return result
 }

@@ -3,6 +3,7 @@
  *
  * Plain data in the memory of the caller, batch by batch.
  */
+import { at } from "@hila/core/Lookup"
 import type { ModelShape } from "../ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
 import type { Tensors } from "../runtime/Protocol.ts"
@@ -41,7 +42,7 @@ export const groups = (
   const result: Array<Array<ReadonlyArray<number>>> = []
   let used = Infinity
   for (const batch of batches) {
-    const width = widthOf({ tokens: batch.map((row) => rows[row] ?? []) })
+    const width = widthOf({ tokens: batch.map((row) => at(rows, row)) })
     const bytes = 4 * states * batch.length * width * hiddenSize
     if (used + bytes > limit) {
       result.push([])

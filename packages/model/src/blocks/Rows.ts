@@ -1,6 +1,7 @@
 /**
  * Rows of a table that stays in its file: the embedding of the tokens that occur, and of no others.
  */
+import { atOr, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../Checkpoint.ts"
 import * as Dtype from "../Dtype.ts"
@@ -31,15 +32,15 @@ export const read = Effect.fnUntraced(function* (
     const { blame, problem } = failure(cause)
     return new ModelError({ model, problem: `"${tensor}" in ${file}: ${problem}`, blame })
   }
-  const places = Map.groupBy(Array.from(indices).keys(), (at) => indices[at] ?? 0)
+  const places = Map.groupBy(Array.from(indices).keys(), (at) => known(indices[at]))
   const sorted = [...places.keys()].toSorted((a, b) => a - b)
   const out = new Float32Array(indices.length * width)
   return yield* withFile(file, "r", onFailure, (handle) =>
     Effect.gen(function* () {
       for (let from = 0; from < sorted.length;) {
-        const first = sorted[from] ?? 0
+        const first = known(sorted[from])
         let to = from
-        const last = (at: number) => (sorted[at] ?? Infinity) + 1
+        const last = (at: number) => atOr(sorted, at, Infinity) + 1
         while (
           (last(to + 1) - last(to)) * rowBytes <= gap + rowBytes &&
           (last(to + 1) - first) * rowBytes <= maxRun
@@ -55,9 +56,9 @@ export const read = Effect.fnUntraced(function* (
           return yield* refuse(`${file} has become shorter since its header was read`)
         }
         for (; from <= to; from++) {
-          const row = sorted[from] ?? 0
+          const row = known(sorted[from])
           const [start, end] = [(row - first) * rowBytes, (row - first + 1) * rowBytes]
-          for (const at of places.get(row) ?? []) {
+          for (const at of entry(places, row)) {
             Dtype.decode(bytes.subarray(start, end), dtype, out.subarray(at * width, (at + 1) * width))
           }
         }

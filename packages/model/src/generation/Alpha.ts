@@ -10,6 +10,7 @@
  * searched on a grid, one expert at a time with the others at 0. α = 0 wins ties, so experts that learned nothing add
  * nothing. The minimum is sought anew at every step.
  */
+import { known } from "@hila/core/Lookup"
 
 /** The grid: 0, step, 2·step, … up to `maximum`. */
 export interface Grid {
@@ -33,12 +34,12 @@ interface Divergences {
 const divergences = (logits: Float32Array, shift: Float64Array, a: number): Divergences => {
   const moments = (by: number) => {
     let max = -Infinity
-    for (let i = 0; i < logits.length; i++) max = Math.max(max, (logits[i] ?? 0) + by * (shift[i] ?? 0))
+    for (let i = 0; i < logits.length; i++) max = Math.max(max, known(logits[i]) + by * known(shift[i]))
     let [total, mean] = [0, 0]
     for (let i = 0; i < logits.length; i++) {
-      const weight = Math.exp((logits[i] ?? 0) + by * (shift[i] ?? 0) - max)
+      const weight = Math.exp(known(logits[i]) + by * known(shift[i]) - max)
       total += weight
-      mean += weight * (shift[i] ?? 0)
+      mean += weight * known(shift[i])
     }
     return { logNormaliser: max + Math.log(total), mean: mean / total }
   }
@@ -56,7 +57,7 @@ export const search = (
   experts: ReadonlyArray<Float32Array>,
   { maximum, step }: Grid,
 ): ReadonlyArray<number> => {
-  const shifts = experts.map((expert) => Float64Array.from(expert, (value, i) => value - (small[i] ?? 0)))
+  const shifts = experts.map((expert) => Float64Array.from(expert, (value, i) => value - known(small[i])))
   const goals = shifts.map((shift) => divergences(small, shift, 1))
   const misfit = ({ back, there }: Divergences) =>
     goals.reduce((sum, goal) => sum + (there - goal.there) ** 2 + (back - goal.back) ** 2, 0)
@@ -79,5 +80,5 @@ export const combine = (
   alphas: ReadonlyArray<number>,
 ): Float32Array =>
   large.map((value, i) =>
-    experts.reduce((sum, expert, t) => sum + (alphas[t] ?? 0) * ((expert[i] ?? 0) - (small[i] ?? 0)), value),
+    experts.reduce((sum, expert, t) => sum + known(alphas[t]) * (known(expert[i]) - known(small[i])), value),
   )

@@ -4,6 +4,7 @@
  * A sequence ends with an end-of-sequence token, with a stop token or a stop string, or at its limit. Samples of one
  * prompt share its first step; ended sequences leave the batch once they are half of it.
  */
+import { at, known, last } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Continuation, End } from "../Generation.ts"
 import type { ModelError } from "../ModelError.ts"
@@ -63,16 +64,16 @@ export const run = Effect.fnUntraced(function* <O extends Next | Logits>(
     end: undefined,
   }))
   const sources = [...new Set(requests.map(({ source }) => source))]
-  const firstOf = sources.map((source) => sequences.find((sequence) => sequence.source === source))
+  const firstOf = sources.map((source) => known(sequences.find((sequence) => sequence.source === source)))
 
   let batch = sequences
   let rows = sequences.map(({ source }) => sources.indexOf(source))
-  let outputs = yield* stepper.start(firstOf.map((sequence) => sequence?.prompt ?? []))
+  let outputs = yield* stepper.start(firstOf.map((sequence) => sequence.prompt))
   for (;;) {
     const written: Array<Sequence> = []
     for (const [i, sequence] of batch.entries()) {
       if (sequence.end !== undefined) continue
-      const choice = choose(outputs, rows[i] ?? 0, sequence)
+      const choice = choose(outputs, known(rows[i]), sequence)
       if (choice === undefined) return yield* notFinite(model)
       const { logProbability, token } = choice
       const { response } = sequence
@@ -89,14 +90,14 @@ export const run = Effect.fnUntraced(function* <O extends Next | Logits>(
       else if (sequence.response.length >= maxTokens) sequence.end = "length"
     }
     for (const sequence of written) yield* chosen(sequence)
-    const running = [...batch.keys()].filter((i) => batch[i]?.end === undefined)
+    const running = [...batch.keys()].filter((i) => at(batch, i).end === undefined)
     if (running.length === 0) break
     // An ended sequence goes on with its last token until it leaves; what comes of that is not read.
     const stay = running.length * 2 <= batch.length ? running : [...batch.keys()]
-    const from = stay.map((i) => rows[i] ?? 0)
-    batch = stay.flatMap((i) => batch[i] ?? [])
+    const from = stay.map((i) => known(rows[i]))
+    batch = stay.map((i) => at(batch, i))
     outputs = yield* stepper.next(
-      batch.map(({ response }) => response.at(-1) ?? 0),
+      batch.map(({ response }) => last(response)),
       from,
     )
     rows = [...batch.keys()]

@@ -3,8 +3,8 @@
  *
  * The same for one model and for several whose logits are combined.
  */
+import { at, last } from "@hila/core/Lookup"
 import type * as Cause from "effect/Cause"
-import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
@@ -65,7 +65,7 @@ export const choose =
     const seen = options.repetitionPenalty === undefined ? [] : [...prompt, ...response]
     const u = Random.uniform(key, response.length)
     const token = Sampling.draw(Sampling.distribution(own, seen, options), u)
-    const logProbability = options.logProbabilities === true ? (own[token] ?? NaN) - total : undefined
+    const logProbability = options.logProbabilities === true ? at(own, token) - total : undefined
     return { token, logProbability }
   }
 
@@ -135,9 +135,9 @@ export const make = <C extends Continuation>({
       chosen,
     }
     const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-      const own = batch.flatMap((i) => requests[i] ?? [])
+      const own = batch.map((i) => at(requests, i))
       const decoded = yield* decode(own, settings, options)
-      decoded.forEach((continuation, i) => (results[batch[i] ?? 0] = continuation))
+      decoded.forEach((continuation, i) => (results[at(batch, i)] = continuation))
     })
     yield* Effect.forEach(Batches.plan(shape, extents), run, { concurrency: width, discard: true })
     return results
@@ -176,9 +176,9 @@ export const make = <C extends Continuation>({
           ({ end, logProbabilities, response }) =>
             Effect.flatMap(textOf(response, end), (text) =>
               Queue.offer(queue, {
-                token: response.at(-1) ?? 0,
+                token: last(response),
                 text,
-                ...(logProbabilities.length === 0 ? {} : { logProbability: logProbabilities.at(-1) ?? NaN }),
+                ...(logProbabilities.length === 0 ? {} : { logProbability: last(logProbabilities) }),
                 ...(end === undefined ? {} : { end }),
               }),
             ).pipe(Effect.asVoid),

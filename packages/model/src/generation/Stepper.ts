@@ -4,6 +4,7 @@
  * What comes out of a step is either the most likely next token of each row, or each row's logits. Which token is taken
  * is decided elsewhere, so one stepper may stand for a model or for several whose logits are combined.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { ModelError } from "../ModelError.ts"
 import type { ModelShape } from "../ModelShape.ts"
@@ -89,7 +90,7 @@ const make = <O extends Next | Logits>(
     next: (tokens, from) =>
       Effect.suspend(() => {
         const same = from.length === rows.length && from.every((row, i) => row === i)
-        const previous = from.flatMap((row) => rows[row] ?? [])
+        const previous = from.map((row) => at(rows, row))
         rows = previous.map(({ keys, position }) => ({ keys: [...keys, position], position: position + 1 }))
         const size = rows.length
         const positions = Int32Array.from(previous, ({ position }) => position)

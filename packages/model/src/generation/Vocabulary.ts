@@ -1,6 +1,7 @@
 /**
  * Whether two models mean the same by each token: their vocabularies, token by token, from their tokenizers' files.
  */
+import { entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { dirname } from "node:path"
@@ -34,7 +35,7 @@ const byId = (vocab: typeof Vocab.Type): Map<number, string> =>
 
 /** A model's directory, which stands for it in errors. */
 export const nameOf = ({ files }: Pick<Checkpoint, "files">): string =>
-  dirname(files["config.json"] ?? "model")
+  dirname(entryOr(files, "config.json", "model"))
 
 const text = Effect.fnUntraced(function* ({ files }: Pick<Checkpoint, "files">) {
   const path = files["tokenizer.json"] ?? files["vocab.json"]

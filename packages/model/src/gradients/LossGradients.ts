@@ -2,6 +2,7 @@
  * Runs graphs that return the gradient of a loss: makes batches, feeds the objective's coefficients, hands back what
  * the graph computed. What is differentiated is the graph's matter; nothing here knows of gates or weights.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "../Example.ts"
 import type { ModelError } from "../ModelError.ts"
@@ -56,7 +57,7 @@ export const run = Effect.fnUntraced(function* (
   yield* Losses.checkExamples(model, shape, examples)
   const losses = new Float64Array(examples.length)
   const one = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-    const selected = batch.flatMap((i) => examples[i] ?? [])
+    const selected = batch.map((i) => at(examples, i))
     const coefficients = Float32Array.from(
       selected.flatMap(({ promptLength, tokens }) => {
         const count = tokens.length - promptLength
@@ -70,7 +71,7 @@ export const run = Effect.fnUntraced(function* (
     }
     const outputs = yield* program.lease((lease) => lease.run(inputs, ["logLikelihood", ...fetches]))
     const output = (name: string) => Losses.float32(outputs[name])
-    Losses.ofRows(selected, output("logLikelihood")).forEach((loss, i) => (losses[batch[i] ?? 0] = loss))
+    Losses.ofRows(selected, output("logLikelihood")).forEach((loss, i) => (losses[at(batch, i)] = loss))
     done({ batch, output })
   })
   yield* Effect.forEach(batches, one, { concurrency: program.width, discard: true })

@@ -32,7 +32,7 @@ const attention = (
 ): { readonly output: Value<"f32">; readonly present: KeyValue } => {
   const { builder, gates, shape } = context
   const { attentionSoftcap: softcap, headDim, heads, hiddenSize, kvHeads, queryKeyNorm } = shape
-  const { reach, rope, scale } = shape.attention[l] ?? { scale: headDim ** -0.5 }
+  const { reach, rope, scale } = at(shape.attention, l)
   const projected = (role: "query" | "key" | "value", count: number) => {
     const tag = role === "query" ? "QueryHeads" : "KvHeads"
     const y = project(context, x, tensors[role], count * headDim, {
@@ -98,7 +98,7 @@ export const layer = (
   const onto = (stream: Value<"f32">, update: Value<"f32">) =>
     Op.add(stream, shape.residualScale === 1 ? update : Op.mul(update, builder.constant(shape.residualScale)))
   // Shared by all layers, hence outside of this one's names.
-  const { reach, rope } = shape.attention[l] ?? {}
+  const { reach, rope } = at(shape.attention, l)
   context.visibility(reach)
   if (rope !== undefined) context.rotary(rope)
   const attended = builder.scoped(`layers.${l}/attention`, () => {

@@ -2,6 +2,7 @@
  * Covariances of what linear layers read and of the derivatives of what they return, in full or only the part that tells
  * units apart: diagonal blocks along heads, the diagonal inside of the MLP.
  */
+import { entryOr } from "@hila/core/Lookup"
 import type { ModelShape } from "../ModelShape.ts"
 import type { Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
@@ -41,7 +42,7 @@ export const formsOf = (shape: ModelShape, blocked: boolean) => {
     input.set(layer.down.weight, "diagonal")
   }
   return {
-    ofInput: (weight: string): Form => input.get(weight) ?? "full",
-    ofOutput: (weight: string): Form => output.get(weight) ?? "full",
+    ofInput: (weight: string): Form => entryOr(input, weight, "full"),
+    ofOutput: (weight: string): Form => entryOr(output, weight, "full"),
   }
 }

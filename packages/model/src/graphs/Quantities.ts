@@ -3,6 +3,7 @@
  * derivatives of what they return, and over the vocabulary. Which of them a kind of statistics has is `StatisticsGraph`'s
  * matter.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { ModelShape } from "../ModelShape.ts"
 import type * as Graph from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
@@ -72,7 +73,7 @@ export const ofParameters = (
       shape: size,
       per: "example",
       variables: [parameter],
-      write: ([derivative]) => reduce(parameter, derivative!),
+      write: ([derivative]) => reduce(parameter, known(derivative)),
     }
   })
 
@@ -110,7 +111,7 @@ export const ofInputs = (
       const size = Number(Op.dim(input, -1))
       const nameOf = ({ weight }: { readonly weight: string }) => `${weight}.${suffix}`
       return {
-        names: [nameOf(first!), ...rest.map(nameOf)],
+        names: [nameOf(known(first)), ...rest.map(nameOf)],
         shape: own === "magnitude" ? [size] : Covariance.shapeOf(size, own),
         per: perOf(input),
         variables: [],
@@ -132,7 +133,7 @@ export const ofOutput = ({ parts, weight }: Taps.Linear, form: Covariance.Form):
     variables: parts.map(({ output }) => output),
     write: (derivatives) =>
       Covariance.of(
-        Taps.joined(parts.map(({ blocks }, i) => ({ blocks, value: Covariance.flat(derivatives[i]!) }))),
+        Taps.joined(parts.map(({ blocks }, i) => ({ blocks, value: Covariance.flat(at(derivatives, i)) }))),
         form,
       ),
   }
@@ -160,7 +161,7 @@ const derivativeOf = (name: string, per: Quantity["per"], value: Real, form: Cov
   shape: Covariance.shapeOf(Number(Op.dim(value, -1)), form),
   per,
   variables: [value],
-  write: ([derivative]) => Covariance.of(Covariance.flat(derivative!), form),
+  write: ([derivative]) => Covariance.of(Covariance.flat(known(derivative)), form),
 })
 
 /** How often each entry of the vocabulary is read. */

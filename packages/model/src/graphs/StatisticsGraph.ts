@@ -5,6 +5,7 @@
  * Per run only sums leave the graph, in the shape of what is written to the file: [in, in] of a linear layer rather than
  * [tokens, in]. A graph may be of some of a model's quantities, so that what leaves it fits a budget of memory.
  */
+import { at, entry } from "@hila/core/Lookup"
 import * as Result from "effect/Result"
 import type { ModelShape } from "../ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
@@ -87,18 +88,18 @@ export const statistics = (
     Graph.build(`${shape.modelType}-${wanted.kind}`, (builder) => {
       const watched = Quantities.watch(builder, shape, tensors)
       const all = measured(watched, wanted)
-      const own = chosen.flatMap((i) => all[i] ?? [])
+      const own = chosen.map((i) => at(all, i))
       const variables = [...new Set(own.flatMap((quantity) => quantity.variables))]
       const derivatives = new Map<Real, Real>(
         lossGradients(builder, watched.logLikelihood, variables).map((derivative, i) => [
-          variables[i]!,
+          at(variables, i),
           derivative,
         ]),
       )
       return Object.fromEntries(
         own.map(({ variables: of, write }, i) => [
           `quantity.${chosen[i]}`,
-          builder.scoped("statistics", () => write(of.map((variable) => derivatives.get(variable)!))),
+          builder.scoped("statistics", () => write(of.map((variable) => entry(derivatives, variable)))),
         ]),
       )
     }),

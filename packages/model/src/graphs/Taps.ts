@@ -4,6 +4,7 @@
  * Nodes are followed from the weights on, so nothing of the decoder has to know that it is watched. What layers with a
  * fused tensor return is put together in the order of that tensor, whatever blocks each projection has of it.
  */
+import { entryOr, known } from "@hila/core/Lookup"
 import type { ModelShape, Norm, Projection } from "../ModelShape.ts"
 import type { Builder, Node, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
@@ -55,8 +56,8 @@ export const watched = (
       ...weights,
       tensor: (name, shape, owner, blocks) => {
         const value = weights.tensor(name, shape, owner, blocks)
-        const known = made.get(name) ?? new Map<Value, Blocks | undefined>()
-        made.set(name, known.set(value, blocks))
+        const values = entryOr(made, name, new Map<Value, Blocks | undefined>())
+        made.set(name, values.set(value, blocks))
         return value
       },
     },
@@ -72,16 +73,16 @@ export const find = (
   const readers = new Map<Value, Array<Node>>()
   const writers = new Map<Value, Node>()
   for (const node of builder.nodes()) {
-    for (const input of new Set(node.inputs)) readers.set(input, [...(readers.get(input) ?? []), node])
+    for (const input of new Set(node.inputs)) readers.set(input, [...entryOr(readers, input, []), node])
     for (const output of node.outputs) writers.set(output, node)
   }
   const reads = (value: Value, operator: string) =>
-    (readers.get(value) ?? []).filter((node) => node.operator === operator)
+    entryOr(readers, value, []).filter((node) => node.operator === operator)
   const real = (value: Value | undefined, what: string): Real =>
     value?.type === "f32" ? (value as Real) : builder.fail("Taps", `${what} is not read as expected`)
 
   const linear = (weight: string): Linear => {
-    const uses = [...(made.get(weight) ?? [])].flatMap(([value, blocks]) =>
+    const uses = [...entryOr(made, weight, [])].flatMap(([value, blocks]) =>
       [value, ...reads(value, "Transpose").flatMap(({ outputs }) => outputs)]
         .flatMap((side) => reads(side, "MatMul").filter(({ inputs }) => inputs[1] === side))
         .map(({ inputs, outputs }) => ({ input: inputs[0], output: real(outputs[0], weight), blocks })),
@@ -91,7 +92,7 @@ export const find = (
     return { weight, input, parts: uses }
   }
   const norm = ({ weight }: Norm) => {
-    const [value] = [...(made.get(weight) ?? new Map<Value, undefined>()).keys()]
+    const [value] = [...entryOr(made, weight, new Map<Value, undefined>()).keys()]
     const scales = value === undefined ? [] : [value, ...reads(value, "Add").flatMap((node) => node.outputs)]
     const unit = scales.flatMap((scale) => reads(scale, "Mul"))[0]?.inputs[0]
     const centred = unit === undefined ? undefined : writers.get(unit)?.inputs[0]
@@ -115,12 +116,14 @@ export const joined = (
 ): Real => {
   const sorted = parts.toSorted((a, b) => (a.blocks?.offset ?? 0) - (b.blocks?.offset ?? 0))
   const [first, ...rest] = sorted
-  if (first === undefined || rest.length === 0) return first!.value
-  const contiguous = sorted.every(({ blocks }) => blocks!.count === 1 || blocks!.stride === blocks!.size)
+  if (first === undefined || rest.length === 0) return known(first).value
+  const contiguous = sorted.every(
+    ({ blocks }) => known(blocks).count === 1 || known(blocks).stride === known(blocks).size,
+  )
   if (contiguous) return Op.concat([first.value, ...rest.map(({ value }) => value)], 1)
   // Interleaved: block i of every projection lies together.
   const apart = ({ blocks, value }: (typeof sorted)[number]) =>
-    Op.reshape(value, [Op.dim(value, 0), blocks!.count, blocks!.size])
+    Op.reshape(value, [Op.dim(value, 0), known(blocks).count, known(blocks).size])
   const together = Op.concat([apart(first), ...rest.map(apart)], 2)
   return Op.reshape(together, [
     Op.dim(together, 0),

@@ -5,6 +5,7 @@
  * A tensor moves with one group, or its rows or columns with several: every expert then has a vector of coefficients
  * along that axis, gathered from λ.
  */
+import { at } from "@hila/core/Lookup"
 import type * as Result from "effect/Result"
 import type { ModelShape } from "../ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
@@ -54,8 +55,9 @@ const merged = (builder: Graph.Builder, { base, experts, groupOf, groups, shape 
     each[k * groups + group] ?? builder.fail("weight", `there is no group ${group} of ${groups}`)
   /** Coefficients along the axis of the spans, in a shape that broadcasts over the tensor. */
   const along = (size: ReadonlyArray<number>, spans: ReadonlyArray<GroupSpan>) => {
-    const axis = spans[0]?.axis ?? 0
-    const indices = Array.from<number>({ length: size[axis] ?? 1 }).fill(groups)
+    // A tensor in no span stays the base's, whatever the axis.
+    const axis = spans.length === 0 ? 0 : at(spans, 0).axis
+    const indices = Array.from<number>({ length: at(size, axis) }).fill(groups)
     for (const { end, group, start } of spans) indices.fill(group, start, end)
     return (k: number) => {
       const row = rows[k] ?? builder.fail("weight", `there is no expert ${k}`)

@@ -4,6 +4,7 @@
  * Large files are hashed and sent first, so a repository never shows half a checkpoint: the commit is made last, and
  * what an earlier attempt has sent is not sent again.
  */
+import { entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { stat } from "node:fs/promises"
 import { pathToFileURL } from "node:url"
@@ -97,7 +98,7 @@ export const push = Effect.fn("Hub.push")(function* ({
       const { done, value } = await events.next()
       if (done === true) return value?.commit
       if (value.event !== "fileProgress" || value.state !== "uploading") continue
-      const total = sizes.get(value.path) ?? 0
+      const total = entryOr(sizes, value.path, 0)
       progress({ file: `${source}/${value.path}`, done: Math.round(value.progress * total), total })
     }
   })

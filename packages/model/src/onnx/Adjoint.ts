@@ -5,6 +5,7 @@
  * respect to it), it says how to write the adjoint of each input; inputs whose adjoint nobody needs are never written.
  * Rules lie beside their operators: `Elementwise.ts` and `ElementwiseAdjoint.ts`.
  */
+import { known } from "@hila/core/Lookup"
 import type { Node, Value } from "./Graph.ts"
 import { sum } from "./Contraction.ts"
 import { reshapeAs } from "./Extent.ts"
@@ -22,7 +23,7 @@ export type Rules = Readonly<Record<string, Rule>>
 export const real = (value: Value | undefined): Value<"f32"> => {
   if (value?.type === "f32") return value as Value<"f32">
   // Operators take f32 operands by type, so only an operator with a wrong rule gets here.
-  return value!.builder.fail("Adjoint", `${value!.name} is ${value!.type}, expected f32`)
+  return known(value).builder.fail("Adjoint", `${known(value).name} is ${known(value).type}, expected f32`)
 }
 
 /** The rule of an operator with one output, from its output `y`, the adjoint `dy` of that, and its inputs. */

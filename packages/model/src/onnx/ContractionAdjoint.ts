@@ -1,6 +1,7 @@
 /**
  * Adjoints of the operators of `Contraction.ts`.
  */
+import { last } from "@hila/core/Lookup"
 import { int, real, type Rules, single, sumTo } from "./Adjoint.ts"
 import * as Op from "./Contraction.ts"
 import { exp, mul, sub } from "./Elementwise.ts"
@@ -17,7 +18,7 @@ const swapped = (x: Value<"f32">): Value<"f32"> => {
 
 /** All axes but the last as one. */
 const flat = (x: Value<"f32">): Value<"f32"> =>
-  reshape(x, [Shape.product(x.shape.slice(0, -1)), x.shape.at(-1) ?? 1])
+  reshape(x, [Shape.product(x.shape.slice(0, -1)), last(x.shape)])
 
 /** Aᵀ·dC. Where B is one matrix for all leading axes of A, they are summed inside the product. */
 const ofRight = (a: Value<"f32">, b: Value<"f32">, dc: Value<"f32">): Value<"f32"> =>

@@ -2,6 +2,7 @@
  * Operators that follow the size of another value: expanding, reshaping and filling to it, and adding into zeros of
  * its shape. Sizes known while building are written into the graph; symbolic ones are read when it runs.
  */
+import { known } from "@hila/core/Lookup"
 import { axisOf, only, reshape } from "./Layout.ts"
 import type { Value } from "./Graph.ts"
 import * as Shape from "./Shape.ts"
@@ -47,8 +48,8 @@ export const splitAs = (
 ): ReadonlyArray<Value<"f32">> => {
   const at = axisOf("Split", x, axis)
   const { builder } = x
-  const known = parts.every(({ shape }) => typeof shape[at] === "number")
-  const sizes: Value<"i64"> = known
+  const isKnown = parts.every(({ shape }) => typeof shape[at] === "number")
+  const sizes: Value<"i64"> = isKnown
     ? builder.integers(parts.map(({ shape }) => Number(shape[at])))
     : only(
         builder.add(
@@ -68,7 +69,7 @@ export const splitAs = (
   return builder.add(
     "Split",
     [x, sizes],
-    parts.map(({ shape }) => ({ type: "f32", shape: x.shape.with(at, shape[at] ?? 1) })),
+    parts.map(({ shape }) => ({ type: "f32", shape: x.shape.with(at, known(shape[at])) })),
     { axis: { _tag: "Int", value: at } },
   )
 }

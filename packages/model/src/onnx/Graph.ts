@@ -5,6 +5,7 @@
  * Nodes are kept in the order they were written, with their operands as values rather than names: a pass over the
  * graph (writing it as ONNX, printing it, differentiating it) walks `nodes` and needs no further tables.
  */
+import { entryOr } from "@hila/core/Lookup"
 import type * as Result from "effect/Result"
 import { attempt, raise } from "../internal/raise.ts"
 import type { ElementType, WeightType } from "./ElementType.ts"
@@ -96,7 +97,7 @@ export const build = (
     const counts = new Map<string, number>()
     const unique = (stem: string): string => {
       const path = [...scopes, stem].join("/")
-      const count = counts.get(path) ?? 0
+      const count = entryOr(counts, path, 0)
       counts.set(path, count + 1)
       return count === 0 ? path : `${path}.${count}`
     }

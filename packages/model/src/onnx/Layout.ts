@@ -1,6 +1,7 @@
 /**
  * Operators that move elements without computing: reshape, transpose, concatenate, split, gather.
  */
+import { at, known } from "@hila/core/Lookup"
 import type { ElementType } from "./ElementType.ts"
 import type { Value } from "./Graph.ts"
 import type { Dim } from "./Shape.ts"
@@ -21,7 +22,7 @@ export const axisOf = (operator: string, x: Value, axis: number): number => {
 }
 
 /** The size along an axis (negative axes count from the back). */
-export const dim = (x: Value, axis: number): Dim => x.shape[axisOf("dim", x, axis)] ?? 1
+export const dim = (x: Value, axis: number): Dim => at(x.shape, axisOf("dim", x, axis))
 
 /**
  * The same elements in another shape of the same volume. ONNX takes at most one size that is neither a number nor
@@ -48,7 +49,7 @@ export const transpose = <T extends ElementType>(x: Value<T>, order: ReadonlyArr
     order.length === x.shape.length && order.toSorted((a, b) => a - b).every((axis, i) => axis === i)
   if (!valid)
     x.builder.fail("Transpose", `[${order.join(", ")}] does not permute ${x.name} ${Shape.show(x.shape)}`)
-  const shape = order.map((axis) => x.shape[axis] ?? 1)
+  const shape = order.map((axis) => at(x.shape, axis))
   return only(
     x.builder.add("Transpose", [x], [{ type: x.type, shape }], { perm: { _tag: "Ints", value: order } }),
   )
@@ -72,7 +73,7 @@ export const concat = <T extends ElementType>(
       )
     }
   }
-  const shape = first.shape.with(at, Shape.sum(values.map((value) => value.shape[at] ?? 1)))
+  const shape = first.shape.with(at, Shape.sum(values.map((value) => known(value.shape[at]))))
   return only(
     first.builder.add("Concat", values, [{ type: first.type, shape }], { axis: { _tag: "Int", value: at } }),
   )

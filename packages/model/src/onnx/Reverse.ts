@@ -6,6 +6,7 @@
  * backward pass reads of the forward pass stays alive until then, so the memory of a graph with its derivative grows
  * with its depth; a deep model is differentiated block by block, each graph computing its block again.
  */
+import { at } from "@hila/core/Lookup"
 import type { Rules } from "./Adjoint.ts"
 import { rules as contraction } from "./ContractionAdjoint.ts"
 import { add } from "./Elementwise.ts"
@@ -25,7 +26,7 @@ export interface Seed {
 
 /** Where in the model a node lies. */
 const scopeOf = (node: Node): string => {
-  const name = node.outputs[0]?.name ?? ""
+  const name = at(node.outputs, 0).name
   return `adjoint/${name.slice(0, Math.max(0, name.lastIndexOf("/")))}`.replace(/\/$/, "")
 }
 

@@ -5,6 +5,7 @@
  * products of dimensions are written in one canonical form (`past+sequence`, `2*batch*sequence`), so two symbolic
  * dimensions are equal exactly when their texts are. It proves no inequality and solves nothing.
  */
+import { atOr } from "@hila/core/Lookup"
 
 export type Dim = number | string
 export type Shape = ReadonlyArray<Dim>
@@ -51,8 +52,8 @@ export const broadcast = (a: Shape, b: Shape): Shape | undefined => {
   const rank = Math.max(a.length, b.length)
   const out: Array<Dim> = []
   for (let i = 0; i < rank; i++) {
-    const x = a[a.length - rank + i] ?? 1
-    const y = b[b.length - rank + i] ?? 1
+    const x = atOr(a, a.length - rank + i, 1)
+    const y = atOr(b, b.length - rank + i, 1)
     if (x !== y && x !== 1 && y !== 1) return undefined
     out.push(x === 1 ? y : x)
   }

@@ -5,6 +5,7 @@
  * grouping depends on the sequences alone, never on the number of workers, so results do not depend on the machine's
  * size.
  */
+import { at } from "@hila/core/Lookup"
 import type { ModelShape, Stack } from "../ModelShape.ts"
 import type { Tensor, Tensors } from "./Protocol.ts"
 
@@ -94,7 +95,7 @@ export const feeds = (
   const positions = new Int32Array(batch * width)
   const keyPositions = new Int32Array(batch * width).fill(unseen)
   const start = (sequence: number) =>
-    sequence * width + (side === "left" ? width - (sequences[sequence]?.length ?? 0) : 0)
+    sequence * width + (side === "left" ? width - at(sequences, sequence).length : 0)
   sequences.forEach((sequence, i) => {
     tokens.set(sequence, start(i))
     const own = Int32Array.from(sequence.keys())

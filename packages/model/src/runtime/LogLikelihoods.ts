@@ -5,6 +5,7 @@
  * pass and four rows of the output head. Longer continuations of one context share the context's pass, and follow it over
  * its key-value cache. Sums are taken in float64. Nothing is sampled here.
  */
+import { at, entryOr, last } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Stepper from "../generation/Stepper.ts"
 import { ModelError } from "../ModelError.ts"
@@ -45,7 +46,7 @@ const passesOf = (rows: ReadonlyArray<Continued>): ReadonlyArray<Pass> => {
     const key = input.join(" ")
     const pass = passes.get(key) ?? { input, rows: [], prefix: contextLength, wanted: 0 }
     passes.set(key, pass)
-    pass.rows.push({ index, contextLength, last: tokens.at(-1) ?? 0 })
+    pass.rows.push({ index, contextLength, last: last(tokens) })
     pass.prefix = Math.min(pass.prefix, contextLength)
     pass.wanted += tokens.length - contextLength
   }
@@ -108,19 +109,19 @@ const following = (
     const own = Int32Array.from(rest, (_, j) => prefix + j)
     tokens.set(rest, i * width)
     positions.set(own, i * width)
-    const length = contexts[of[i] ?? 0]?.length ?? 0
+    const length = at(contexts, at(of, i)).length
     keys.set(
       Int32Array.from({ length }, (_, j) => j),
       i * (past + width) + past - length,
     )
     keys.set(own, i * (past + width) + past)
   })
-  const at = (row: Asked) => row.pass * width + row.position - (passes[row.pass]?.prefix ?? 0)
+  const place = (row: Asked) => row.pass * width + row.position - at(passes, row.pass).prefix
   return {
     tokens: Batches.int32(tokens, [passes.length, width]),
     positions: Batches.int32(positions, [passes.length, width]),
     keyPositions: Batches.int32(keys, [passes.length, past + width]),
-    rows: Batches.int32(Int32Array.from(asked, at), [asked.length]),
+    rows: Batches.int32(Int32Array.from(asked, place), [asked.length]),
     targets: Batches.int32(
       Int32Array.from(asked, ({ target }) => target),
       [asked.length],
@@ -158,14 +159,14 @@ export const logLikelihoods = Effect.fnUntraced(function* (
     const logLikelihood = Losses.float32(outputs["logLikelihood"])
     const next = outputs["next"]?.data
     for (const [i, { index, target }] of asked.entries()) {
-      sums[index] = (sums[index] ?? 0) + (logLikelihood[i] ?? Number.NaN)
+      sums[index] = at(sums, index) + at(logLikelihood, i)
       if (Number(next?.[i]) !== target) greedy[index] = false
     }
   }
   const run = (batch: ReadonlyArray<number>) =>
     program.lease(
       Effect.fnUntraced(function* (lease) {
-        const selected = batch.flatMap((i) => passes[i] ?? [])
+        const selected = batch.map((i) => at(passes, i))
         const asked = selected.flatMap(askedOf)
         const { contexts, of, saved } = contextsOf(selected)
         const total = selected.reduce((sum, { input }) => sum + input.length, 0)
@@ -176,20 +177,20 @@ export const logLikelihoods = Effect.fnUntraced(function* (
           return read(asked, yield* lease.run(feeds, fetches))
         }
         // The contexts once, which predict the first token of each continuation; then what follows, over their cache.
-        const isFirst = ({ pass, position }: Asked) => position < (selected[pass]?.prefix ?? 0)
+        const isFirst = ({ pass, position }: Asked) => position < at(selected, pass).prefix
         const firsts = asked.filter(isFirst)
-        const heads = firsts.map((row) => ({ ...row, sequence: of[row.pass] ?? 0 }))
+        const heads = firsts.map((row) => ({ ...row, sequence: at(of, row.pass) }))
         const feeds = { ...Batches.feeds(contexts, heads, "left"), ...extra(contexts.length) }
         read(firsts, yield* lease.run(feeds, fetches, { keep: Stepper.keepPresent(shape.layers.length) }))
         const longer = [...selected.keys()].filter(
-          (i) => (selected[i]?.input.length ?? 0) > (selected[i]?.prefix ?? 0),
+          (i) => at(selected, i).input.length > at(selected, i).prefix,
         )
         if (longer.length === 0) return
-        const rest = longer.flatMap((i) => selected[i] ?? [])
+        const rest = longer.map((i) => at(selected, i))
         const later = asked
           .filter((row) => !isFirst(row))
           .map((row) => ({ ...row, pass: longer.indexOf(row.pass) }))
-        const select = longer.map((i) => of[i] ?? 0)
+        const select = longer.map((i) => at(of, i))
         const inputs = { ...following(rest, contexts, select, later), ...extra(rest.length) }
         read(later, yield* lease.run(inputs, fetches, { keep: {}, select }))
       }),
@@ -197,7 +198,7 @@ export const logLikelihoods = Effect.fnUntraced(function* (
   const longest = new Map<string, number>()
   for (const pass of passes) {
     const key = contextKey(pass)
-    longest.set(key, Math.max(longest.get(key) ?? 0, pass.input.length))
+    longest.set(key, Math.max(entryOr(longest, key, 0), pass.input.length))
   }
   const extents = passes.map((pass) => {
     const length = longest.get(contextKey(pass)) ?? pass.input.length
@@ -212,5 +213,5 @@ export const logLikelihoods = Effect.fnUntraced(function* (
       blame: "input",
     })
   }
-  return rows.map((_, i) => ({ sum: sums[i] ?? Number.NaN, isGreedy: greedy[i] ?? false }))
+  return rows.map((_, i) => ({ sum: at(sums, i), isGreedy: at(greedy, i) }))
 })

@@ -3,6 +3,7 @@
  *
  * Only the log-likelihood of each response token leaves the worker; the mean is taken in float64.
  */
+import { at, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "../Example.ts"
 import { ModelError } from "../ModelError.ts"
@@ -92,7 +93,7 @@ export const ofRows = (batch: ReadonlyArray<Example>, logLikelihood: Float32Arra
   return Float64Array.from(batch, ({ promptLength, tokens }) => {
     const count = tokens.length - promptLength
     let sum = 0
-    for (const end = at + count; at < end; at++) sum -= logLikelihood[at] ?? NaN
+    for (const end = at + count; at < end; at++) sum -= known(logLikelihood[at])
     return sum / count
   })
 }
@@ -108,10 +109,12 @@ export const losses = Effect.fnUntraced(function* (
   yield* checkExamples(model, shape, examples)
   const results = new Float64Array(examples.length)
   const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-    const selected = batch.flatMap((i) => examples[i] ?? [])
+    const selected = batch.map((i) => at(examples, i))
     const inputs = { ...feeds(selected), ...extra(batch.length) }
     const outputs = yield* program.lease((lease) => lease.run(inputs, ["logLikelihood"]))
-    ofRows(selected, float32(outputs["logLikelihood"])).forEach((loss, i) => (results[batch[i] ?? 0] = loss))
+    ofRows(selected, float32(outputs["logLikelihood"])).forEach(
+      (loss, i) => (results[known(batch[i])] = loss),
+    )
   })
   yield* Effect.forEach(Batches.plan(shape, extents(examples)), run, {
     concurrency: program.width,

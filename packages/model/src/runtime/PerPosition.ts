@@ -3,6 +3,7 @@
  *
  * Rows are batched by length, and padding never leaves the worker.
  */
+import { known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { ModelError } from "../ModelError.ts"
 import type { Stack } from "../ModelShape.ts"
@@ -32,7 +33,7 @@ export const read = Effect.fnUntraced(function* (
   const extents = rows.map(({ length }) => ({ length, total: length, rows: length }))
   const results: Array<Float32Array> = rows.map(() => new Float32Array(0))
   const run = Effect.fnUntraced(function* (batch: ReadonlyArray<number>) {
-    const sequences = batch.map((i) => rows[i] ?? [])
+    const sequences = batch.map((i) => known(rows[i]))
     const wanted = sequences.flatMap((tokens, sequence) =>
       [...tokens.keys()].map((position) => ({ sequence, position, target: 0 })),
     )
@@ -41,7 +42,7 @@ export const read = Effect.fnUntraced(function* (
     const all = Losses.float32(outputs[output])
     let at = 0
     batch.forEach((index, i) => {
-      const size = (sequences[i]?.length ?? 0) * width
+      const size = known(sequences[i]).length * width
       results[index] = all.slice(at, at + size)
       at += size
     })

@@ -2,9 +2,9 @@
  * Weights a worker holds as f32, to be fed to graphs that take their weights as inputs.
  *
  * A slab is one piece of memory that is filled again and again with the weights of one block after another, so that a
- * model larger than memory passes through it without leaving garbage behind. Runs in the worker, without anything of
- * the package that needs another package.
+ * model larger than memory passes through it without leaving garbage behind. Runs in the worker.
  */
+import { entry } from "@hila/core/Lookup"
 import { closeSync, openSync, readSync } from "node:fs"
 import * as Dtype from "../Dtype.ts"
 import type { FedWeight } from "./Protocol.ts"
@@ -22,7 +22,7 @@ const slabs = new Map<number, { readonly memory: ArrayBuffer; weights: ReadonlyA
 const staging = new Uint8Array(2 ** 20)
 
 /** What a slab holds. */
-export const weights = (slab: number): ReadonlyArray<Loaded> => slabs.get(slab)?.weights ?? []
+export const weights = (slab: number): ReadonlyArray<Loaded> => entry(slabs, slab).weights
 
 /** Fills a slab, whose memory is made with the first load; returns what went wrong, if anything did. */
 export const load = (
@@ -30,7 +30,8 @@ export const load = (
   capacity: number,
   wanted: ReadonlyArray<FedWeight>,
 ): string | undefined => {
-  const { memory } = slabs.get(slab) ?? { memory: new ArrayBuffer(capacity) }
+  const held = slabs.get(slab)
+  const memory = held === undefined ? new ArrayBuffer(capacity) : held.memory
   // Whoever fails on the way leaves an empty slab, not half of one model and half of another.
   slabs.set(slab, { memory, weights: [] })
   const loaded: Array<Loaded> = []

@@ -1,8 +1,7 @@
 /**
  * The worker thread: owns ONNX Runtime sessions, since `session.run` blocks the thread it is called on.
  *
- * The only module that imports onnxruntime-node, and the entry of a thread, so what it imports of the package needs
- * neither import conditions nor other packages. Weight files are hard-linked into a private directory beside the graph,
+ * The only module that imports onnxruntime-node, and the entry of a thread, so it imports little. Weight files are hard-linked into a private directory beside the graph,
  * because ONNX Runtime refuses external data whose resolved path leaves the graph's directory (symbolic links included).
  * The directory is removed as soon as the session exists: mapped files stay readable. A thread that is terminated inside
  * ONNX Runtime takes the process down with it, hence the `stop` message.

@@ -4,6 +4,7 @@
  * The thread starts with the first request. When it ends without being asked to, every pending request fails with the
  * exit code and the next request starts a new thread, in which no session is open.
  */
+import * as Threads from "@hila/core/Threads"
 import * as Effect from "effect/Effect"
 import { Worker } from "node:worker_threads"
 import type { Envelope, Reply, Request } from "./Protocol.ts"
@@ -71,10 +72,9 @@ export const make = (entry: URL = defaultEntry): WorkerThread => {
     const flags = new Int32Array(new SharedArrayBuffer(8))
     if (running.size === 0) process.on("exit", waitUntilIdle)
     running.add(flags)
-    // What the entry imports of the package needs none of the parent's conditions or loaders.
     const worker = new Worker(entry, {
       workerData: flags,
-      execArgv: ["--disable-warning=ExperimentalWarning"],
+      execArgv: [...Threads.execArgv],
       name: "hila-model",
     })
     const started: Living = { worker, pending: new Map() }

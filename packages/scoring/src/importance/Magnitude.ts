@@ -3,6 +3,7 @@
  *
  * The length of the unit's task vector, not in nats. It is what merging methods without data go by.
  */
+import { entry, known, last } from "@hila/core/Lookup"
 import { Checkpoint, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { type Method, passes, type Task } from "./Method.ts"
@@ -21,7 +22,7 @@ const squares = (
   let sum = 0
   for (let row = firstRow; row < lastRow; row++) {
     for (let at = row * columns + firstColumn; at < row * columns + lastColumn; at++) {
-      sum += ((expert[at] ?? 0) - (base[at] ?? 0)) ** 2
+      sum += (known(expert[at]) - known(base[at])) ** 2
     }
   }
   return sum
@@ -36,11 +37,11 @@ const norms = Effect.fnUntraced(function* ({ base, expert, units }: Task) {
       yield* Checkpoint.readFloat32(base, tensor),
       yield* Checkpoint.readFloat32(expert, tensor),
     ]
-    const shape = base.tensors.get(tensor)?.shape ?? []
-    const columns = shape.length > 1 ? (shape.at(-1) ?? 1) : 1
+    const shape = entry(base.tensors, tensor).shape
+    const columns = shape.length > 1 ? last(shape) : 1
     for (const [u, { slices }] of units.entries()) {
       for (const slice of slices) {
-        if (slice.tensor === tensor) sums[u] = (sums[u] ?? 0) + squares(before, after, columns, slice)
+        if (slice.tensor === tensor) sums[u] = known(sums[u]) + squares(before, after, columns, slice)
       }
     }
   }

@@ -1,11 +1,12 @@
 /** Ways of cutting a measurement into parts. */
+import { at } from "@hila/core/Lookup"
 import { DeltaGates, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { Method, MethodError, Models, Part, Task, Values } from "./Method.ts"
 
 /** left − right, example by example. */
 export const subtract = (left: ArrayLike<number>, right: ArrayLike<number>): ReadonlyArray<number> =>
-  Array.from(left, (value, k) => value - (right[k] ?? 0))
+  Array.from(left, (value, k) => value - at(right, k))
 
 /** The parts' units, one part after the other. */
 export const concatenate: Method["combine"] = (parts) => parts.flat()

@@ -7,6 +7,7 @@
  * Complete: over all units and the residual it adds up to Loss(base) − Loss(expert), but for the error of the rule. All
  * units at once: Q passes forward and back, however many units there are.
  */
+import { at } from "@hila/core/Lookup"
 import { type Method, passes } from "./Method.ts"
 import { gradientAt } from "./Parts.ts"
 
@@ -19,9 +20,7 @@ export const method: Method = {
       measure: gradientAt(task, models, (q + 0.5) / task.quadrature),
     })),
   combine: (points) =>
-    (points[0] ?? []).map((examples, unit) =>
-      examples.map(
-        (_, k) => -points.reduce((sum, point) => sum + (point[unit]?.[k] ?? 0), 0) / points.length,
-      ),
+    at(points, 0).map((examples, unit) =>
+      examples.map((_, k) => -points.reduce((sum, point) => sum + at(at(point, unit), k), 0) / points.length),
     ),
 }

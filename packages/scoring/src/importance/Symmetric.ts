@@ -4,6 +4,7 @@
  * They are a unit's marginal contributions in last and in first place, so their mean is a two-point estimate of its
  * Shapley value (Shapley 1953). Two forward passes per unit and example.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Add from "./Add.ts"
 import { type Method, suffixes } from "./Method.ts"
@@ -22,7 +23,7 @@ export const method: Method = {
       Effect.fnUntraced(function* (units) {
         const last = yield* Revert.ofUnits(models, units)
         const first = yield* Add.ofUnits(models, units)
-        return last.map((own, u) => own.map((value, k) => (value + (first[u]?.[k] ?? 0)) / 2))
+        return last.map((own, u) => own.map((value, k) => (value + at(at(first, u), k)) / 2))
       }),
     ),
   combine: concatenate,

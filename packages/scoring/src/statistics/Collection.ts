@@ -4,6 +4,7 @@
  * A part is a block of examples and as many of the sums as the memory holds; it is a statistics file of its own, so that
  * what is done is kept. Joining weighs means by what they are over, in float64, a tensor at a time.
  */
+import { at, entry, known } from "@hila/core/Lookup"
 import {
   type Checkpoint,
   type Example,
@@ -100,7 +101,7 @@ export const measure = Effect.fnUntraced(function* (
   const sums = yield* model.collect(pass, examples)
   const of = counts(examples)
   const means = new Map(
-    pass.quantities.map(({ names, per }, i) => [names[0], { sum: sums[i], count: of[per] }] as const),
+    pass.quantities.map(({ names, per }, i) => [names[0], { sum: at(sums, i), count: of[per] }] as const),
   )
   return yield* WeightStatistics.write(path, {
     kind: pass.options.kind,
@@ -110,9 +111,9 @@ export const measure = Effect.fnUntraced(function* (
     tensors: new Map(pass.quantities.map(({ names, shape }) => [names[0], shape])),
     values: (name) =>
       Effect.sync(() => {
-        const { count = 1, sum = new Float64Array() } = means.get(name) ?? {}
+        const { count, sum } = entry(means, name)
         const mean = new Float32Array(sum.length)
-        for (let i = 0; i < mean.length; i++) mean[i] = sum[i]! / count
+        for (let i = 0; i < mean.length; i++) mean[i] = known(sum[i]) / count
         return mean
       }),
   })
@@ -125,12 +126,12 @@ export const combine = Effect.fnUntraced(function* (
   files: ReadonlyArray<WeightStatistics.WeightStatistics>,
   path: string,
 ): Effect.fn.Return<WeightStatistics.WeightStatistics, SafetensorsError> {
-  const byPass = [...Map.groupBy(all.keys(), (at) => all[at]!.pass)]
-  const examples = (byPass[0]?.[1] ?? []).flatMap((at) => all[at]?.examples ?? [])
+  const byPass = [...Map.groupBy(all.keys(), (index) => at(all, index).pass)]
+  const examples = at(byPass, 0)[1].flatMap((index) => at(all, index).examples)
   const total = counts(examples)
-  const { blocked = false, kind = "gram" } = all[0]?.pass.options ?? {}
-  const quantities = byPass.flatMap(([pass, at]) =>
-    pass.quantities.flatMap((quantity) => quantity.names.map((name) => ({ name, quantity, at }))),
+  const { blocked = false, kind } = at(all, 0).pass.options
+  const quantities = byPass.flatMap(([pass, parts]) =>
+    pass.quantities.flatMap((quantity) => quantity.names.map((name) => ({ name, quantity, parts }))),
   )
   const places = new Map(quantities.map((place) => [place.name, place]))
   return yield* WeightStatistics.write(path, {
@@ -141,15 +142,15 @@ export const combine = Effect.fnUntraced(function* (
     transposed: model.transposed,
     tensors: new Map(quantities.map(({ name, quantity }) => [name, quantity.shape])),
     values: Effect.fnUntraced(function* (name) {
-      const { at, quantity } = places.get(name)!
+      const { parts, quantity } = entry(places, name)
       const size = quantity.shape.reduce((product, length) => product * length, 1)
       const mean = new Float64Array(size)
-      for (const index of at) {
-        const share = counts(all[index]?.examples ?? [])[quantity.per] / total[quantity.per]
+      for (const index of parts) {
+        const share = counts(at(all, index).examples)[quantity.per] / total[quantity.per]
         const info = files[index]?.tensors.get(quantity.names[0])
         const own = info === undefined ? undefined : yield* WeightStatistics.read(info)
         if (own === undefined) return yield* Effect.die(`${quantity.names[0]} is missing in a part`)
-        for (let i = 0; i < size; i++) mean[i]! += share * own[i]!
+        for (let i = 0; i < size; i++) mean[i] = known(mean[i]) + share * known(own[i])
       }
       return new Float32Array(mean)
     }),

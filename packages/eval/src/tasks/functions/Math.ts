@@ -4,6 +4,7 @@
  * Two answers are equal if their normalised LaTeX is the same text; nothing is evaluated, so that x+1 and 1+x differ,
  * as they do in the reference harness's task.
  */
+import { at, known } from "@hila/core/Lookup"
 import * as Template from "../Template.ts"
 import type { Row } from "../Template.ts"
 
@@ -22,7 +23,7 @@ export const boxed = (solution: string): string => {
   const at = Math.max(solution.lastIndexOf("\\boxed"), solution.lastIndexOf("\\fbox"))
   if (at < 0) return ""
   const open = solution.indexOf("{", at)
-  if (solution.startsWith("\\boxed ", at)) return (solution.slice(at + 7).split("$", 1)[0] ?? "").trim()
+  if (solution.startsWith("\\boxed ", at)) return known(solution.slice(at + 7).split("$", 1)[0]).trim()
   const end = open < 0 ? -1 : closing(solution, open)
   return end < 0 ? "" : solution.slice(open + 1, end - 1)
 }
@@ -56,12 +57,12 @@ export const normal = (answer: string): string => {
     .replaceAll("^\\circ", "")
     .replaceAll("\\$", "")
   // A unit is text to the right of the number.
-  text = text.split("\\text{ ", 2)[0] ?? ""
+  text = at(text.split("\\text{ ", 2), 0)
   text = text.replaceAll("\\%", "").replaceAll("%", "")
   text = text.replaceAll(" .", " 0.").replaceAll("{.", "{0.").replace(/^\./, "0.")
   // A short name on the left of an equation: k = 3.
   const sides = text.split("=")
-  if (sides.length === 2 && (sides[0] ?? "").length <= 2) text = sides[1] ?? ""
+  if (sides.length === 2 && at(sides, 0).length <= 2) text = at(sides, 1)
   text = text.replaceAll(/\\sqrt([^{\s])/g, "\\sqrt{$1}").replaceAll(" ", "")
   text = fractions(text)
   if (text === "0.5") return "\\frac{1}{2}"
@@ -88,7 +89,7 @@ export const results: Readonly<
   >
 > = {
   "hila.hendrycks_math": (row, responses) => {
-    const response = responses[0]?.text ?? ""
+    const response = at(responses, 0).text
     return { exact_match: Number(normal(answerOf(response)) === normal(String(row["answer"]))) }
   },
 }

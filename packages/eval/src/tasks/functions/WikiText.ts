@@ -3,12 +3,13 @@
  *
  * What is asked is the joined text; what perplexity is per are words and bytes of the page as it was.
  */
+import { entryOr } from "@hila/core/Lookup"
 import type { Value } from "../../metrics/Aggregation.ts"
 import * as PythonText from "../../metrics/PythonText.ts"
 import * as Template from "../Template.ts"
 import type { Row } from "../Template.ts"
 
-const column = (row: Row, key: string): string => Template.text(row[key] ?? "")
+const column = (row: Row, key: string): string => Template.text(entryOr(row, key, ""))
 
 /** A page per article; elsewhere lines, with a heading ` = Title = ` before each article. */
 export const pages = (rows: ReadonlyArray<Row>): ReadonlyArray<Row> => {
