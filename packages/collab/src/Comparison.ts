@@ -159,7 +159,7 @@ export const make = Effect.fnUntraced(function* (
       )
     const gain = Paired.bootstrap(meanOfValues, hits, reference, { replicates: 1000 })
     const place = tested.indexOf(row)
-    const adjusted = pValues.map((of) => at(of, place))
+    const adjusted = pValues.map((of) => (place < 0 ? 1 : at(of, place)))
     const average = (of: (entry: Evaluation.Entry) => number) => mean(own.map(of))
     const optional = (of: (entry: Evaluation.Entry) => number | undefined) =>
       own.every((entry) => of(entry) !== undefined) ? average((entry) => of(entry) ?? 0) : undefined
