@@ -57,7 +57,7 @@ KINDS: dict[str, list[dict[str, str]]] = {
         {"t.yaml": CHOICE + "num_fewshot: 2\nfewshot_split: train\nfewshot_config: {sampler: first_n}\n"},
         {"t.yaml": CHOICE + "num_fewshot: 1\nfewshot_split: test\ndescription: \"About {{q}}:\\n\\n\"\n"},
         {"t.yaml": CHOICE + "num_fewshot: 2\nfewshot_split: test\nfewshot_config: {sampler: first_n}\ntarget_delimiter: \"\"\nfewshot_delimiter: \"\\n###\\n\"\n"},
-        {"t.yaml": TEXT + "num_fewshot: 2\nfewshot_config: {sampler: first_n, samples: [{q: One, a: \"1.0\", n: 18.5}, {q: Two, a: \"\", n: 2}], doc_to_text: \"{{q}}: {{n}} ->\"}\ndescription: Say.\n"},
+        {"t.yaml": TEXT + "num_fewshot: 2\nfewshot_config: {sampler: first_n, samples: [{q: One, a: \"1.0\", n: 18.0}, {q: Two, a: \"\", n: 2}], doc_to_text: \"{{q}}: {{n}} ->\"}\ndescription: Say.\n"},
         {"t.yaml": CHOICE + "training_split: train\nnum_fewshot: 3\n"},
     ],
     "filters": [

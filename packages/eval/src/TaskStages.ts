@@ -153,7 +153,7 @@ export const builtInTasks = files(Catalog.builtIn)
  */
 export const taskItems = Stage.make({
   name: "task-items",
-  version: 2,
+  version: 3,
   inputs: { tasks: filesArtifact, data: Stage.each(filesArtifact) },
   params: {
     task: Schema.String,
@@ -208,7 +208,7 @@ const chunkSize = 64
  */
 export const taskScores = Stage.make({
   name: "task-scores",
-  version: 1,
+  version: 2,
   inputs: { model: Checkpoint.artifact, items: itemsArtifact },
   params: {
     replicates: Schema.optionalKey(Count),

@@ -1,8 +1,10 @@
 /** Task files with the structure of the harness's own: five or more of each kind ask what the harness asks. */
 import { assert, layer } from "@effect/vitest"
+import { at, entry } from "@hila/core/Lookup"
 import { ChatTemplate, LanguageModel } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
+import { python } from "../src/internal/python.ts"
 import * as Evaluation from "../src/Evaluation.ts"
 import type { Request } from "../src/requests/Request.ts"
 import * as Catalog from "../src/tasks/Catalog.ts"
@@ -14,6 +16,10 @@ interface Run {
   readonly tasks: ReadonlyArray<{
     readonly task: string
     readonly requests: ReadonlyArray<ReadonlyArray<string>>
+    /** Of tasks of generated texts: what ends them, and what `said` is worth, filter by filter. */
+    readonly until?: ReadonlyArray<string>
+    readonly filtered?: Readonly<Record<string, ReadonlyArray<unknown>>>
+    readonly scores?: Readonly<Record<string, ReadonlyArray<Readonly<Record<string, number>>>>>
   }>
 }
 interface Case {
@@ -26,6 +32,8 @@ interface Case {
 const recorded: {
   readonly template: string
   readonly data: Readonly<Record<string, string>>
+  /** Texts as if a model had answered them, one for each document. */
+  readonly said: ReadonlyArray<string>
   readonly cases: ReadonlyArray<Case>
 } = JSON.parse(readFileSync(new URL("fixtures/task-files.json", import.meta.url), "utf8"))
 
@@ -67,5 +75,38 @@ layer(LanguageModel.layer)("a task file", (it) => {
           assert.deepStrictEqual(asked.toSorted(order), wanted.toSorted(order))
         }
       }).pipe(Effect.scoped),
+  )
+
+  const generating = recorded.cases.flatMap(({ files, kind, runs }, i) => {
+    const tasks = runs[0]?.tasks.filter(({ filtered }) => filtered !== undefined) ?? []
+    return tasks.map((wanted) => [`${kind} ${i} ${wanted.task}`, files, wanted] as const)
+  })
+
+  it.effect.each(generating)("makes of what is said what the harness makes of it: %s", ([, files, wanted]) =>
+    Effect.gen(function* () {
+      const { directory, write } = yield* bench
+      for (const [name, text] of Object.entries({ ...recorded.data, ...files })) write(name, text)
+      const { tasks } = yield* Catalog.select(["t"], [directory])
+      const { config, file } = entry(new Map(tasks.map((task) => [task.name, task])), wanted.task)
+      const task = yield* Task.make(file, config)
+      const { items } = yield* Evaluation.prepare(task, { data: directory })
+      assert.deepStrictEqual(task.generation.until, wanted.until)
+      const answers = items.map((item, i) =>
+        item.requests.map(() => at(recorded.said, i % recorded.said.length)),
+      )
+      const { samples } = Evaluation.score(task, items, answers, 0)
+      for (const [filter, texts] of Object.entries(wanted.filtered ?? {})) {
+        const own = samples.filter((sample) => sample.filter === filter)
+        // What a filter maps to is a text here, as Python prints it.
+        assert.deepStrictEqual(
+          own.map(({ filtered }) => String(filtered[0])),
+          texts.map((text) => (typeof text === "string" ? text : python(text))),
+        )
+        assert.deepStrictEqual(
+          own.map(({ values }) => ({ ...values })),
+          [...(wanted.scores?.[filter] ?? [])],
+        )
+      }
+    }).pipe(Effect.scoped),
   )
 })

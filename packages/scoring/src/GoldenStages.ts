@@ -135,7 +135,7 @@ export const selected = Stage.make({
 /** The examples of a file, tokenised by the expert's tokenizer where the file has texts alone. */
 export const examples = Stage.make({
   name: "examples",
-  version: 1,
+  version: 2,
   inputs: { expert: Checkpoint.artifact, lines: GoldenFile.artifact },
   output: Example.artifact,
   run: ({ expert, lines }) => GoldenFile.examples(lines, Tokenizer.open(expert)),

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import { TaskError } from "../EvalError.ts"
+import { float } from "../internal/python.ts"
 import { FunctionName } from "./TaskConfig.ts"
 
 /** A kind of plain scalar by the pattern of PyYAML, YAML 1.1 as the reference harness reads it. */
@@ -61,7 +62,7 @@ const readYaml = Effect.fnUntraced(function* (file: string, place: Place, includ
         ? new TaskError({ file, problem: "cannot be read: is the path right?" })
         : new TaskError({ file: including, key: "include", problem: `there is no ${file} that can be read` }),
   })
-  const { LineCounter, parseDocument } = yield* Effect.promise(() => import("yaml"))
+  const { isCollection, LineCounter, parseDocument, visit } = yield* Effect.promise(() => import("yaml"))
   const lineCounter = new LineCounter()
   const document = parseDocument(text, {
     schema: "failsafe",
@@ -76,6 +77,15 @@ const readYaml = Effect.fnUntraced(function* (file: string, place: Place, includ
     const { line } = lineCounter.linePos(problem.pos[0])
     const [message = ""] = problem.message.split("\n")
     return yield* new TaskError({ file: `${file}:${line}`, problem: message.replace(/ at line.*$/, "") })
+  }
+  // Rows of shots are documents, so their floats stay floats: 18.0 is written as it stands.
+  const samples = document.getIn(["fewshot_config", "samples"], true)
+  if (isCollection(samples)) {
+    visit(samples, {
+      Scalar: (_, node) => {
+        if (typeof node.value === "number" && node.source?.includes(".") === true) node.value = float(node.value)
+      },
+    })
   }
   const content: unknown = document.toJS()
   return content
