@@ -12,6 +12,7 @@ import { SafetensorsError } from "./ModelError.ts"
 import * as Safetensors from "./Safetensors.ts"
 import * as SafetensorsWriter from "./SafetensorsWriter.ts"
 import { type Kind, kinds } from "./StatisticsKind.ts"
+import * as StatisticsValues from "./StatisticsValues.ts"
 
 export { type Kind, kinds } from "./StatisticsKind.ts"
 
@@ -89,9 +90,15 @@ export const open = Effect.fnUntraced(function* (
   return { kind, path: file, examples, tokens, options, transposed: new Set(transposed), tensors }
 })
 
-/** The values of a statistic `[...shape]`, row-major. */
+/** The values of a statistic `[...shape]`, row-major; fails where they are none that data can give. */
 export const read = (info: Safetensors.TensorInfo): Effect.Effect<Float32Array, SafetensorsError> =>
-  Effect.map(Safetensors.read(info), (bytes) => Dtype.toFloat32(bytes, "F32"))
+  Effect.flatMap(Safetensors.read(info), (bytes) => {
+    const values = Dtype.toFloat32(bytes, "F32")
+    const problem = StatisticsValues.problemOf(info, values)
+    if (problem === undefined) return Effect.succeed(values)
+    const { expected, got } = problem
+    return Effect.fail(refuse(info.file, "values of statistics", expected, got, info.name))
+  })
 
 /** What `write` needs beside where to. */
 export interface Options<E, R> extends Pick<WeightStatistics, "kind" | "examples" | "tokens" | "options"> {

@@ -100,13 +100,13 @@ const factorised = (space: Dense.Workspace, lower: Doubles, matrix: Doubles, siz
   }
   lower.values.set(values)
   if (most > 0 && Cholesky.factorise(space, lower, size, 1e-12 * most)) return true
-  let ridge = trace > 0 ? (RIDGE * trace) / size : 1
-  for (;;) {
+  // What is not finite stays so with any ridge; of finite numbers some ridge makes a matrix positive definite.
+  for (let ridge = trace > 0 ? (RIDGE * trace) / size : 1; Number.isFinite(ridge); ridge *= 10) {
     for (let i = 0; i < size; i++) values[i * size + i] = known(values[i * size + i]) + ridge
     lower.values.set(values)
     if (Cholesky.factorise(space, lower, size, 0)) return false
-    ridge *= 10
   }
+  throw new RangeError("its covariances are not finite")
 }
 
 interface Panel {

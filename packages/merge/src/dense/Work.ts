@@ -25,6 +25,11 @@ export const workspaceBytes = (rows: number, columns: number, forms: Forms): num
     ? Regression.bytesOf(rows, at(forms.inputs, 0))
     : Kronecker.bytesOf(rows, columns, forms.terms)
 
-/** Solves them. */
-export const run = (work: Work): Regression.Solved =>
-  work._tag === "Regression" ? Regression.solve(work.job) : Kronecker.solve(work.job)
+/** Solves them; throws a `RangeError` where what comes out is not finite. */
+export const run = (work: Work): Regression.Solved => {
+  const solved = work._tag === "Regression" ? Regression.solve(work.job) : Kronecker.solve(work.job)
+  if (!Number.isFinite(solved.residual) || !solved.values.every(Number.isFinite)) {
+    throw new RangeError("its equations have no finite solution: weights or statistics are not finite, or too large")
+  }
+  return solved
+}

@@ -42,7 +42,7 @@ export interface Job {
   readonly out: Input & { readonly limit: number }
 }
 
-/** A number that is not finite, or becomes infinite in the output's dtype. */
+/** A number that is not finite, or is a statistic below 0, or becomes infinite in the output's dtype. */
 export interface Outside {
   readonly _tag: "Outside"
   /** `"base"`, `"result"`, or the index of a model or extra. */
@@ -162,11 +162,17 @@ const blockOf = (thread: Thread, { chunk, layout, ...job }: Job, place: Layout.P
     const end = bytes.length === elements ? begin + size : begin + place.rows * Math.ceil(place.columns / 8)
     return new Uint8Array(memory.buffer, bytes.at + begin - first, end - begin)
   }
+  /** Statistics: a share of the loss is not negative. */
+  const decodeExtra = (input: Input) => {
+    const values = decode(input)
+    if (job.check && firstBelow0(values) !== -1) finite = false
+    return values
+  }
   const block: Block = {
     ...place,
     base: job.base === undefined ? new Float32Array() : decode(job.base),
     models: job.models.map(decode),
-    extras: job.extras.map(decode),
+    extras: job.extras.map(decodeExtra),
     masks: job.masks.map((bytes) => mask(bytes, chunk.elements)),
     kept: job.kept === undefined ? none : new Uint8Array(memory.buffer, job.kept.at, job.kept.length),
     out: zeros(),
@@ -185,9 +191,17 @@ const outsideInput = (arithmetic: Arithmetic, block: Block): Outside | undefined
   }
   let found = look(block.base, "base")
   for (const [model, values] of block.models.entries()) found ??= look(values, { model })
-  for (const [extra, values] of block.extras.entries()) found ??= look(values, { extra })
+  for (const [extra, values] of block.extras.entries()) {
+    found ??= look(values, { extra })
+    const at = firstBelow0(values)
+    if (at !== -1)
+      found ??= { _tag: "Outside", where: { extra }, index: block.start + at, value: known(values[at]) }
+  }
   return found
 }
+
+/** The first index of a number below 0, or −1. */
+const firstBelow0 = (values: Float32Array): number => values.findIndex((value) => value < 0)
 
 /** The counts that are not 0, in memory of their own. */
 const nonzero = ({ arena, arithmetic }: Thread, counts: Uint32Array) => {

@@ -283,6 +283,10 @@ const refuse = (method: string, tensor: Plan.Merged, { index, value, where }: Jo
       : "model" in where
         ? [`model ${where.model + 1}`, models[where.model]]
         : [`statistics ${where.extra + 1}`, extras?.[where.extra]]
-  const problem = `element ${index} is ${value}; weights must be finite (${info?.file ?? "unknown file"})`
+  const wanted =
+    typeof where === "object" && "extra" in where
+      ? "statistics must be finite and not below 0"
+      : "weights must be finite"
+  const problem = `element ${index} is ${value}; ${wanted} (${info?.file ?? "unknown file"})`
   return Effect.fail(new MergeError({ method, input, tensor: name, problem }))
 }
