@@ -4,6 +4,7 @@
  * Each method's task vector is made once for each of its own settings (as base + τ in float32) and then tuned over λ, all
  * methods with the same number of trials. Methods that average are tried up to K times as far as methods that add.
  */
+import { known } from "@hila/core/Lookup"
 import { Stages as Merging } from "@hila/merge"
 import { type Bench, type Candidate, overLambda, type Tuned, tuned } from "./Tuned.ts"
 
@@ -105,11 +106,11 @@ export const baselines = (bench: Bench, seeds: number): ReadonlyArray<Entry> => 
         const name = named(own)
         return { name, directions: [direction(bench, method, own, `${label} ${name}`, seed)] }
       })
-      const [first = { name: "", directions: bench.experts }, ...others] = candidates
+      const [first, ...others] = candidates
       const most = averages ? 1.2 * bench.experts.length : 1.2
       return {
         row,
-        tuned: tuned(bench, label, [first, ...others], overLambda(bench, candidates.length, most)),
+        tuned: tuned(bench, label, [known(first), ...others], overLambda(bench, candidates.length, most)),
       }
     }),
   ),

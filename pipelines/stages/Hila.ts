@@ -5,6 +5,7 @@
  * The formulas beyond the thesis's abstract are this project's reconstruction (see `prune`, `adaptiveWeights`).
  */
 import type { Node } from "@hila/core"
+import { known } from "@hila/core/Lookup"
 import { Stages as Merging } from "@hila/merge"
 import type { LanguageModel, UnitTable } from "@hila/model"
 import { type Importance, Stages as Scoring } from "@hila/scoring"
@@ -112,8 +113,8 @@ export const candidates = (
   scored: ReadonlyArray<Scored>,
   { densities, elect = false, follow, form, residual = "mean", temperatures }: Settings,
 ): readonly [Candidate, ...ReadonlyArray<Candidate>] => {
-  const { base, experts } = bench
-  const [first = { name: "", directions: experts }, ...others] = densities.flatMap((density) => {
+  const { base } = bench
+  const [first, ...others] = densities.flatMap((density) => {
     const directions = pruned(bench, scored, density, follow)
     return temperatures.map((temperature): Candidate => {
       const name = [
@@ -140,7 +141,7 @@ export const candidates = (
       return { name, directions: [voted] }
     })
   })
-  return [first, ...others]
+  return [known(first), ...others]
 }
 
 /** HILA under a row's name; `needs` is what its importance takes, as a table shows it. */

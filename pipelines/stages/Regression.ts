@@ -8,6 +8,7 @@
  * checkpoints per variant, base + what is solved and base + the rest, whose sum with λ_rest of the second is the merge.
  */
 import type { Node } from "@hila/core"
+import { known } from "@hila/core/Lookup"
 import { Stages as Merging, type UnitWeights } from "@hila/merge"
 import type { LanguageModel, WeightStatistics } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
@@ -164,10 +165,8 @@ const candidatesOf = (
 
 /** Regression fusion in several ways, of which tuning takes the best; all share one budget. */
 export const regressionAmong = (bench: Bench, row: string, ways: ReadonlyArray<Way>): Entry => {
-  const [first = { name: "", directions: bench.experts }, ...others] = ways.flatMap((way) =>
-    candidatesOf(bench, row, way),
-  )
-  return { row, tuned: tuned(bench, row, [first, ...others], overRest(bench, 1 + others.length)) }
+  const [first, ...others] = ways.flatMap((way) => candidatesOf(bench, row, way))
+  return { row, tuned: tuned(bench, row, [known(first), ...others], overRest(bench, 1 + others.length)) }
 }
 
 /** Regression fusion with given statistics, one file per expert. */

@@ -4,6 +4,7 @@
  * Task vectors are first processed by the method below it, expert by expert (TIES: trimmed, and what disagrees with the
  * elected sign dropped; DARE: dropped and scaled up), then weighted by σ. T is swept, λ searched at each.
  */
+import { known } from "@hila/core/Lookup"
 import { Stages as Merging } from "@hila/merge"
 import { Stages as Scoring } from "@hila/scoring"
 import type { Entry } from "./Baselines.ts"
@@ -71,7 +72,7 @@ export const sens = (
   }: Omit<Options, "temperature"> & { readonly temperatures: ReadonlyArray<number> },
 ): Entry => {
   const directions = directionsOf(bench, below)
-  const [first = { name: "", directions }, ...others] = temperatures.map((temperature) => ({
+  const [first, ...others] = temperatures.map((temperature) => ({
     name: `T ${temperature}`,
     directions,
     table: sensCoefficients(tables, { ...options, temperature }, `${options.use} T ${temperature}`),
@@ -81,6 +82,6 @@ export const sens = (
   return {
     row,
     needs,
-    tuned: tuned(bench, row, [first, ...others], overLambda(bench, temperatures.length, most)),
+    tuned: tuned(bench, row, [known(first), ...others], overLambda(bench, temperatures.length, most)),
   }
 }

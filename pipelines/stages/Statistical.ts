@@ -4,7 +4,7 @@
  * Each is a checkpoint for each of its own settings, and what is searched is how far to go from the base towards it.
  */
 import { Stage } from "@hila/core"
-import { at } from "@hila/core/Lookup"
+import { at, known } from "@hila/core/Lookup"
 import { Stages as Merging } from "@hila/merge"
 import { Example, type WeightStatistics } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
@@ -49,7 +49,7 @@ const each = (
   },
   settings: ReadonlyArray<Setting>,
 ): readonly [Candidate, ...ReadonlyArray<Candidate>] => {
-  const [first = { name: "", directions: inputs.models }, ...others] = settings.map((setting): Candidate => {
+  const [first, ...others] = settings.map((setting): Candidate => {
     const all = Object.entries(setting)
     const name = all.map(([key, value]) => `${key} ${shown(value)}`).join(" ")
     const parameters = Object.fromEntries(all.filter(([, value]) => typeof value === "number"))
@@ -64,7 +64,7 @@ const each = (
     )
     return { name, directions: [merged] }
   })
-  return [first, ...others]
+  return [known(first), ...others]
 }
 
 const swept = (name: string, values: ReadonlyArray<Setting[string]>) =>

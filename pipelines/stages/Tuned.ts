@@ -2,7 +2,7 @@
  * What a pipeline calls to tune a method and get its model: candidates in, trials, choice and checkpoint out.
  */
 import { type Node, PipelineError } from "@hila/core"
-import { entry } from "@hila/core/Lookup"
+import { entry, known } from "@hila/core/Lookup"
 import type { Checkpoint, Example, LanguageModel } from "@hila/model"
 import * as Coefficients from "./Coefficients.ts"
 import { merged } from "./Merged.ts"
@@ -89,10 +89,10 @@ export const tuned = (
   const tables = [...new Set(candidates.flatMap(({ table }) => table ?? []))]
   const [directionOf, tableOf] = [indexOf(directions), indexOf(tables)]
   const variantOf = ({ directions: own, name, table }: Candidate) => {
-    const [first = 0, ...others] = own.map(directionOf)
+    const [first, ...others] = own.map(directionOf)
     return {
       name,
-      directions: [first, ...others] as const,
+      directions: [known(first), ...others] as const,
       ...(table === undefined ? {} : { table: tableOf(table) }),
     }
   }

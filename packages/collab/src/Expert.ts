@@ -118,7 +118,8 @@ const openCausal = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoin
   const tokenizer = yield* whole.tokenizer
   const [before = "", after = ""] = prompt.template.split("{text}")
   const head = yield* tokenizer.encode(before)
-  const [tail = [], ...labels] = yield* tokenizer.encodeAll([after, ...prompt.labels], { addSpecial: false })
+  const encoded = yield* tokenizer.encodeAll([after, ...prompt.labels], { addSpecial: false })
+  const [tail, labels] = [at(encoded, 0), encoded.slice(1)]
   const longest = Math.max(0, ...labels.map(({ length }) => length))
   const room = whole.shape.maxPositions - head.length - tail.length - longest
   const view = View.of({ ...spec.view, tokens: Math.min(spec.view.tokens, room) }, false)

@@ -2,6 +2,7 @@
  * Contamination as a pipeline stage: a task's items looked for in files of texts and in golden data.
  */
 import { Artifact, Stage } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { Example } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -47,7 +48,7 @@ export const contamination = Stage.make({
     const examples = golden.flatMap((set) =>
       set.map(({ prompt, response }) => Texts.ofRow([prompt, response])),
     )
-    const [found = []] = Contamination.ofTasks([items], [...texts.flat(), ...examples], n)
-    return { task: config.task, n, items: found }
+    const found = Contamination.ofTasks([items], [...texts.flat(), ...examples], n)
+    return { task: config.task, n, items: at(found, 0) }
   }),
 })

@@ -4,6 +4,7 @@
  * Layout: 8 bytes little-endian header length, JSON header, data. Every rule of the format is checked before any
  * tensor is read: tensors fill the data exactly, in whole, with no overlap, no gap and no byte left over.
  */
+import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Dtype from "./Dtype.ts"
@@ -154,7 +155,7 @@ const parseTensor = (
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
     return bad("data_offsets", "two integers ≥ 0", shown(offsets))
   }
-  const [begin = 0, end = 0] = offsets
+  const [begin, end] = [at(offsets, 0), at(offsets, 1)]
   const count = shape.reduce((product, size) => product * size, 1)
   const length = Dtype.byteLength(dtype, count)
   const what = `${dtype} [${shape.join(", ")}]`

@@ -5,6 +5,7 @@
  * own tokenizer, so that a token across the boundary is one token, as the model would see it.
  */
 import { Artifact } from "@hila/core"
+import { at } from "@hila/core/Lookup"
 import { type Example, Tokenizer } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -59,6 +60,7 @@ const ofTexts = Effect.fnUntraced(function* (
   tokenizer: Tokenizer.Tokenizer,
 ) {
   const addSpecial = !(yield* Tokenizer.beginsWithSpecial(tokenizer, prompt))
-  const [tokens = [], before = []] = yield* tokenizer.encodeAll([prompt + response, prompt], { addSpecial })
-  return { prompt, response, tokens, promptLength: alike(before, tokens) } satisfies Example.Example
+  const encoded = yield* tokenizer.encodeAll([prompt + response, prompt], { addSpecial })
+  const tokens = at(encoded, 0)
+  return { prompt, response, tokens, promptLength: alike(at(encoded, 1), tokens) } satisfies Example.Example
 })

@@ -90,6 +90,7 @@ export const gradients = (
     const before = found.get(table)
     const total = before === undefined ? new Float32Array(entry(parameters, table).data.length) : before
     found.set(table, total)
+    // Without indices it was the first row that was fed, see `feeds`.
     const rows = indices[by] ?? Int32Array.of(0)
     rows.forEach((row, i) => {
       for (let j = 0; j < width; j++)
