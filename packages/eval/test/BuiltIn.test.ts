@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { fileURLToPath } from "node:url"
 import * as Evaluation from "../src/Evaluation.ts"
 import * as Items from "../src/requests/Items.ts"
+import * as FewShot from "../src/tasks/FewShot.ts"
 import * as Catalog from "../src/tasks/Catalog.ts"
 import * as Functions from "../src/tasks/Functions.ts"
 import * as Task from "../src/tasks/Task.ts"
@@ -217,6 +218,7 @@ const byHand: ReadonlyArray<
     ["P: Text.\nQ: Was?\nA: a\nB: b\nC: c\nD: d\nAnswer:", " A"],
     [3],
   ],
+  // The case mgsm-prompts.
   [
     "mgsm_native_cot_zh",
     { question: "几个？", answer: null, answer_number: 18 },
@@ -313,6 +315,29 @@ const published: ReadonlyArray<readonly [task: string, documents: number]> = [
   ["realtext_med_label", 151],
   ["realtext_zh_documents", 100],
 ]
+
+describe("built-in tasks with shots", () => {
+  // The case builtin-shots-from-the-test-split: the splits that the harness's tasks of these names have.
+  it.effect.each([
+    ["arc_easy", "train"],
+    ["arc_challenge", "train"],
+    ["boolq", "train"],
+    ["hellaswag", "train"],
+    ["medmcqa", "train"],
+    ["medqa_4options", "train"],
+    ["piqa", "train"],
+    ["pubmedqa", "train"],
+    ["winogrande", "train"],
+    ["xnli_en", "train"],
+    ["openbookqa", "train"],
+    ["xcopa_zh", "validation"],
+    ["mmlu_anatomy", "dev"],
+  ] as const)("%s takes them from %s", ([name, split]) =>
+    Effect.gen(function* () {
+      assert.strictEqual(FewShot.split(yield* taskNamed(name)), split)
+    }),
+  )
+})
 
 describe.skipIf(!hasShared)("built-in tasks over real data (needs ../shared)", () => {
   it.effect.each(published)("%s has %d documents", ([name, documents]) =>

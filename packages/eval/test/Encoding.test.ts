@@ -27,6 +27,21 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens",
     }),
   )
 
+  // The case seam-token.
+  it.effect("leave a context its own tokens where one would join it with the continuation", () =>
+    Effect.gen(function* () {
+      const { vocabulary } = yield* respondent("math")
+      const [context, whole] = yield* vocabulary.tokenizer.encodeAll(["Q: re", "Q: reverse"])
+      const own = context ?? []
+      const rest = (whole ?? []).slice(own.length)
+      assert.notDeepEqual((whole ?? []).slice(0, own.length), own)
+      assert.deepStrictEqual(
+        yield* Encoding.continued(vocabulary, [{ context: "Q: re", continuation: "verse" }]),
+        [{ tokens: [...own, ...rest], contextLength: own.length }],
+      )
+    }),
+  )
+
   it.effect("put the beginning of sequence before an empty context, once", () =>
     Effect.gen(function* () {
       const { vocabulary } = yield* respondent("math")

@@ -74,7 +74,8 @@ describe("few-shot prompts", () => {
     }),
   )
 
-  // The cases fewshot-first-n-shows-itself, fewshot-validation-only-shows-itself and …-with-training-split.
+  // The cases fewshot-first-n-shows-itself, fewshot-validation-only-shows-itself and
+  // fewshot-validation-only-with-training-split.
   it.effect(
     "leave the document out where the harness does: of the named test split, or where neither is named",
     () =>

@@ -69,6 +69,9 @@ describe("Metric", () => {
       const given = said("Thus\n#### 1,024!", "#### 1024", "x")
       assert.strictEqual(yield* measure("generate_until", "exact_match", given, kwargs), 1)
       assert.strictEqual(yield* measure("generate_until", "exact_match", said(" a", "a")), 0)
+      // The case no-references: without a reference no text is right.
+      const none = { _tag: "Text", text: "a", references: [] } as const
+      assert.strictEqual(yield* measure("generate_until", "exact_match", none), 0)
       const numbers = { ignore_numbers: true }
       assert.strictEqual(yield* measure("generate_until", "exact_match", said("a1", "a2"), numbers), 1)
     }),
@@ -199,7 +202,8 @@ describe("Filter", () => {
       const map = { function: "map", mapping_dict: { a: "1" }, default_value: "0" }
       assert.deepStrictEqual(yield* apply([{ function: "lowercase" }, map], ["A", "B"]), ["1", "0"])
       const two = [{ function: "take_first_k", k: 2 }, { function: "remove_whitespace" }]
-      assert.deepStrictEqual(yield* apply(two, [" a ", " b", "c"]), ["a", "b"])
+      // The case remove-whitespace: both ends, of Python's white space.
+      assert.deepStrictEqual(yield* apply(two, [" a ", " b\u0085", "c"]), ["a", "b"])
     }),
   )
 

@@ -59,6 +59,7 @@ const pythonConfig = Effect.map(read(`${family}base/config.json`), (text) =>
   ),
 )
 
+// The cases 01-config-floats-gemma2, 01b-config-floats-rope and 15-infinity-in-config.
 describe("config.json keeps every byte that a merge does not change (01, 01b, 15)", () => {
   it.effect("floats, infinities, large integers, escapes, order, layout and repeated keys", () =>
     Effect.gen(function* () {

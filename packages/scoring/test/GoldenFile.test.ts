@@ -22,6 +22,29 @@ layer(Layer.empty)("GoldenFile", (it) => {
     }),
   )
 
+  // The case golden-prompt-ending-in-space.
+  it.effect(
+    "counts every token that holds some of the response, and a beginning that is written only once",
+    () =>
+      Effect.gen(function* () {
+        const [apart, begun] = yield* GoldenFile.examples(
+          [
+            { prompt: "Q: ", response: "reverse" },
+            { prompt: "<s>Q: ", response: "reverse" },
+          ],
+          tokenizer,
+        )
+        const { decode, encode } = yield* tokenizer
+        assert.lengthOf(yield* encode("Q: "), 4)
+        assert.strictEqual(apart?.promptLength, 3)
+        assert.strictEqual(yield* decode(apart!.tokens.slice(apart!.promptLength)), " reverse")
+        assert.deepStrictEqual(
+          { tokens: begun?.tokens, promptLength: begun?.promptLength },
+          { tokens: apart?.tokens, promptLength: apart?.promptLength },
+        )
+      }),
+  )
+
   it.effect("refuses a response of which no token is left", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(
