@@ -112,6 +112,28 @@ describe("tied with untied heads", () => {
       }),
   )
 
+  it.effect(
+    "a head that is stored in the embedding's place is the embedding, beside tied and untied ones",
+    () =>
+      Effect.gen(function* () {
+        const { [embedding]: table, ...rest } = b
+        const alone = { ...rest, [head]: table! }
+        for (const [first, second] of [
+          [a, alone],
+          [alone, a],
+        ] as const) {
+          const found = yield* merged([tied, first], [tied, second])
+          assert.sameMembers(found.names, Object.keys(a))
+          assert.deepStrictEqual(found.values[embedding], mean(a[embedding]!, table!))
+          assert.strictEqual(found.config, JSON.stringify(tied))
+          assert.match(found.notes.join("\n"), /lm_head\.weight of [ab] is stored for the embedding too/)
+        }
+        const untied = yield* merged([free, { ...a, [head]: own }], [tied, alone])
+        assert.deepStrictEqual(untied.values[embedding], mean(a[embedding]!, table!))
+        assert.deepStrictEqual(untied.values[head], mean(own, table!))
+      }),
+  )
+
   it.effect("a stored head that differs counts, though the config ties it", () =>
     Effect.gen(function* () {
       const found = yield* merged([tied, a], [tied, { ...b, [head]: own }])

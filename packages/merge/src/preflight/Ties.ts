@@ -59,6 +59,23 @@ export const embeddingOf = (tensors: Infos, shape?: ReadonlyArray<number>): stri
   return shared?.name ?? (found.length === 1 ? found[0]?.name : undefined)
 }
 
+/** A head that is stored alone, and the embedding that it is too; undefined where the embedding is stored. */
+export const alone = ({
+  config,
+  tensors,
+}: Checkpoint.Checkpoint): Effect.Effect<{ readonly head: string; readonly embedding: string } | undefined> =>
+  Effect.map(
+    Effect.option(Architecture.resolve(config, tensors)),
+    Option.match({
+      onNone: () => undefined,
+      onSome: ({ tensors: { embedding }, tiedEmbeddings }) => {
+        const head = [...tensors.keys()].find(isHead)
+        const stands = tiedEmbeddings && head !== undefined && embeddingOf(tensors) === undefined
+        return stands && !tensors.has(embedding) ? { head, embedding } : undefined
+      },
+    }),
+  )
+
 /** The name of a copy's original, where a tensor may be one. */
 const originalOf = (name: string, tensors: Infos, tied: boolean): string | undefined => {
   const info = tensors.get(name)

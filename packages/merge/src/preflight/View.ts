@@ -39,6 +39,8 @@ interface Seen {
   readonly role: string
   readonly checkpoint: Checkpoint.Checkpoint
   readonly tied: boolean
+  /** The stored name of the embedding that a head may be tied to. */
+  readonly table: string | undefined
   readonly names: Map<string, string>
   /** Names, as the merge calls them, of tensors that are another's copy. */
   readonly copies: ReadonlySet<string>
@@ -73,8 +75,11 @@ const see = Effect.fnUntraced(function* (
   const stored = [...checkpoint.tensors.keys()]
   const read =
     first === undefined ? undefined : Naming.correspondence([...first.checkpoint.tensors.keys()], stored)
-  const as = (name: string) => read?.get(name) ?? name
-  const renamed = stored.filter((name) => as(name) !== name)
+  const alone = yield* Ties.alone(checkpoint)
+  if (alone !== undefined)
+    notes.push(`${alone.head} of ${role} is stored for the embedding too: taken as ${alone.embedding}`)
+  const as = (name: string) => (name === alone?.head ? alone.embedding : (read?.get(name) ?? name))
+  const renamed = stored.filter((name) => name !== alone?.head && as(name) !== name)
   const [example] = renamed
   if (example !== undefined && first !== undefined) {
     notes.push(
@@ -86,6 +91,7 @@ const see = Effect.fnUntraced(function* (
     role,
     checkpoint,
     tied: yield* Ties.declared(checkpoint.config),
+    table: alone?.head ?? Ties.embeddingOf(checkpoint.tensors),
     names: new Map(stored.map((name) => [as(name), name])),
     copies: new Set(copies),
   }
@@ -95,8 +101,8 @@ const see = Effect.fnUntraced(function* (
 const untie = (seen: ReadonlyArray<Seen>, notes: Array<string>): boolean => {
   const head = seen.flatMap(({ names }) => [...names.keys()].filter(Ties.isHead))[0]
   if (head === undefined) return false
-  for (const { checkpoint, names, role, tied } of seen) {
-    const embedding = tied && !names.has(head) ? Ties.embeddingOf(checkpoint.tensors) : undefined
+  for (const { names, role, table, tied } of seen) {
+    const embedding = tied && !names.has(head) ? table : undefined
     if (embedding === undefined) {
       if (tied && names.has(head))
         notes.push(
