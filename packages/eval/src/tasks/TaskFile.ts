@@ -83,7 +83,8 @@ const readYaml = Effect.fnUntraced(function* (file: string, place: Place, includ
   if (isCollection(samples)) {
     visit(samples, {
       Scalar: (_, node) => {
-        if (typeof node.value === "number" && node.source?.includes(".") === true) node.value = float(node.value)
+        if (typeof node.value === "number" && node.source?.includes(".") === true)
+          node.value = float(node.value)
       },
     })
   }

@@ -29,7 +29,9 @@ export const workspaceBytes = (rows: number, columns: number, forms: Forms): num
 export const run = (work: Work): Regression.Solved => {
   const solved = work._tag === "Regression" ? Regression.solve(work.job) : Kronecker.solve(work.job)
   if (!Number.isFinite(solved.residual) || !solved.values.every(Number.isFinite)) {
-    throw new RangeError("its equations have no finite solution: weights or statistics are not finite, or too large")
+    throw new RangeError(
+      "its equations have no finite solution: weights or statistics are not finite, or too large",
+    )
   }
   return solved
 }
