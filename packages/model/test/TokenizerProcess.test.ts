@@ -82,7 +82,7 @@ describe("the tokenizer process", () => {
         const tokenizer = await Effect.runPromise(Tokenizer.open({ files }))
         const children = "/proc/self/task/" + process.pid + "/children"
         const ids = await Effect.runPromise(tokenizer.encode("Q:"))
-        console.log(ids.length, process.platform === "linux" ? readFileSync(children, "utf8").trim() : "")`
+        console.log([ids.length, process.platform === "linux" ? readFileSync(children, "utf8").trim() : ""].join(" "))`
       const options = ["--conditions=@hila/source", "--input-type=module", "-e", program]
       const ran = spawnSync(process.execPath, options, { encoding: "utf8", cwd: import.meta.dirname })
       assert.strictEqual(ran.status, 0, ran.stderr)

@@ -109,7 +109,15 @@ const readTokenizer = (path: string) => {
   })
   return {
     version: "1.0",
-    added_tokens: special.map((content, id) => ({ id, content, special: true, normalized: false })),
+    added_tokens: special.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
     normalizer: {
       type: "Sequence",
       normalizers: [
