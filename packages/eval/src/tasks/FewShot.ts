@@ -15,14 +15,22 @@ import type { Row } from "./Template.ts"
 /** The shots of the document at an index of the evaluated split. */
 export type Shots = (index: number) => ReadonlyArray<Row>
 
-/** The split that shots come from, unless the file gives them itself. */
-export const split = ({ config }: Task): string | undefined =>
-  config.fewshot_config?.split ??
-  config.fewshot_split ??
-  config.training_split ??
-  config.validation_split ??
-  config.test_split ??
-  undefined
+/** The split of shots that a file names. */
+const named = ({ config }: Pick<Task, "config">): string | undefined =>
+  config.fewshot_config?.split ?? config.fewshot_split ?? undefined
+
+/** The shots that a file gives itself, which count where it names no split. */
+const written = (task: Pick<Task, "config">): ReadonlyArray<Row> | undefined => {
+  const samples = task.config.fewshot_config?.samples
+  return named(task) === undefined && Array.isArray(samples) ? samples : undefined
+}
+
+/** The split that shots come from; none where the file gives them itself, whose split is then not read. */
+export const split = (task: Pick<Task, "config">): string | undefined => {
+  if (written(task) !== undefined) return undefined
+  const { training_split: training, validation_split: validation, test_split: test } = task.config
+  return named(task) ?? training ?? validation ?? test ?? undefined
+}
 
 /**
  * The shots of every document. `pool` has the documents shots are drawn from, `documents` those of the evaluated split.
@@ -32,22 +40,22 @@ export const split = ({ config }: Task): string | undefined =>
  * document through, and so the numbers are the harness's.
  */
 export const choose = Effect.fnUntraced(function* (
-  { config, file, numFewshot }: Task,
+  task: Task,
   pool: ReadonlyArray<Row>,
   documents: ReadonlyArray<Row>,
   seed: number,
 ): Effect.fn.Return<Shots, TaskError> {
+  const { config, file, numFewshot } = task
   if (numFewshot === 0) return () => []
-  const { fewshot_indices: indices, sampler: asked = "default", samples } = config.fewshot_config ?? {}
-  const named = config.fewshot_config?.split ?? config.fewshot_split ?? undefined
-  const given: ReadonlyArray<Row> = named === undefined && Array.isArray(samples) ? samples : pool
+  const { fewshot_indices: indices, sampler: asked = "default" } = config.fewshot_config ?? {}
+  const given = written(task) ?? pool
   const chosen =
     indices === undefined || indices === null || indices.length === 0
       ? given
       : indices.flatMap((index) => given.slice(index, index + 1))
   const sampler = typeof asked === "string" ? asked : asked.function
   const fail = (key: string, problem: string) => new TaskError({ file, key, problem })
-  const apart = named === (config.test_split ?? undefined)
+  const apart = named(task) === (config.test_split ?? undefined)
   const needed = numFewshot + Number(apart)
   if (sampler !== "default" && sampler !== "first_n") {
     return yield* fail(
