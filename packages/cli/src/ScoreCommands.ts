@@ -3,7 +3,7 @@
  *
  * What they do lies in `ScoreRuns`, which is loaded when one of them is called.
  */
-import * as UnitTable from "@hila/model/UnitTable"
+import * as UnitTable from "@hila/model/units/UnitTable"
 import { names } from "@hila/scoring/importance/names"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -3,7 +3,7 @@
  *
  * What it does lies in `StatisticsRuns`, which is loaded when it is called.
  */
-import { kinds } from "@hila/model/StatisticsKind"
+import { kinds } from "@hila/model/attribution/StatisticsKind"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"

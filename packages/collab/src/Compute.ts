@@ -5,7 +5,7 @@
  * threads. Nothing here knows what a graph computes.
  */
 import { LanguageModel, ModelError } from "@hila/model"
-import { fromPool } from "@hila/model/OpenModels"
+import { fromPool } from "@hila/model/models/OpenModels"
 import { encode } from "@hila/model/onnx/Encode"
 import type { Graph } from "@hila/model/onnx/Graph"
 import type { GraphError } from "@hila/model/onnx/GraphError"

@@ -6,7 +6,7 @@
  */
 import { at, known } from "@hila/core/Lookup"
 import { Architecture, Checkpoint, LanguageModel, type ModelError, Tokenizer } from "@hila/model"
-import { places } from "@hila/model/EncoderModel"
+import { places } from "@hila/model/models/EncoderModel"
 import * as Batches from "@hila/model/runtime/Batches"
 import * as Losses from "@hila/model/runtime/Losses"
 import * as Effect from "effect/Effect"

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { readFile, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Dtype, Safetensors, SafetensorsError } from "../src/index.ts"
-import * as SafetensorsHeader from "../src/SafetensorsHeader.ts"
+import * as SafetensorsHeader from "../src/checkpoint/SafetensorsHeader.ts"
 import { fileOf, temporary } from "./support/fixtures.ts"
 
 const entry = (dtype: string, shape: string, offsets: string) =>

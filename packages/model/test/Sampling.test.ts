@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Random from "../src/generation/Random.ts"
-import * as Sampling from "../src/Sampling.ts"
+import * as Sampling from "../src/generation/Sampling.ts"
 
 /** The definition of each processor, on lists, with a sort by score for each. */
 const slow = (

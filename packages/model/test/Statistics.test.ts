@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Statistics from "../src/Statistics.ts"
+import * as Statistics from "../src/data/Statistics.ts"
 
 describe("Statistics", () => {
   it("takes the mean and its standard error from the n-1 variance", () => {

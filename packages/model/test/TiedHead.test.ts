@@ -4,7 +4,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Logger } from "effect"
 import { Architecture, Checkpoint, DeltaGates, LanguageModel, type Safetensors } from "../src/index.ts"
 import { runtimeBytes } from "../src/blocks/Budget.ts"
-import * as TiedHead from "../src/TiedHead.ts"
+import * as TiedHead from "../src/checkpoint/TiedHead.ts"
 import { micro, microBase } from "./support/fixtures.ts"
 import { example } from "./support/models.ts"
 

@@ -4,7 +4,7 @@ import { Checkpoint, Gates, LanguageModel, Unit } from "../src/index.ts"
 import { unitMeans } from "../src/graphs/UnitMeansGraph.ts"
 import { encode } from "../src/onnx/Encode.ts"
 import * as WorkerPool from "../src/runtime/WorkerPool.ts"
-import * as UnitMeans from "../src/UnitMeans.ts"
+import * as UnitMeans from "../src/attribution/UnitMeans.ts"
 import { distance, example, fixture, openModel, sums } from "./support/models.ts"
 import { firstLayer } from "./support/plainLlama.ts"
 

@@ -7,7 +7,7 @@
  */
 import { at } from "@hila/core/Lookup"
 import { type Checkpoint, type Example, LanguageModel, Unit } from "@hila/model"
-import * as SharedShape from "@hila/model/SharedShape"
+import * as SharedShape from "@hila/model/architectures/SharedShape"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { Amount, Cost, MethodError, Models, Part, Task, Values } from "./importance/Method.ts"

@@ -5,7 +5,7 @@
  */
 import { at, entryOr } from "@hila/core/Lookup"
 import type { Stack } from "@hila/model"
-import { differences } from "@hila/model/ModelShape"
+import { differences } from "@hila/model/architectures/ModelShape"
 import type { Mismatch } from "./Meaning.ts"
 
 interface Rule {

@@ -4,8 +4,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { optional } from "../ModelConfig.ts"
-import type { EncoderShape } from "../ModelShape.ts"
+import { optional } from "../checkpoint/ModelConfig.ts"
+import type { EncoderShape } from "./ModelShape.ts"
 import { classifierKeys, labels } from "./Classifier.ts"
 import { activation, Epsilon, missing, perLayer, Positive, type Problem } from "./Config.ts"
 import { headDimOf } from "./LlamaLike.ts"

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { optional } from "../ModelConfig.ts"
+import { optional } from "../checkpoint/ModelConfig.ts"
 import { Index, missing, Positive, type Problem } from "./Config.ts"
 
 /** Keys of a model that classifies. */

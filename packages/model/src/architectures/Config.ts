@@ -8,9 +8,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type ModelConfig, oneLine, optional } from "../ModelConfig.ts"
+import { type ModelConfig, oneLine, optional } from "../checkpoint/ModelConfig.ts"
 import { ArchitectureError } from "../ModelError.ts"
-import type { Activation } from "../ModelShape.ts"
+import type { Activation } from "./ModelShape.ts"
 
 export const Positive = Schema.Int.check(Schema.isGreaterThan(0))
 export const Index = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { optional } from "../ModelConfig.ts"
+import { optional } from "../checkpoint/ModelConfig.ts"
 import { activation, common, Epsilon, perLayer, Positive } from "./Config.ts"
 import { headDimOf, tokenIds } from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"

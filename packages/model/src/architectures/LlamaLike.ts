@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import type { Activation, Rope } from "../ModelShape.ts"
+import type { Activation, Rope } from "./ModelShape.ts"
 import { activation, type common, type Problem, type ropeKeys, type sizes } from "./Config.ts"
 import * as Ropes from "./Rope.ts"
 import type { Biases } from "./Tensors.ts"

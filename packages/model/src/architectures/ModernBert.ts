@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { optional } from "../ModelConfig.ts"
+import { optional } from "../checkpoint/ModelConfig.ts"
 import { classifierKeys, labels } from "./Classifier.ts"
 import {
   activation,

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { optional } from "../ModelConfig.ts"
+import { optional } from "../checkpoint/ModelConfig.ts"
 import { llamaLike, missing, perLayer, Positive, PositiveNumber, windowKeys } from "./Config.ts"
 import * as LlamaLike from "./LlamaLike.ts"
 import { decoder } from "./Record.ts"

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { ModelConfig } from "../ModelConfig.ts"
+import type { ModelConfig } from "../checkpoint/ModelConfig.ts"
 import type { ArchitectureError } from "../ModelError.ts"
 import {
   type EncoderShape,
@@ -15,7 +15,7 @@ import {
   projectionSizes,
   type Stack,
   weightShape,
-} from "../ModelShape.ts"
+} from "./ModelShape.ts"
 import { decode, perLayer, type Problem, refuse } from "./Config.ts"
 
 /** A model type's record: reads its config.json. */

@@ -6,8 +6,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { oneLine, optional } from "../ModelConfig.ts"
-import type { Rope, RopeScaling } from "../ModelShape.ts"
+import { oneLine, optional } from "../checkpoint/ModelConfig.ts"
+import type { Rope, RopeScaling } from "./ModelShape.ts"
 import { missing, Positive, PositiveNumber, type Problem } from "./Config.ts"
 
 /** A description under `rope_parameters` or `rope_scaling`. */

@@ -1,7 +1,7 @@
 /**
  * Tensor names that several families share.
  */
-import type { LayerTensors, Norm, NormPlace, Projection } from "../ModelShape.ts"
+import type { LayerTensors, Norm, NormPlace, Projection } from "./ModelShape.ts"
 
 /** The tensors of a linear layer called `name`. */
 export const linear = (name: string, biased = false): Projection =>

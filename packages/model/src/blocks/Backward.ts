@@ -7,8 +7,8 @@
  */
 import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { Example } from "../Example.ts"
-import * as Gates from "../Gates.ts"
+import type { Example } from "../text/Example.ts"
+import * as Gates from "../attribution/Gates.ts"
 import type { BlockGraph } from "../graphs/BlockGraph.ts"
 import * as BlockGraphs from "../graphs/BlockGraph.ts"
 import type { ModelError } from "../ModelError.ts"

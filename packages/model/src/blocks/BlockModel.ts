@@ -6,11 +6,11 @@
  * writes no text: `CausalModel` does.
  */
 import * as Effect from "effect/Effect"
-import type { Checkpoint } from "../Checkpoint.ts"
-import type { Example } from "../Example.ts"
-import * as Gates from "../Gates.ts"
+import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
+import type { Example } from "../text/Example.ts"
+import * as Gates from "../attribution/Gates.ts"
 import { ModelError } from "../ModelError.ts"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Losses from "../runtime/Losses.ts"
 import * as Backward from "./Backward.ts"
 import type { Budget } from "./Budget.ts"

@@ -5,10 +5,10 @@
  */
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { Checkpoint } from "../Checkpoint.ts"
-import type { Gates } from "../Gates.ts"
+import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
+import type { Gates } from "../attribution/Gates.ts"
 import type { ModelError } from "../ModelError.ts"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
 import type { BlockRunner } from "../runtime/BlockRunner.ts"
 import * as Losses from "../runtime/Losses.ts"

@@ -4,8 +4,8 @@
  */
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { Example } from "../Example.ts"
-import type { Gates } from "../Gates.ts"
+import type { Example } from "../text/Example.ts"
+import type { Gates } from "../attribution/Gates.ts"
 import type { ModelError } from "../ModelError.ts"
 import * as Batches from "../runtime/Batches.ts"
 import * as Losses from "../runtime/Losses.ts"

@@ -4,7 +4,7 @@
  * The state at a position predicts the token after it; only positions that predict a token of a response are asked.
  */
 import { at, known } from "@hila/core/Lookup"
-import type { Example } from "../Example.ts"
+import type { Example } from "../text/Example.ts"
 import type { Asked } from "./Head.ts"
 import type { Batch } from "./Residual.ts"
 import * as Residual from "./Residual.ts"

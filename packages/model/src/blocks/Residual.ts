@@ -4,7 +4,7 @@
  * Plain data in the memory of the caller, batch by batch.
  */
 import { at } from "@hila/core/Lookup"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
 import type { Tensors } from "../runtime/Protocol.ts"
 

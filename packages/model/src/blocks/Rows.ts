@@ -3,8 +3,8 @@
  */
 import { atOr, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { Checkpoint } from "../Checkpoint.ts"
-import * as Dtype from "../Dtype.ts"
+import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
+import * as Dtype from "../checkpoint/Dtype.ts"
 import { failure, readFully, withFile } from "../internal/files.ts"
 import { ModelError } from "../ModelError.ts"
 

@@ -6,7 +6,7 @@
  */
 import { at, known, last } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { Continuation, End } from "../Generation.ts"
+import type { Continuation, End } from "./Generation.ts"
 import type { ModelError } from "../ModelError.ts"
 import * as Random from "./Random.ts"
 import type { Logits, Next, Stepper } from "./Stepper.ts"

@@ -7,7 +7,7 @@
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import { ModelError } from "../ModelError.ts"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
 import { float32 } from "../runtime/Losses.ts"
 import type { Tensors } from "../runtime/Protocol.ts"

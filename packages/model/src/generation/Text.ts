@@ -3,9 +3,9 @@
  */
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { Continuation, End } from "../Generation.ts"
+import type { Continuation, End } from "./Generation.ts"
 import type { ModelError } from "../ModelError.ts"
-import type { Tokenizer } from "../Tokenizer.ts"
+import type { Tokenizer } from "../text/Tokenizer.ts"
 
 /** For each response, its tokens so far, whether it is complete by its text. */
 export type StopTest = (

@@ -5,9 +5,9 @@ import { entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { dirname } from "node:path"
-import type { Checkpoint } from "../Checkpoint.ts"
+import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
 import { readText } from "../internal/readText.ts"
-import * as JsonText from "../JsonText.ts"
+import * as JsonText from "../checkpoint/JsonText.ts"
 import { ModelError } from "../ModelError.ts"
 
 /** A token's id by its text, or, in unigram models, all tokens with their scores in the order of ids. */

@@ -1,7 +1,7 @@
 /**
  * Activations, written with the operators of the graph builder.
  */
-import type { Activation } from "../ModelShape.ts"
+import type { Activation } from "../architectures/ModelShape.ts"
 import type { Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 

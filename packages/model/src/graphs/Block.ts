@@ -5,7 +5,7 @@
  * A layer can be written into any graph: whole models stack them, block graphs hold some of them.
  */
 import { at } from "@hila/core/Lookup"
-import type { LayerTensors, Projection } from "../ModelShape.ts"
+import type { LayerTensors, Projection } from "../architectures/ModelShape.ts"
 import type { Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 import { activate } from "./Activation.ts"

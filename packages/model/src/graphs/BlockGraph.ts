@@ -7,7 +7,7 @@
  * the forward pass has to be kept but the hidden states between pieces.
  */
 import * as Result from "effect/Result"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import type { EncodedModel } from "../onnx/Encode.ts"
 import { encode } from "../onnx/Encode.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"

@@ -2,7 +2,7 @@
  * The graph of a model over its own weights, with ablation gates and a key-value cache.
  */
 import type * as Result from "effect/Result"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import { decoder } from "./Decoder.ts"

@@ -2,7 +2,7 @@
  * What the parts of a model that are written into one graph share: its shape, where weights come from, gates, and
  * rotations and masks, each made when it is first needed.
  */
-import type { Rope, Stack } from "../ModelShape.ts"
+import type { Rope, Stack } from "../architectures/ModelShape.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Attention from "./Attention.ts"
 import * as Rotary from "./Rotary.ts"

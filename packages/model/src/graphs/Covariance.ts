@@ -3,7 +3,7 @@
  * units apart: diagonal blocks along heads, the diagonal inside of the MLP.
  */
 import { entryOr } from "@hila/core/Lookup"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import type { Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 

@@ -5,7 +5,7 @@
  * the positions named by `rows` go through the output head, so a loss over a response never pays for the vocabulary
  * at prompt positions, and a decoding step asks for one position per sequence.
  */
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 import { softcap } from "./Attention.ts"

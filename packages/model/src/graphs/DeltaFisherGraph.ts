@@ -4,7 +4,7 @@
  * Products of gradient and change are squared and added up inside the graph: one number per unit leaves it.
  */
 import type * as Result from "effect/Result"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"

@@ -3,7 +3,7 @@
  * derivative of the loss with respect to every gate.
  */
 import type * as Result from "effect/Result"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"

@@ -2,7 +2,7 @@
  * A whole encoder with its classification head, written from an `EncoderShape`.
  */
 import type * as Result from "effect/Result"
-import type { EncoderShape } from "../ModelShape.ts"
+import type { EncoderShape } from "../architectures/ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"

@@ -2,7 +2,7 @@
  * What combines a value with weights: linear layers, biases and norms. Every use of a weight goes through the context,
  * where it may be seen and changed.
  */
-import { type Norm, type Projection, weightShape } from "../ModelShape.ts"
+import { type Norm, type Projection, weightShape } from "../architectures/ModelShape.ts"
 import type { Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 import { type Context, used } from "./Context.ts"

@@ -4,7 +4,7 @@
  * matter.
  */
 import { at, known } from "@hila/core/Lookup"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import type * as Graph from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 import { unseen } from "../runtime/Batches.ts"

@@ -2,7 +2,7 @@
  * Rotary positions (Su et al., 2021): pairs of entries of queries and keys are turned by angles that grow with the
  * position, so that their product depends on the distance alone.
  */
-import type { Rope } from "../ModelShape.ts"
+import type { Rope } from "../architectures/ModelShape.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 

@@ -5,8 +5,8 @@
  * Every parameter's derivative is taken and reduced inside the graph: one number per group leaves it.
  */
 import type * as Result from "effect/Result"
-import * as LayerGroup from "../LayerGroup.ts"
-import type { ModelShape } from "../ModelShape.ts"
+import * as LayerGroup from "../units/LayerGroup.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"

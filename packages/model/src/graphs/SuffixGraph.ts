@@ -9,7 +9,7 @@
  */
 import { at } from "@hila/core/Lookup"
 import type * as Result from "effect/Result"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"

@@ -5,7 +5,7 @@
  * fused tensor return is put together in the order of that tensor, whatever blocks each projection has of it.
  */
 import { entryOr, known } from "@hila/core/Lookup"
-import type { ModelShape, Norm, Projection } from "../ModelShape.ts"
+import type { ModelShape, Norm, Projection } from "../architectures/ModelShape.ts"
 import type { Builder, Node, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"
 import type { Blocks, Weights } from "./Weights.ts"

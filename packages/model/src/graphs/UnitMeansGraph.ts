@@ -5,7 +5,7 @@
  * projections are linear, so a constant there is a constant in what the unit adds to the residual stream.
  */
 import type * as Result from "effect/Result"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Graph from "../onnx/Graph.ts"
 import type { GraphError } from "../onnx/GraphError.ts"
 import * as Op from "../onnx/Op.ts"

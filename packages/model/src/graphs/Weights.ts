@@ -5,7 +5,7 @@
  * tensors of one checkpoint (`stored`), or a point between two checkpoints that moves with gates (`interpolated`).
  * Weights stay in their stored type in the file; the graph casts them to f32.
  */
-import type { TensorInfo } from "../Safetensors.ts"
+import type { TensorInfo } from "../checkpoint/Safetensors.ts"
 import * as ElementType from "../onnx/ElementType.ts"
 import type { Builder, Value } from "../onnx/Graph.ts"
 import * as Op from "../onnx/Op.ts"

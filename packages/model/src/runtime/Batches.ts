@@ -6,7 +6,7 @@
  * size.
  */
 import { at } from "@hila/core/Lookup"
-import type { ModelShape, Stack } from "../ModelShape.ts"
+import type { ModelShape, Stack } from "../architectures/ModelShape.ts"
 import type { Tensor, Tensors } from "./Protocol.ts"
 
 /** Sequences of one batch at most: beyond it, larger products gain little and padding grows. */

@@ -5,9 +5,9 @@
  */
 import { at, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { Example } from "../Example.ts"
+import type { Example } from "../text/Example.ts"
 import { ModelError } from "../ModelError.ts"
-import type { ModelShape, Stack } from "../ModelShape.ts"
+import type { ModelShape, Stack } from "../architectures/ModelShape.ts"
 import * as Batches from "./Batches.ts"
 import type { Tensor, Tensors } from "./Protocol.ts"
 import type { OpenProgram } from "./WorkerPool.ts"

@@ -6,7 +6,7 @@
 import { known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { ModelError } from "../ModelError.ts"
-import type { Stack } from "../ModelShape.ts"
+import type { Stack } from "../architectures/ModelShape.ts"
 import * as Batches from "./Batches.ts"
 import * as Losses from "./Losses.ts"
 import type { Tensors } from "./Protocol.ts"

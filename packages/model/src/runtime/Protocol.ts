@@ -5,7 +5,7 @@
  * the worker answers each with exactly one reply, in the order of the requests.
  */
 
-import type { FloatDtype } from "../Dtype.ts"
+import type { FloatDtype } from "../checkpoint/Dtype.ts"
 
 /** A tensor on its way: row-major data and its sizes. Its buffer is transferred, not copied. */
 export type Tensor =

@@ -6,7 +6,7 @@
  */
 import { entry } from "@hila/core/Lookup"
 import { closeSync, openSync, readSync } from "node:fs"
-import * as Dtype from "../Dtype.ts"
+import * as Dtype from "../checkpoint/Dtype.ts"
 import type { FedWeight } from "./Protocol.ts"
 
 /** A weight in memory. */

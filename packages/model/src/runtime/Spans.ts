@@ -8,7 +8,7 @@
  * always cut alike, on any machine.
  */
 import type { Span } from "../graphs/SuffixGraph.ts"
-import type { ModelShape } from "../ModelShape.ts"
+import type { ModelShape } from "../architectures/ModelShape.ts"
 
 /** Multiplications in the time that opening a layer takes whatever its size, in a session for each of two workers. */
 const openingWork = 6e8
