@@ -82,7 +82,7 @@ export class LanguageModel extends Context.Service<
       options: { readonly memory: number },
     ) => Effect.Effect<BlockModel, ModelError, Scope.Scope>
   }
->()("@hila/model/models/LanguageModel") {
+>()("@hila/model/LanguageModel") {
   /** Runs models with a worker per CPU (at most four). */
   static readonly layer: Layer.Layer<LanguageModel> = Layer.effect(
     LanguageModel,
