@@ -10,7 +10,7 @@
  * CPUs counts.
  */
 import { Micro } from "@hila/eval"
-import { Checkpoint, DeltaGates, type Example, LanguageModel, Unit } from "@hila/model"
+import { Checkpoint, InterpolatedGates, type Example, LanguageModel, Unit } from "@hila/model"
 import { Golden, Importance, Ranking, Statistics } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
@@ -93,13 +93,13 @@ const measure = Effect.fnUntraced(function* (label: string, task: Input, few: Re
   const throughAll = Effect.gen(function* () {
     const opened = yield* taking(Effect.flatMap(LanguageModel, (service) => service.openDelta(base, expert)))
     const delta = opened.result
-    const ones = DeltaGates.filled(delta.shape, 1)
+    const ones = InterpolatedGates.filled(delta.shape, 1)
     const whole = yield* taking(delta.losses(golden, ones))
     const each = yield* taking(
       Effect.forEach(
         few,
         (unit) =>
-          Effect.map(delta.losses(golden, DeltaGates.with(ones, delta.shape, unit, 0)), (losses) =>
+          Effect.map(delta.losses(golden, InterpolatedGates.with(ones, delta.shape, unit, 0)), (losses) =>
             Array.from(losses, (loss, k) => loss - (whole.result[k] ?? NaN)),
           ),
         { concurrency: 4 },

@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, Gates, LanguageModel } from "../src/index.ts"
+import { Checkpoint, AblationGates, LanguageModel } from "../src/index.ts"
 import { architectures, hasShared } from "./support/fixtures.ts"
 import { distance, example } from "./support/models.ts"
 
@@ -32,14 +32,14 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures by blo
           const losses = yield* whole.losses(examples)
           assert.isAtMost(distance(yield* blocks.losses(examples), losses), 1e-5)
           const gradients = yield* blocks.gradients(examples)
-          const on = Gates.filled(whole.shape, 1)
+          const on = AblationGates.filled(whole.shape, 1)
           const step = 1 / 64
           for (const unit of [
             { kind: "queryHead", layer: 1, index: 4 },
             { kind: "mlp", layer: 0, index: 0 },
           ] as const) {
             const at = (value: number) =>
-              whole.losses(examples, { gates: Gates.with(on, whole.shape, unit, value) })
+              whole.losses(examples, { gates: AblationGates.with(on, whole.shape, unit, value) })
             const [up, down] = [yield* at(1 + step), yield* at(1 - step)]
             examples.forEach((_, i) => {
               const difference = ((up[i] ?? NaN) - (down[i] ?? NaN)) / (2 * step)

@@ -2,7 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { truncate } from "node:fs/promises"
 import { join } from "node:path"
-import { Checkpoint, type Example, Gates, LanguageModel } from "../src/index.ts"
+import { Checkpoint, type Example, AblationGates, LanguageModel } from "../src/index.ts"
 import type { BlockModel } from "../src/blocks/BlockModel.ts"
 import { runtimeBytes } from "../src/blocks/Budget.ts"
 import * as Decoder from "../src/graphs/Decoder.ts"
@@ -27,8 +27,8 @@ const examples = [
 ]
 
 /** Gates that are no whole numbers, so that a gate in the wrong place shows. */
-const someGates = (shape: ModelShape): Gates.Gates => {
-  const gates = Gates.filled(shape, 1)
+const someGates = (shape: ModelShape): AblationGates.AblationGates => {
+  const gates = AblationGates.filled(shape, 1)
   gates.heads.forEach((_, i) => (gates.heads[i] = 0.5 + (i % 7) / 7))
   gates.mlp.forEach((_, i) => (gates.mlp[i] = 1 - i / 9))
   return gates
@@ -55,7 +55,7 @@ const openBlocks = Effect.fnUntraced(function* (directory: string, memory: numbe
 /** ∂ loss / ∂ gate by one graph that holds the whole model and its derivative. */
 const wholeGradient = Effect.fnUntraced(function* (
   { checkpoint, shape }: BlockModel,
-  gates: Gates.Gates,
+  gates: AblationGates.AblationGates,
   rows: ReadonlyArray<Example.Example> = examples,
 ) {
   const graph = Result.getOrThrow(
@@ -190,7 +190,7 @@ describe("BlockModel", () => {
       const tokens = Array.from({ length: 40 }, (_, i) => (i * 613) % narrow.vocabSize)
       const rows = [example(tokens, 1), example(tokens.toReversed(), 20)]
       assert.isAtMost(distance(yield* blocks.losses(rows), yield* whole.losses(rows)), 2e-6)
-      const gates = Gates.filled(blocks.shape, 1)
+      const gates = AblationGates.filled(blocks.shape, 1)
       const expected = yield* wholeGradient(blocks, gates, rows)
       for (const [i, { gates: gradient }] of (yield* blocks.gradients(rows)).entries()) {
         const { heads, mlp } = expected[i]!

@@ -2,7 +2,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { closeSync, cpSync, openSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import { Checkpoint, Gates, LanguageModel } from "../src/index.ts"
+import { Checkpoint, AblationGates, LanguageModel } from "../src/index.ts"
 import { decoder } from "../src/graphs/Decoder.ts"
 import * as Weights from "../src/graphs/Weights.ts"
 import { encode } from "../src/onnx/Encode.ts"
@@ -72,7 +72,7 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("CausalModel", (it) =
         const program = yield* pool.open("plain", encode(graph), 0)
         const examples = rows.map((tokens) => example(tokens, 3))
         const plain = yield* Losses.losses("plain", model.shape, program, examples, () => ({}))
-        const ones = yield* model.losses(examples, { gates: Gates.filled(model.shape, 1) })
+        const ones = yield* model.losses(examples, { gates: AblationGates.filled(model.shape, 1) })
         assert.isAtMost(distance(plain, ones), 1e-6)
       }),
     )
@@ -80,7 +80,7 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("CausalModel", (it) =
     it.effect("ignore the layers when every gate is zero", () =>
       Effect.gen(function* () {
         const { model } = yield* rowsOf(1)
-        const gates = Gates.filled(model.shape, 0)
+        const gates = AblationGates.filled(model.shape, 0)
         // Without layers a position knows only its own token, so equal tokens have equal logits.
         const [row = new Float32Array()] = yield* model.logits([[1, 50, 60, 50]], { gates })
         const at = (position: number) =>

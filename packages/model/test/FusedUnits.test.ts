@@ -1,7 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { join } from "node:path"
-import { Checkpoint, DeltaGates, LanguageModel, Unit } from "../src/index.ts"
+import { Checkpoint, InterpolatedGates, LanguageModel, Unit } from "../src/index.ts"
 import { architectures, hasShared, temporary } from "./support/fixtures.ts"
 import { distance, example } from "./support/models.ts"
 
@@ -64,7 +64,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Units in fused tenso
           const expertTensors = moved(baseTensors)
           const expert = yield* write(base, expertTensors)
           const delta = yield* service.openDelta(base, expert)
-          const zero = DeltaGates.filled(delta.shape, 0)
+          const zero = InterpolatedGates.filled(delta.shape, 0)
           const examples = [example([3, 14, 15, 92, 65, 35, 89, 79, 32, 38], 1)]
           const from = yield* delta.losses(examples, zero)
           const wanted = ["layers.1.kvGroup.1", "layers.2.queryHead.5", "layers.0.kvHead.1", "layers.1.mlp"]
@@ -74,12 +74,12 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Units in fused tenso
             for (const unit of scheme === "kvGroup" ? chosen : chosen.filter(({ kind }) => kind !== "mlp")) {
               const mixed = withSlices(base, baseTensors, expertTensors, unit.slices)
               const model = yield* service.open(yield* write(base, mixed))
-              const gated = yield* delta.losses(examples, DeltaGates.with(zero, delta.shape, unit, 1))
+              const gated = yield* delta.losses(examples, InterpolatedGates.with(zero, delta.shape, unit, 1))
               assert.isAtMost(distance(yield* model.losses(examples), gated), 2e-5, unit.id)
               assert.isAbove(distance(gated, from), 1e-4, unit.id)
             }
           }
-          const all = yield* delta.losses(examples, DeltaGates.filled(delta.shape, 1))
+          const all = yield* delta.losses(examples, InterpolatedGates.filled(delta.shape, 1))
           const whole = yield* (yield* service.open(expert)).losses(examples)
           assert.isAtMost(distance(all, whole), 2e-5, "everything")
         }),

@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { DeltaGates, type Example, LanguageModel, type Unit } from "../src/index.ts"
+import { InterpolatedGates, type Example, LanguageModel, type Unit } from "../src/index.ts"
 import { hasShared } from "./support/fixtures.ts"
 import { distance, example, fixture, openDelta, openModel, readJson, shared, sums } from "./support/models.ts"
 
@@ -36,7 +36,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients", (it) => 
       const delta = yield* openDelta(fixture("base"), fixture("math"))
       const { shape } = delta
       const examples = yield* golden
-      const middle = DeltaGates.filled(shape, 0.5)
+      const middle = InterpolatedGates.filled(shape, 0.5)
       const gradients = yield* delta.gradients(examples, middle)
       const losses = gradients.map(({ loss }) => loss)
       assert.isAtMost(distance(losses, yield* delta.losses(examples, middle)), 1e-6)
@@ -44,15 +44,15 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients", (it) => 
       const step = 0.02
       const moves: ReadonlyArray<
         readonly [
-          move: (value: number) => DeltaGates.DeltaGates,
-          read: (gradient: DeltaGates.DeltaGates) => number,
+          move: (value: number) => InterpolatedGates.InterpolatedGates,
+          read: (gradient: InterpolatedGates.InterpolatedGates) => number,
         ]
       > = [
         ...(["kvGroup", "queryHead", "kvHead", "mlp"] as const).map((kind) => {
           const unit = { kind, layer: 1, index: kind === "mlp" ? 0 : 2 }
           return [
-            (value: number) => DeltaGates.with(middle, shape, unit, value),
-            (gradient: DeltaGates.DeltaGates) => DeltaGates.along(gradient, shape, unit),
+            (value: number) => InterpolatedGates.with(middle, shape, unit, value),
+            (gradient: InterpolatedGates.InterpolatedGates) => InterpolatedGates.along(gradient, shape, unit),
           ] as const
         }),
         [(residual) => ({ ...middle, residual }), ({ residual }) => residual],
@@ -80,7 +80,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients", (it) => 
   it.effect("of gates are refused where the gates are another model's", () =>
     Effect.gen(function* () {
       const delta = yield* openDelta(fixture("base"), fixture("math"))
-      const gates = { ...DeltaGates.filled(delta.shape, 1), kvHeads: new Float32Array(3) }
+      const gates = { ...InterpolatedGates.filled(delta.shape, 1), kvHeads: new Float32Array(3) }
       const error = yield* Effect.flip(delta.gradients(yield* golden, gates))
       assert.strictEqual(error.blame, "input")
       assert.include(error.message, "expected 32, 16, 4 numbers")
@@ -98,13 +98,13 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients", (it) => 
             shared(`models/${family}/${expert}`),
           )
           const { quadrature, samples, units } = oracle
-          const of = (gradient: DeltaGates.DeltaGates, { index, kind, layer: l }: OracleUnit) =>
+          const of = (gradient: InterpolatedGates.InterpolatedGates, { index, kind, layer: l }: OracleUnit) =>
             kind === "residual"
               ? gradient.residual
-              : DeltaGates.along(gradient, delta.shape, { kind, layer: l, index })
+              : InterpolatedGates.along(gradient, delta.shape, { kind, layer: l, index })
           /** For each sample, units [units] at the gates' value. */
           const at = (value: number) =>
-            Effect.map(delta.gradients(samples, DeltaGates.filled(delta.shape, value)), (results) =>
+            Effect.map(delta.gradients(samples, InterpolatedGates.filled(delta.shape, value)), (results) =>
               results.map(({ gates, loss }) => ({ loss, units: units.map((unit) => of(gates, unit)) })),
             )
           /**

@@ -1,10 +1,17 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { writeFile } from "node:fs/promises"
-import { deltaFisher } from "../src/graphs/DeltaFisherGraph.ts"
-import { unitMeans } from "../src/graphs/UnitMeansGraph.ts"
+import { deltaFisher } from "../src/graphs/InterpolatedFisherGraph.ts"
+import { unitMeans } from "../src/graphs/UnitOutputMeansGraph.ts"
 import { sensitivity } from "../src/graphs/SensitivityGraph.ts"
-import { Checkpoint, DeltaGates, Gates, Dtype, LanguageModel, type Safetensors } from "../src/index.ts"
+import {
+  Checkpoint,
+  InterpolatedGates,
+  AblationGates,
+  Dtype,
+  LanguageModel,
+  type Safetensors,
+} from "../src/index.ts"
 import { architectures, encoders, hasShared, temporary } from "./support/fixtures.ts"
 import { distance, example } from "./support/models.ts"
 
@@ -52,7 +59,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
           const { shape } = delta
           const tokens = Array.from({ length: 20 }, (_, i) => (37 * i + 11) % Math.min(shape.vocabSize, 250))
           const examples = [example(tokens, 4), example(tokens.slice(5, 15), 2)]
-          const middle = DeltaGates.filled(shape, 0.5)
+          const middle = InterpolatedGates.filled(shape, 0.5)
           const gradients = yield* delta.gradients(examples, middle)
           const units = [
             { kind: "queryHead", layer: shape.layers.length - 1, index: shape.heads - 1 },
@@ -61,12 +68,12 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
           ] as const
           const moves: ReadonlyArray<
             readonly [
-              move: (value: number) => DeltaGates.DeltaGates,
-              derivative: (gates: DeltaGates.DeltaGates) => number,
+              move: (value: number) => InterpolatedGates.InterpolatedGates,
+              derivative: (gates: InterpolatedGates.InterpolatedGates) => number,
             ]
           > = [
             [
-              (value) => DeltaGates.filled(shape, value),
+              (value) => InterpolatedGates.filled(shape, value),
               ({ kvHeads, mlp, queryHeads, residual }) =>
                 sum(queryHeads) + sum(kvHeads) + sum(mlp) + residual,
             ],
@@ -74,8 +81,8 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
             ...units.map(
               (unit) =>
                 [
-                  (value: number) => DeltaGates.with(middle, shape, unit, value),
-                  (gates: DeltaGates.DeltaGates) => DeltaGates.along(gates, shape, unit),
+                  (value: number) => InterpolatedGates.with(middle, shape, unit, value),
+                  (gates: InterpolatedGates.InterpolatedGates) => InterpolatedGates.along(gates, shape, unit),
                 ] as const,
             ),
           ]
@@ -97,7 +104,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
           const kept = yield* service.openMoves({ from: base, base, expert }, examples)
           const found = yield* kept.losses(units.map((unit) => ({ unit, step: 1 })))
           for (const [i, unit] of units.entries()) {
-            const gates = DeltaGates.with(DeltaGates.filled(shape, 0), shape, unit, 1)
+            const gates = InterpolatedGates.with(InterpolatedGates.filled(shape, 0), shape, unit, 1)
             assert.isAtMost(distance(found[i]!, yield* delta.losses(examples, gates)), 1e-5, unit.kind)
           }
 
@@ -106,7 +113,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
           const without = yield* gone.losses(units.map((unit) => ({ unit, step: -1 })))
           const alone = yield* service.open(expert)
           for (const [i, unit] of units.entries()) {
-            const gates = Gates.with(Gates.filled(shape, 1), shape, unit, 0)
+            const gates = AblationGates.with(AblationGates.filled(shape, 1), shape, unit, 0)
             assert.isAtMost(distance(without[i]!, yield* alone.losses(examples, { gates })), 1e-5, unit.kind)
           }
 

@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { DeltaGates, type Example, Gates, LanguageModel, type Unit } from "../src/index.ts"
+import { InterpolatedGates, type Example, AblationGates, LanguageModel, type Unit } from "../src/index.ts"
 import { hasShared } from "./support/fixtures.ts"
 import { distance, fixture, openDelta, openModel, readJson, readText, shared } from "./support/models.ts"
 
@@ -39,8 +39,8 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Oracles", (it) => {
           const model = yield* openModel(fixture(expert))
           const delta = yield* openDelta(fixture("base"), fixture(expert))
           const { samples } = oracle
-          const none = DeltaGates.filled(delta.shape, 0)
-          const all = DeltaGates.filled(delta.shape, 1)
+          const none = InterpolatedGates.filled(delta.shape, 0)
+          const all = InterpolatedGates.filled(delta.shape, 1)
           const base = yield* delta.losses(samples, none)
           const tuned = yield* delta.losses(samples, all)
           assert.isAtMost(distance(base, oracle.lossBase), 1e-5, "lossBase")
@@ -51,18 +51,21 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Oracles", (it) => {
           yield* Effect.forEach(
             oracle.units,
             Effect.fnUntraced(function* ({ ablate, add, index, kind, layer: l, revert }) {
-              const moved = (gates: DeltaGates.DeltaGates, value: number): DeltaGates.DeltaGates =>
+              const moved = (
+                gates: InterpolatedGates.InterpolatedGates,
+                value: number,
+              ): InterpolatedGates.InterpolatedGates =>
                 kind === "residual"
                   ? { ...gates, residual: value }
-                  : DeltaGates.with(gates, delta.shape, { kind, layer: l, index }, value)
+                  : InterpolatedGates.with(gates, delta.shape, { kind, layer: l, index }, value)
               const label = `${kind} ${l}.${index}`
               const reverted = minus(yield* delta.losses(samples, moved(all, 0)), tuned)
               assert.isAtMost(distance(reverted, revert), 1e-4, `revert ${label}`)
               const added = minus(base, yield* delta.losses(samples, moved(none, 1)))
               assert.isAtMost(distance(added, add), 1e-4, `add ${label}`)
               if (ablate === undefined || kind === "residual") return
-              const gates = Gates.with(
-                Gates.filled(model.shape, 1),
+              const gates = AblationGates.with(
+                AblationGates.filled(model.shape, 1),
                 model.shape,
                 { kind, layer: l, index },
                 0,

@@ -2,7 +2,7 @@
 // so: other values are used and not tied, equal values are tied, a head alone is the embedding too.
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Logger } from "effect"
-import { Architecture, Checkpoint, DeltaGates, LanguageModel, type Safetensors } from "../src/index.ts"
+import { Architecture, Checkpoint, InterpolatedGates, LanguageModel, type Safetensors } from "../src/index.ts"
 import { runtimeBytes } from "../src/blocks/Budget.ts"
 import * as TiedHead from "../src/checkpoint/TiedHead.ts"
 import { micro, microBase } from "./support/fixtures.ts"
@@ -44,7 +44,7 @@ const numbers = Effect.fnUntraced(function* (model: Model, base: Model) {
     sensitivity: yield* open.sensitivity(examples),
     blocks: yield* blocks.losses(examples),
     gradients: yield* blocks.gradients(examples),
-    delta: yield* delta.losses(examples, DeltaGates.filled(open.shape, 0.5)),
+    delta: yield* delta.losses(examples, InterpolatedGates.filled(open.shape, 0.5)),
     merged: yield* merged.losses(examples, Float32Array.of(0.5)),
     unmoved: yield* moves.unmoved,
     statistics: yield* statistics.collect(pass!, examples),

@@ -1,10 +1,10 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
-import { Checkpoint, Gates, LanguageModel, Unit } from "../src/index.ts"
-import { unitMeans } from "../src/graphs/UnitMeansGraph.ts"
+import { Checkpoint, AblationGates, LanguageModel, Unit } from "../src/index.ts"
+import { unitMeans } from "../src/graphs/UnitOutputMeansGraph.ts"
 import { encode } from "../src/onnx/Encode.ts"
 import * as WorkerPool from "../src/runtime/WorkerPool.ts"
-import * as UnitMeans from "../src/attribution/UnitMeans.ts"
+import * as UnitOutputMeans from "../src/attribution/UnitOutputMeans.ts"
 import { distance, example, fixture, openModel, sums } from "./support/models.ts"
 import { firstLayer } from "./support/plainLlama.ts"
 
@@ -23,7 +23,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => 
       const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
       const graph = encode(Result.getOrThrow(unitMeans(shape, checkpoint.tensors)))
       const program = yield* pool.open("math", graph, 0)
-      const { heads, mlp } = yield* UnitMeans.measure(shape, program, examples)
+      const { heads, mlp } = yield* UnitOutputMeans.measure(shape, program, examples)
       const plain = yield* Effect.forEach(examples, ({ tokens }) =>
         firstLayer(checkpoint, shape, tokens.slice(0, -1)),
       )
@@ -61,7 +61,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => 
         const few = [units[1]!, units[4]!, units[12]!]
         const [off, averaged] = [yield* zero.losses(away(few)), yield* mean.losses(away(few))]
         for (const [i, unit] of few.entries()) {
-          const gates = Gates.with(Gates.filled(shape, 1), shape, unit, 0)
+          const gates = AblationGates.with(AblationGates.filled(shape, 1), shape, unit, 0)
           const expected = yield* plain.losses(golden, { gates })
           assert.isAtMost(distance(off[i]!, expected), 1e-5, unit.id)
           assert.isAbove(distance(averaged[i]!, expected), 1e-4, unit.id)

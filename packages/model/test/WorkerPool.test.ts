@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statS
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Checkpoint, DeltaGates } from "../src/index.ts"
+import { Checkpoint, InterpolatedGates } from "../src/index.ts"
 import { fromPool } from "../src/models/OpenModels.ts"
 import * as CausalGraph from "../src/graphs/CausalGraph.ts"
 import { encode } from "../src/onnx/Encode.ts"
@@ -132,7 +132,7 @@ describe("WorkerPool", () => {
       const expert = yield* Checkpoint.open(fixture("code"))
       const pool = yield* WorkerPool.make({ workers: 2, threads: 2 })
       const delta = yield* fromPool(pool).openDelta(base, expert)
-      const settings = Array.from({ length: 8 }, (_, i) => DeltaGates.filled(delta.shape, i / 7))
+      const settings = Array.from({ length: 8 }, (_, i) => InterpolatedGates.filled(delta.shape, i / 7))
       const run = (concurrency: number) =>
         Effect.forEach(settings, (gates) => delta.losses(rows, gates), { concurrency })
       const [one, all] = [yield* run(1), yield* run(8)]
@@ -190,7 +190,7 @@ describe("WorkerPool", () => {
       const expert = yield* Checkpoint.open(directory)
       const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
       const delta = yield* fromPool(pool).openDelta(yield* Checkpoint.open(fixture("base")), expert)
-      const gates = DeltaGates.filled(delta.shape, 1)
+      const gates = InterpolatedGates.filled(delta.shape, 1)
       renameSync(weights, `${weights}.away`)
       assert.match((yield* Effect.flip(delta.losses(rows, gates))).message, /ENOENT/)
       renameSync(`${weights}.away`, weights)

@@ -1,7 +1,7 @@
 /** What has to hold of scores whatever the numbers are. */
 import { assert, layer } from "@effect/vitest"
 import { type Event, Events, Run, Source, Stage, Store } from "@hila/core"
-import { Checkpoint, DeltaGates, Example, LanguageModel, Unit } from "@hila/model"
+import { Checkpoint, InterpolatedGates, Example, LanguageModel, Unit } from "@hila/model"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -63,8 +63,8 @@ layer(Live)("laws of importance", (it) => {
       const own = yield* alone.losses(golden)
       for (const scheme of ["kvGroup", "queryHead", "layer"] as const) {
         const { units } = yield* Unit.partition(expert, scheme)
-        const reverted = units.reduce((gates, unit) => DeltaGates.with(gates, delta.shape, unit, 0), {
-          ...DeltaGates.filled(delta.shape, 1),
+        const reverted = units.reduce((gates, unit) => InterpolatedGates.with(gates, delta.shape, unit, 0), {
+          ...InterpolatedGates.filled(delta.shape, 1),
           residual: 0,
         })
         const losses = yield* delta.losses(golden, reverted)
@@ -113,7 +113,7 @@ layer(Live)("laws of importance", (it) => {
       assert.strictEqual(whole.size, 4)
       const service = yield* LanguageModel
       const delta = yield* service.openDelta(pair.base, pair.expert)
-      const expert = yield* delta.losses(golden, DeltaGates.filled(delta.shape, 1))
+      const expert = yield* delta.losses(golden, InterpolatedGates.filled(delta.shape, 1))
       const { units } = yield* Unit.partition(pair.expert, "kvGroup")
       for (const [unit, values] of whole) {
         const sum = golden.map((_, k) =>
@@ -122,7 +122,10 @@ layer(Live)("laws of importance", (it) => {
         assertClose(values, sum, 1e-5, unit)
         const gates = units
           .filter(({ id }) => id.startsWith(`${unit}.`))
-          .reduce((all, own) => DeltaGates.with(all, delta.shape, own, 0), DeltaGates.filled(delta.shape, 1))
+          .reduce(
+            (all, own) => InterpolatedGates.with(all, delta.shape, own, 0),
+            InterpolatedGates.filled(delta.shape, 1),
+          )
         const without = yield* delta.losses(golden, gates)
         assertClose(
           reverted.get(unit),

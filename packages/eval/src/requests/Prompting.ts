@@ -74,7 +74,7 @@ export const turns = ({
   return genPrefix === "" ? [asked] : [asked, { role: "assistant", content: genPrefix, delimiter: "" }]
 }
 
-/** Turns as one text. */
+/** ExclusiveProgram as one text. */
 export const plain = (messages: ReadonlyArray<Message>): string =>
   messages.map(({ content, delimiter }) => content + delimiter).join("")
 
@@ -116,7 +116,7 @@ export interface Conversation {
   readonly withoutSystem: boolean
 }
 
-/** Turns as a conversation. A template that refuses the system turn is asked again without it. */
+/** ExclusiveProgram as a conversation. A template that refuses the system turn is asked again without it. */
 export const converse = (
   chat: ChatTemplate.ChatTemplate,
   messages: ReadonlyArray<Message>,

@@ -13,10 +13,10 @@ import * as WikiText from "./functions/WikiText.ts"
 import type { FunctionName } from "./TaskConfig.ts"
 import type { Row } from "./Template.ts"
 
-/** Turns the rows of a data set into documents. */
+/** ExclusiveProgram the rows of a data set into documents. */
 export type Process = (rows: ReadonlyArray<Row>) => ReadonlyArray<Row>
 
-/** Turns a document and the responses to it into values by metric. */
+/** ExclusiveProgram a document and the responses to it into values by metric. */
 export type Results = (row: Row, responses: ReadonlyArray<Response>) => Readonly<Record<string, Value>>
 
 /** A response as a result function sees it: a log-likelihood with its greedy flag, or a text. */

@@ -21,8 +21,8 @@ import type { GraphError } from "../onnx/GraphError.ts"
 import * as Batches from "../runtime/Batches.ts"
 import * as Losses from "../runtime/Losses.ts"
 import type { Tensors } from "../runtime/Protocol.ts"
-import * as Turns from "../runtime/Turns.ts"
-import * as Waves from "../runtime/Waves.ts"
+import * as ExclusiveProgram from "../runtime/ExclusiveProgram.ts"
+import * as OrderedBatches from "../runtime/OrderedBatches.ts"
 import type { OpenProgram } from "../runtime/WorkerPool.ts"
 import type { Kind } from "./StatisticsKind.ts"
 
@@ -88,7 +88,7 @@ export const make = Effect.fnUntraced(function* ({
 }: Parts): Effect.fn.Return<StatisticsModel, never, Scope.Scope> {
   const wanted = ({ blocked = false, kind }: StatisticsOptions) => ({ kind, blocked })
   const lock = Semaphore.makeUnsafe(1)
-  const programOf = yield* Turns.make((pass: StatisticsPass) =>
+  const programOf = yield* ExclusiveProgram.make((pass: StatisticsPass) =>
     start(StatisticsGraph.statistics(shape, tensors, wanted(pass.options), pass.indices)),
   )
 
@@ -138,7 +138,7 @@ export const make = Effect.fnUntraced(function* ({
       const selected = batch.map((i) => at(examples, i))
       return program.lease((lease) => lease.run(feeds(options.kind, selected), fetches))
     }
-    yield* Waves.inOrder(batches, width, run, (outputs) =>
+    yield* OrderedBatches.inOrder(batches, width, run, (outputs) =>
       fetches.forEach((fetch, at) => accumulate(known(sums[at]), Losses.float32(outputs[fetch]))),
     )
     for (const [at, sum] of sums.entries()) {

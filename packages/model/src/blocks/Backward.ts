@@ -8,7 +8,7 @@
 import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "../text/Example.ts"
-import * as Gates from "../attribution/Gates.ts"
+import * as AblationGates from "../attribution/AblationGates.ts"
 import type { BlockGraph } from "../graphs/BlockGraph.ts"
 import * as BlockGraphs from "../graphs/BlockGraph.ts"
 import type { ModelError } from "../ModelError.ts"
@@ -26,7 +26,7 @@ export interface GateGradient {
   /** Mean negative log-likelihood of the response, in nats per token. */
   readonly loss: number
   /** ∂ loss / ∂ gate, laid out as the gates are. */
-  readonly gates: Gates.Gates
+  readonly gates: AblationGates.AblationGates
 }
 
 /** The graphs that run a model's pieces backwards. */
@@ -51,7 +51,7 @@ export const gradients = Effect.fnUntraced(function* (
   parts: Parts,
   backward: Graphs,
   examples: ReadonlyArray<Example>,
-  gates: Gates.Gates,
+  gates: AblationGates.AblationGates,
 ): Effect.fn.Return<ReadonlyArray<GateGradient>, ModelError> {
   const { name, pieces, runner, shape } = parts
   const { heads, hiddenSize } = shape
@@ -72,7 +72,7 @@ export const gradients = Effect.fnUntraced(function* (
     yield* Losses.checkFinite(name, losses)
     const ofTargets = yield* head.gradient(questions, logSumExp, backward.head)
     const adjoints = [...Predictions.adjoints(questions, ofTargets, last, hiddenSize)]
-    const found = batches.map(() => Gates.filled(shape, 0))
+    const found = batches.map(() => AblationGates.filled(shape, 0))
     for (const [l, { piece }] of [...pieces.layers.entries()].toReversed()) {
       yield* runner.use(piece, (run) =>
         Effect.forEach(

@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
 import type { Example } from "../text/Example.ts"
-import * as Gates from "../attribution/Gates.ts"
+import * as AblationGates from "../attribution/AblationGates.ts"
 import { ModelError } from "../ModelError.ts"
 import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Losses from "../runtime/Losses.ts"
@@ -19,7 +19,7 @@ import * as Passes from "./Passes.ts"
 
 /** Gates are 1 where none are given. */
 interface Options {
-  readonly gates?: Gates.Gates
+  readonly gates?: AblationGates.AblationGates
 }
 
 export interface BlockModel {
@@ -43,10 +43,13 @@ export interface BlockModel {
 export const make = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return<BlockModel> {
   const { checkpoint, name, pieces, shape } = parts
   const backward = yield* Effect.cached(Backward.graphs(parts))
-  const noGates = Gates.filled(shape, 1)
-  const check = Effect.fnUntraced(function* (examples: ReadonlyArray<Example>, gates: Gates.Gates) {
+  const noGates = AblationGates.filled(shape, 1)
+  const check = Effect.fnUntraced(function* (
+    examples: ReadonlyArray<Example>,
+    gates: AblationGates.AblationGates,
+  ) {
     yield* Losses.checkExamples(name, shape, examples)
-    const problem = Gates.misfit(gates, shape)
+    const problem = AblationGates.misfit(gates, shape)
     if (problem !== undefined) return yield* new ModelError({ model: name, problem, blame: "input" })
   })
   return {

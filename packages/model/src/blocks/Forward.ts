@@ -6,7 +6,7 @@
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
-import type { Gates } from "../attribution/Gates.ts"
+import type { AblationGates } from "../attribution/AblationGates.ts"
 import type { ModelError } from "../ModelError.ts"
 import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
@@ -37,12 +37,16 @@ export interface Forward {
   readonly layer: (
     l: number,
     stream: ReadonlyArray<Batch>,
-    gates: Gates,
+    gates: AblationGates,
   ) => Effect.Effect<ReadonlyArray<Batch>, ModelError>
 }
 
 /** The gates of layer `l` as inputs of its graph. */
-export const gateFeeds = ({ heads: count }: ModelShape, { heads, mlp }: Gates, l: number): Tensors => ({
+export const gateFeeds = (
+  { heads: count }: ModelShape,
+  { heads, mlp }: AblationGates,
+  l: number,
+): Tensors => ({
   "gates.heads": Batches.float32(heads.slice(l * count, (l + 1) * count), [1, count]),
   "gates.mlp": Batches.float32(mlp.slice(l, l + 1), [1]),
 })

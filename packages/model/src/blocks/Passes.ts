@@ -5,7 +5,7 @@
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "../text/Example.ts"
-import type { Gates } from "../attribution/Gates.ts"
+import type { AblationGates } from "../attribution/AblationGates.ts"
 import type { ModelError } from "../ModelError.ts"
 import * as Batches from "../runtime/Batches.ts"
 import * as Losses from "../runtime/Losses.ts"
@@ -19,7 +19,7 @@ import * as Residual from "./Residual.ts"
 export const losses = Effect.fnUntraced(function* (
   parts: Parts,
   examples: ReadonlyArray<Example>,
-  gates: Gates,
+  gates: AblationGates,
 ): Effect.fn.Return<Float64Array, ModelError> {
   const { name, pieces, runner, shape } = parts
   const { activations, streams } = pieces.budget

@@ -8,8 +8,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
 import type { Example } from "../text/Example.ts"
-import type { Gates } from "../attribution/Gates.ts"
-import * as GateValues from "../attribution/Gates.ts"
+import type { AblationGates } from "../attribution/AblationGates.ts"
+import * as GateValues from "../attribution/AblationGates.ts"
 import type { Continuation } from "../generation/Generation.ts"
 import * as Decode from "../generation/Decode.ts"
 import * as Generator from "../generation/Generator.ts"
@@ -38,14 +38,14 @@ export interface CausalModel extends Generator.Generator {
   /** Logits of every position, [length, vocabulary] per row of tokens. */
   readonly logits: (
     rows: ReadonlyArray<ReadonlyArray<number>>,
-    options?: { readonly gates?: Gates },
+    options?: { readonly gates?: AblationGates },
   ) => Effect.Effect<ReadonlyArray<Float32Array>, ModelError>
   /** Last hidden states of every position, after the final norm, [length, hiddenSize] per row of tokens. */
   readonly hidden: CausalModel["logits"]
   /** Mean negative log-likelihood of each example's response, in nats per token. */
   readonly losses: (
     examples: ReadonlyArray<Example>,
-    options?: { readonly gates?: Gates },
+    options?: { readonly gates?: AblationGates },
   ) => Effect.Effect<Float64Array, ModelError>
   /** How sensitive each example's loss is to the parameters of each layer, Σ |θ · ∂Loss/∂θ|. */
   readonly sensitivity: (examples: ReadonlyArray<Example>) => Effect.Effect<Sensitivity, ModelError>
@@ -72,7 +72,7 @@ export interface Parts {
 const input = (model: string, problem: string) => new ModelError({ model, problem, blame: "input" })
 
 /** The gate inputs of a run: fresh copies, since buffers are handed over to the worker. */
-const gateFeeds = (shape: ModelShape, gates: Gates): Tensors => ({
+const gateFeeds = (shape: ModelShape, gates: AblationGates): Tensors => ({
   "gates.heads": Batches.float32(gates.heads.slice(), [shape.layers.length, shape.heads]),
   "gates.mlp": Batches.float32(gates.mlp.slice(), [shape.layers.length]),
 })
@@ -81,7 +81,7 @@ const gateFeeds = (shape: ModelShape, gates: Gates): Tensors => ({
 export const make = (parts: Parts): CausalModel => {
   const { checkpoint, eosTokenIds, name, program, sensitivityProgram, shape, tokenizer } = parts
   const noGates = GateValues.filled(shape, 1)
-  const checkGates = (gates: Gates) => {
+  const checkGates = (gates: AblationGates) => {
     const problem = GateValues.misfit(gates, shape)
     return problem === undefined ? Effect.void : Effect.fail(input(name, problem))
   }

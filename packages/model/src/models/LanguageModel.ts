@@ -11,8 +11,8 @@ import type * as Scope from "effect/Scope"
 import type { BlockModel } from "../blocks/BlockModel.ts"
 import type { CausalModel } from "./CausalModel.ts"
 import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
-import type { DeltaFisher } from "../attribution/DeltaFisher.ts"
-import type { DeltaModel } from "./DeltaModel.ts"
+import type { InterpolatedFisher } from "../attribution/InterpolatedFisher.ts"
+import type { InterpolatedModel } from "./InterpolatedModel.ts"
 import type { EncoderModel } from "./EncoderModel.ts"
 import type { Example } from "../text/Example.ts"
 import type { Replacement } from "../graphs/SuffixGraph.ts"
@@ -21,7 +21,7 @@ import * as OpenModels from "./OpenModels.ts"
 import type { PoolOptions } from "../runtime/WorkerPool.ts"
 import * as Pool from "../runtime/WorkerPool.ts"
 import type { StatisticsModel } from "../attribution/StatisticsModel.ts"
-import type { UnitMoves } from "./UnitMoves.ts"
+import type { UnitInterventions } from "./UnitInterventions.ts"
 import type { Grouping, VirtualMerge } from "./VirtualMerge.ts"
 
 export class LanguageModel extends Context.Service<
@@ -37,7 +37,7 @@ export class LanguageModel extends Context.Service<
     readonly openDelta: (
       base: Checkpoint,
       expert: Checkpoint,
-    ) => Effect.Effect<DeltaModel, ModelError, Scope.Scope>
+    ) => Effect.Effect<InterpolatedModel, ModelError, Scope.Scope>
     /**
      * Opens `from` with single units moved along the change from base to expert, for the losses of these examples; each
      * layer starts from its residual stream, computed once.
@@ -45,7 +45,7 @@ export class LanguageModel extends Context.Service<
     readonly openMoves: (
       models: Readonly<Record<"from" | "base" | "expert", Checkpoint>>,
       examples: ReadonlyArray<Example>,
-    ) => Effect.Effect<UnitMoves, ModelError, Scope.Scope>
+    ) => Effect.Effect<UnitInterventions, ModelError, Scope.Scope>
     /**
      * As `openMoves`, for single units whose outputs go, at step −1, to zero, or to their mean over these examples. A
      * key-value head has no output of its own.
@@ -54,12 +54,12 @@ export class LanguageModel extends Context.Service<
       checkpoint: Checkpoint,
       examples: ReadonlyArray<Example>,
       replacement: Replacement,
-    ) => Effect.Effect<UnitMoves, ModelError, Scope.Scope>
+    ) => Effect.Effect<UnitInterventions, ModelError, Scope.Scope>
     /** Opens the second order of what an expert's change is worth. */
     readonly openDeltaFisher: (
       base: Checkpoint,
       expert: Checkpoint,
-    ) => Effect.Effect<DeltaFisher, ModelError, Scope.Scope>
+    ) => Effect.Effect<InterpolatedFisher, ModelError, Scope.Scope>
     /**
      * Opens the merges base + Σ λ · (expert − base), one λ per expert and group of weights; `groupOf` names the group
      * of a tensor, or those of its rows or columns.

@@ -6,17 +6,17 @@ import * as BlockModel from "../blocks/BlockModel.ts"
 import * as Pieces from "../blocks/Pieces.ts"
 import * as CausalModel from "./CausalModel.ts"
 import * as Checkpoint from "../checkpoint/Checkpoint.ts"
-import * as DeltaFisher from "../attribution/DeltaFisher.ts"
-import * as DeltaModel from "./DeltaModel.ts"
+import * as InterpolatedFisher from "../attribution/InterpolatedFisher.ts"
+import * as InterpolatedModel from "./InterpolatedModel.ts"
 import * as EncoderModel from "./EncoderModel.ts"
 import * as GenerationConfig from "../generation/GenerationConfig.ts"
 import * as CausalGraph from "../graphs/CausalGraph.ts"
-import { deltaFisher } from "../graphs/DeltaFisherGraph.ts"
-import * as DeltaGraph from "../graphs/DeltaGraph.ts"
+import { deltaFisher } from "../graphs/InterpolatedFisherGraph.ts"
+import * as InterpolatedGraph from "../graphs/InterpolatedGraph.ts"
 import { encoder } from "../graphs/Encoder.ts"
 import { sensitivity } from "../graphs/SensitivityGraph.ts"
 import * as SuffixGraph from "../graphs/SuffixGraph.ts"
-import { unitMeans } from "../graphs/UnitMeansGraph.ts"
+import { unitMeans } from "../graphs/UnitOutputMeansGraph.ts"
 import { virtualMerge, virtualMergeEntropy, virtualMergeGradient } from "../graphs/VirtualMergeGraph.ts"
 import type { LanguageModel } from "./LanguageModel.ts"
 import { ModelError } from "../ModelError.ts"
@@ -27,9 +27,9 @@ import * as SharedShape from "../architectures/SharedShape.ts"
 import { asModelError, nameOf } from "../architectures/SharedShape.ts"
 import * as StatisticsModel from "../attribution/StatisticsModel.ts"
 import * as Tokenizer from "../text/Tokenizer.ts"
-import * as UnitMeans from "../attribution/UnitMeans.ts"
-import * as UnitMoves from "./UnitMoves.ts"
-import * as UnitSteps from "./UnitSteps.ts"
+import * as UnitOutputMeans from "../attribution/UnitOutputMeans.ts"
+import * as UnitInterventions from "./UnitInterventions.ts"
+import * as UnitFeeds from "./UnitFeeds.ts"
 import * as VirtualMerge from "./VirtualMerge.ts"
 
 /** The service over a pool that is already there. */
@@ -60,24 +60,24 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     const name = nameOf(expert)
     const shape = yield* SharedShape.of(base, [expert])
     const ends = { base: base.tensors, expert: expert.tensors }
-    return DeltaModel.make({
+    return InterpolatedModel.make({
       name,
       shape,
-      program: yield* Programs.later(pool, name, () => DeltaGraph.delta(shape, ends)),
-      gradientProgram: yield* Programs.later(pool, name, () => DeltaGraph.deltaGradient(shape, ends)),
+      program: yield* Programs.later(pool, name, () => InterpolatedGraph.delta(shape, ends)),
+      gradientProgram: yield* Programs.later(pool, name, () => InterpolatedGraph.deltaGradient(shape, ends)),
     })
   }),
   openMoves: Effect.fnUntraced(function* ({ base, expert, from }, examples) {
     const name = nameOf(from)
     const shape = yield* SharedShape.of(base, [expert, from])
     const moving = { from: from.tensors, base: base.tensors, expert: expert.tensors }
-    return yield* UnitMoves.make({
+    return yield* UnitInterventions.make({
       name,
       shape,
       examples,
       streams: (layers) => Programs.prepare(pool, name, SuffixGraph.streams(shape, from.tensors, layers)),
       suffix: (span) => Programs.prepare(pool, name, SuffixGraph.moving(shape, span, moving)),
-      steps: Effect.succeed(UnitSteps.moving(shape)),
+      steps: Effect.succeed(UnitFeeds.moving(shape)),
     })
   }),
   openAblations: Effect.fnUntraced(function* (checkpoint, examples, replacement) {
@@ -85,10 +85,10 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     const shape = yield* Effect.mapError(Checkpoint.validate(checkpoint), asModelError(name))
     const { tensors } = checkpoint
     const means = Programs.prepare(pool, name, unitMeans(shape, tensors)).pipe(
-      Effect.flatMap((program) => UnitMeans.measure(shape, program, examples)),
+      Effect.flatMap((program) => UnitOutputMeans.measure(shape, program, examples)),
       Effect.scoped,
     )
-    return yield* UnitMoves.make({
+    return yield* UnitInterventions.make({
       name,
       shape,
       examples,
@@ -96,7 +96,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
       suffix: (span) => Programs.prepare(pool, name, SuffixGraph.ablating(shape, span, tensors, replacement)),
       steps: yield* Effect.cached(
         Effect.map(replacement === "mean" ? means : Effect.undefined, (own) =>
-          UnitSteps.ablating(shape, own),
+          UnitFeeds.ablating(shape, own),
         ),
       ),
     })
@@ -105,7 +105,7 @@ export const fromPool = (pool: WorkerPool): LanguageModel["Service"] => ({
     const name = nameOf(expert)
     const shape = yield* SharedShape.of(base, [expert])
     const program = yield* Programs.start(pool, name, deltaFisher(shape, base.tensors, expert.tensors))
-    return DeltaFisher.make({ name, shape, program })
+    return InterpolatedFisher.make({ name, shape, program })
   }),
   openVirtualMerge: Effect.fnUntraced(function* (base, experts, groupOf) {
     const name = `merge over ${nameOf(base)}`

@@ -8,14 +8,14 @@
  * output of its own and scores 0. `AblateMean` takes the mean for zero. One forward pass per unit and example, through
  * the unit's layer and those behind it: the residual stream before it is computed once.
  */
-import type { ModelError, Unit, UnitMoves } from "@hila/model"
+import type { ModelError, Unit, UnitInterventions } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { concatenate, layerByLayer, subtract } from "./Parts.ts"
 import { type Method, suffixes } from "./Method.ts"
 
 /** What units are worth by their outputs alone, [units][examples]. */
 export const ofUnits = Effect.fnUntraced(function* (
-  ablations: Effect.Effect<UnitMoves, ModelError>,
+  ablations: Effect.Effect<UnitInterventions, ModelError>,
   units: ReadonlyArray<Unit.Unit>,
 ) {
   const moves = yield* ablations

@@ -7,7 +7,7 @@
  * example's value is its own ½ Σ (∂Loss_k/∂θ_i · δ_i)². Cross terms between parameters, which `Fisher` keeps within a
  * unit, are left out. One pass forward and back per example.
  */
-import { DeltaGates } from "@hila/model"
+import { InterpolatedGates } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { type Method, passes } from "./Method.ts"
 import { concatenate } from "./Parts.ts"
@@ -21,7 +21,7 @@ export const method: Method = {
       measure: Effect.gen(function* () {
         const { shape, squares } = yield* models.fisher
         const found = yield* squares(golden)
-        return units.map((unit) => found.map((sums) => DeltaGates.along(sums, shape, unit) / 2))
+        return units.map((unit) => found.map((sums) => InterpolatedGates.along(sums, shape, unit) / 2))
       }),
     },
   ],

@@ -1,6 +1,6 @@
 /** Ways of cutting a measurement into parts. */
 import { at } from "@hila/core/Lookup"
-import { DeltaGates, type Unit } from "@hila/model"
+import { InterpolatedGates, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { Method, MethodError, Models, Part, Task, Values } from "./Method.ts"
 
@@ -48,6 +48,6 @@ export const gradientAt = Effect.fnUntraced(function* (
   at: number,
 ): Effect.fn.Return<Values, MethodError> {
   const delta = yield* models.delta
-  const gradients = yield* delta.gradients(golden, DeltaGates.filled(delta.shape, at))
-  return units.map((unit) => gradients.map(({ gates }) => DeltaGates.along(gates, delta.shape, unit)))
+  const gradients = yield* delta.gradients(golden, InterpolatedGates.filled(delta.shape, at))
+  return units.map((unit) => gradients.map(({ gates }) => InterpolatedGates.along(gates, delta.shape, unit)))
 })

@@ -5,7 +5,7 @@
  * nothing, or its mean, at step −1. Everything else stays. The residual stream before a layer does not depend on what its
  * units do, so it is computed once for all of them, and what is measured runs through the layers from there on, many
  * units and examples to a batch. Sessions of one span of layers, beside the last, are open at a time, until another's turn
- * comes; how layers are cut into spans is `Spans.plan`'s. Several units at once are a `DeltaModel`'s.
+ * comes; how layers are cut into spans is `Spans.plan`'s. Several units at once are a `InterpolatedModel`'s.
  */
 import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ import * as Batches from "../runtime/Batches.ts"
 import * as Losses from "../runtime/Losses.ts"
 import type { Tensors } from "../runtime/Protocol.ts"
 import * as Spans from "../runtime/Spans.ts"
-import * as Turns from "../runtime/Turns.ts"
+import * as ExclusiveProgram from "../runtime/ExclusiveProgram.ts"
 import type { OpenProgram } from "../runtime/WorkerPool.ts"
 import type { Unit } from "../units/Unit.ts"
 
@@ -29,7 +29,7 @@ export interface Move {
   readonly step: number
 }
 
-export interface UnitMoves {
+export interface UnitInterventions {
   readonly shape: ModelShape
   /**
    * Mean negative log-likelihood of each example's response after each move alone, in nats per token:
@@ -62,7 +62,7 @@ type Streams = ReadonlyMap<number, ReadonlyArray<Float32Array>>
 /** The moves of a model over its programs. */
 export const make = Effect.fnUntraced(function* (
   parts: Parts,
-): Effect.fn.Return<UnitMoves, ModelError, Scope.Scope> {
+): Effect.fn.Return<UnitInterventions, ModelError, Scope.Scope> {
   const { examples, name, shape, suffix } = parts
   yield* Losses.checkExamples(name, shape, examples)
   const spans = Spans.plan(
@@ -77,7 +77,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => Effect.provideService(suffix(known(spans.at(-1))), Scope.Scope, scope)),
   )
 
-  const turns = yield* Turns.make(suffix)
+  const turns = yield* ExclusiveProgram.make(suffix)
   const programOf = (span: Span) => (span === spans.at(-1) ? last : turns(span))
 
   const ofSpan = Effect.fnUntraced(function* (span: Span, moves: ReadonlyArray<Move>) {
@@ -119,7 +119,7 @@ export const make = Effect.fnUntraced(function* (
     return results
   })
 
-  const losses: UnitMoves["losses"] = Effect.fnUntraced(function* (moves) {
+  const losses: UnitInterventions["losses"] = Effect.fnUntraced(function* (moves) {
     const results = moves.map(() => new Float64Array(0))
     const wrong = moves.find(({ unit: { layer } }) => !spans.some(holds(layer)))
     if (wrong !== undefined) {

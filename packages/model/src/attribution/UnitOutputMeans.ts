@@ -11,11 +11,11 @@ import type { ModelError } from "../ModelError.ts"
 import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
 import * as Losses from "../runtime/Losses.ts"
-import * as Waves from "../runtime/Waves.ts"
+import * as OrderedBatches from "../runtime/OrderedBatches.ts"
 import type { OpenProgram } from "../runtime/WorkerPool.ts"
 
 /** Outputs of units where their projection reads them. */
-export interface UnitMeans {
+export interface UnitOutputMeans {
   /** [layers, heads · headDim] */
   readonly heads: Float32Array
   /** [layers, intermediateSize] */
@@ -35,7 +35,7 @@ export const measure = Effect.fnUntraced(function* (
   shape: ModelShape,
   program: OpenProgram,
   examples: ReadonlyArray<Example>,
-): Effect.fn.Return<UnitMeans, ModelError> {
+): Effect.fn.Return<UnitOutputMeans, ModelError> {
   const { headDim, heads, intermediateSize } = shape
   const layers = shape.layers.length
   const sums = {
@@ -49,7 +49,7 @@ export const measure = Effect.fnUntraced(function* (
       lease.run({ keyPositions, positions, tokens }, ["sums.heads", "sums.mlp"]),
     )
   }
-  yield* Waves.inOrder(alike(shape, examples), program.width, run, (outputs) => {
+  yield* OrderedBatches.inOrder(alike(shape, examples), program.width, run, (outputs) => {
     for (const kind of ["heads", "mlp"] as const) {
       const terms = Losses.float32(outputs[`sums.${kind}`])
       for (let i = 0; i < terms.length; i++) sums[kind][i] = known(sums[kind][i]) + known(terms[i])

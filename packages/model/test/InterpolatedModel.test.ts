@@ -1,10 +1,10 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, DeltaGates, LanguageModel } from "../src/index.ts"
+import { Checkpoint, InterpolatedGates, LanguageModel } from "../src/index.ts"
 import { architectures } from "./support/fixtures.ts"
 import { distance, example, fixture, openDelta, openModel, sums } from "./support/models.ts"
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) => {
+layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("InterpolatedModel", (it) => {
   const examples = Effect.gen(function* () {
     const { encodeAll } = yield* (yield* openModel(fixture("base"))).tokenizer
     const prompts = yield* encodeAll(sums(12))
@@ -21,7 +21,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) =>
         [1, "lang"],
       ] as const) {
         const expected = yield* (yield* openModel(fixture(name))).losses(golden)
-        const losses = yield* delta.losses(golden, DeltaGates.filled(delta.shape, value))
+        const losses = yield* delta.losses(golden, InterpolatedGates.filled(delta.shape, value))
         assert.isAtMost(distance(losses, expected), 1e-5, name)
       }
     }),
@@ -30,20 +30,20 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) =>
   it.effect("moves by a layer as by all of its units, and has the sum of their derivatives", () =>
     Effect.gen(function* () {
       const delta = yield* openDelta(fixture("base"), fixture("lang"))
-      const zero = DeltaGates.filled(delta.shape, 0)
+      const zero = InterpolatedGates.filled(delta.shape, 0)
       const parts = [
         ...[0, 1, 2, 3].map((index) => ({ kind: "kvGroup", layer: 2, index }) as const),
         { kind: "mlp", layer: 2, index: 0 } as const,
       ]
       const unit = { kind: "layer", layer: 2, index: 0 } as const
-      const joined = parts.reduce((gates, part) => DeltaGates.with(gates, delta.shape, part, 1), zero)
-      assert.deepStrictEqual(DeltaGates.with(zero, delta.shape, unit, 1), joined)
+      const joined = parts.reduce((gates, part) => InterpolatedGates.with(gates, delta.shape, part, 1), zero)
+      assert.deepStrictEqual(InterpolatedGates.with(zero, delta.shape, unit, 1), joined)
       const [gradient] = yield* delta.gradients((yield* examples).slice(0, 1), zero)
       const sum = parts.reduce(
-        (total, part) => total + DeltaGates.along(gradient!.gates, delta.shape, part),
+        (total, part) => total + InterpolatedGates.along(gradient!.gates, delta.shape, part),
         0,
       )
-      assert.closeTo(DeltaGates.along(gradient!.gates, delta.shape, unit), sum, 1e-9)
+      assert.closeTo(InterpolatedGates.along(gradient!.gates, delta.shape, unit), sum, 1e-9)
     }),
   )
 
@@ -51,14 +51,14 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) =>
     Effect.gen(function* () {
       const delta = yield* openDelta(fixture("base"), fixture("lang"))
       const golden = yield* examples
-      const zero = DeltaGates.filled(delta.shape, 0)
-      const group = DeltaGates.with(zero, delta.shape, { kind: "kvGroup", layer: 2, index: 1 }, 1)
+      const zero = InterpolatedGates.filled(delta.shape, 0)
+      const group = InterpolatedGates.with(zero, delta.shape, { kind: "kvGroup", layer: 2, index: 1 }, 1)
       const parts = [
         { kind: "queryHead", layer: 2, index: 2 },
         { kind: "queryHead", layer: 2, index: 3 },
         { kind: "kvHead", layer: 2, index: 1 },
       ] as const
-      const joined = parts.reduce((gates, unit) => DeltaGates.with(gates, delta.shape, unit, 1), zero)
+      const joined = parts.reduce((gates, unit) => InterpolatedGates.with(gates, delta.shape, unit, 1), zero)
       assert.deepStrictEqual(joined, group)
       assert.isTrue(zero.queryHeads.every((gate) => gate === 0))
       const moved = yield* delta.losses(golden, group)
@@ -69,7 +69,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) =>
   it.effect("refuses gates of another shape", () =>
     Effect.gen(function* () {
       const delta = yield* openDelta(fixture("base"), fixture("math"))
-      const gates = { ...DeltaGates.filled(delta.shape, 1), mlp: new Float32Array(5) }
+      const gates = { ...InterpolatedGates.filled(delta.shape, 1), mlp: new Float32Array(5) }
       const error = yield* Effect.flip(delta.losses(yield* examples, gates))
       assert.strictEqual(error.blame, "input")
       assert.include(
@@ -100,7 +100,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaModel", (it) =>
         const rows = [example([1, 5, 9, 44, 8, 120], 1), example([3, 150, 2, 77], 2)]
         const expected = yield* model.losses(rows)
         for (const value of [0, 0.3, 1]) {
-          const losses = yield* delta.losses(rows, DeltaGates.filled(delta.shape, value))
+          const losses = yield* delta.losses(rows, InterpolatedGates.filled(delta.shape, value))
           assert.isAtMost(distance(losses, expected), 2e-6)
         }
       }),

@@ -1,11 +1,11 @@
 /**
- * Gates of a delta model: how far each unit's weights are on the way from base (0) to expert (1).
+ * Gates of an interpolated model: how far each unit's weights are on the way from base (0) to expert (1).
  */
 import * as GateSpans from "./GateSpans.ts"
 import type { ModelShape } from "../architectures/ModelShape.ts"
 import type { Unit } from "../units/Unit.ts"
 
-export interface DeltaGates {
+export interface InterpolatedGates {
   /** [layers, heads]: query rows and output columns of each query head */
   readonly queryHeads: Float32Array
   /** [layers, kvHeads]: key and value rows of each key-value head */
@@ -17,7 +17,7 @@ export interface DeltaGates {
 }
 
 /** Every gate at `value`, the residual's included: 0 is the base model, 1 the expert. */
-export const filled = (shape: ModelShape, value: number): DeltaGates => ({
+export const filled = (shape: ModelShape, value: number): InterpolatedGates => ({
   queryHeads: new Float32Array(shape.layers.length * shape.heads).fill(value),
   kvHeads: new Float32Array(shape.layers.length * shape.kvHeads).fill(value),
   mlp: new Float32Array(shape.layers.length).fill(value),
@@ -25,7 +25,10 @@ export const filled = (shape: ModelShape, value: number): DeltaGates => ({
 })
 
 /** What is wrong with gates that are not one per unit of the model; undefined where nothing is. */
-export const misfit = ({ kvHeads, mlp, queryHeads }: DeltaGates, shape: ModelShape): string | undefined => {
+export const misfit = (
+  { kvHeads, mlp, queryHeads }: InterpolatedGates,
+  shape: ModelShape,
+): string | undefined => {
   const sizes = [queryHeads.length, kvHeads.length, mlp.length]
   const expected = [
     shape.layers.length * shape.heads,
@@ -39,11 +42,11 @@ export const misfit = ({ kvHeads, mlp, queryHeads }: DeltaGates, shape: ModelSha
 
 /** The gates with those of one unit (see `GateSpans`) at `value`. */
 export const set = (
-  gates: DeltaGates,
+  gates: InterpolatedGates,
   shape: ModelShape,
   unit: Pick<Unit, "kind" | "layer" | "index">,
   value: number,
-): DeltaGates => {
+): InterpolatedGates => {
   const spans = GateSpans.of(shape, unit)
   return {
     queryHeads: gates.queryHeads.slice().fill(value, ...spans.queryHeads),
@@ -58,7 +61,7 @@ export const set = (
  * them (see `GateSpans`).
  */
 export const along = (
-  gradient: Omit<DeltaGates, "residual">,
+  gradient: Omit<InterpolatedGates, "residual">,
   shape: ModelShape,
   unit: Pick<Unit, "kind" | "layer" | "index">,
 ): number => {

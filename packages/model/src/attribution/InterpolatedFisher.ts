@@ -6,7 +6,7 @@
  */
 import { at, entry } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { DeltaGates } from "./DeltaGates.ts"
+import type { InterpolatedGates } from "./InterpolatedGates.ts"
 import type { Example } from "../text/Example.ts"
 import * as LossGradients from "./LossGradients.ts"
 import type { ModelError } from "../ModelError.ts"
@@ -14,9 +14,9 @@ import type { ModelShape } from "../architectures/ModelShape.ts"
 import type { OpenProgram } from "../runtime/WorkerPool.ts"
 
 /** Numbers for units, laid out as gates are. */
-export type UnitSquares = Omit<DeltaGates, "residual">
+export type UnitSquares = Omit<InterpolatedGates, "residual">
 
-export interface DeltaFisher {
+export interface InterpolatedFisher {
   readonly shape: ModelShape
   /** The sums of squares for each example's loss, in nats²; a pass forward and back per example. */
   readonly squares: (
@@ -32,7 +32,7 @@ export interface Parts {
 }
 
 /** The sums over their open program. */
-export const make = ({ name, program, shape }: Parts): DeltaFisher => ({
+export const make = ({ name, program, shape }: Parts): InterpolatedFisher => ({
   shape,
   squares: Effect.fnUntraced(function* (examples) {
     const found = new Map<number, UnitSquares>()

@@ -1,14 +1,14 @@
 /**
  * Moves of units as inputs of the graphs that compute them: what changes in each sequence of a batch.
  */
-import * as DeltaGates from "../attribution/DeltaGates.ts"
-import * as Gates from "../attribution/Gates.ts"
+import * as InterpolatedGates from "../attribution/InterpolatedGates.ts"
+import * as AblationGates from "../attribution/AblationGates.ts"
 import type { Span } from "../graphs/SuffixGraph.ts"
 import type { ModelShape } from "../architectures/ModelShape.ts"
 import * as Batches from "../runtime/Batches.ts"
 import type { Tensor, Tensors } from "../runtime/Protocol.ts"
-import type { UnitMeans } from "../attribution/UnitMeans.ts"
-import type { Move } from "./UnitMoves.ts"
+import type { UnitOutputMeans } from "../attribution/UnitOutputMeans.ts"
+import type { Move } from "./UnitInterventions.ts"
 
 /** Rows of one length as a matrix. */
 const matrix = (rows: ReadonlyArray<Float32Array>, size: number): Tensor => {
@@ -41,13 +41,13 @@ export const moving =
   (span: Span, moves: ReadonlyArray<Move>): Tensors => {
     const { heads, kvHeads } = shape
     // A step of 0 is the place of all that do not move.
-    const still = DeltaGates.filled({ ...shape, layers: shape.layers.slice(0, 1) }, 0)
+    const still = InterpolatedGates.filled({ ...shape, layers: shape.layers.slice(0, 1) }, 0)
     const isMoved = (values: Float32Array) => values.some((value) => value !== 0)
     return byLayer(span, (layer) => {
       const gates = moves.map(({ step, unit }) =>
-        unit.layer === layer ? DeltaGates.with(still, shape, { ...unit, layer: 0 }, step) : still,
+        unit.layer === layer ? InterpolatedGates.with(still, shape, { ...unit, layer: 0 }, step) : still,
       )
-      const chosen = (moved: (own: DeltaGates.DeltaGates) => boolean) =>
+      const chosen = (moved: (own: InterpolatedGates.InterpolatedGates) => boolean) =>
         gates.flatMap((own, i) => (moved(own) ? [i] : []))
       const ofHeads = chosen(({ kvHeads: kv, queryHeads }) => isMoved(queryHeads) || isMoved(kv))
       const ofMlp = chosen(({ mlp }) => isMoved(mlp))
@@ -72,14 +72,14 @@ export const moving =
  * where there are any.
  */
 export const ablating =
-  (shape: ModelShape, means: UnitMeans | undefined) =>
+  (shape: ModelShape, means: UnitOutputMeans | undefined) =>
   (span: Span, moves: ReadonlyArray<Move>): Tensors => {
     const { headDim, heads, intermediateSize } = shape
-    const still = Gates.filled({ ...shape, layers: shape.layers.slice(0, 1) }, 1)
+    const still = AblationGates.filled({ ...shape, layers: shape.layers.slice(0, 1) }, 1)
     const widths = { heads: heads * headDim, mlp: intermediateSize }
     return byLayer(span, (layer) => {
       const gates = moves.map(({ step, unit }) =>
-        unit.layer === layer ? Gates.with(still, shape, { ...unit, layer: 0 }, 1 + step) : still,
+        unit.layer === layer ? AblationGates.with(still, shape, { ...unit, layer: 0 }, 1 + step) : still,
       )
       const mean = (kind: "heads" | "mlp") => {
         const width = widths[kind]

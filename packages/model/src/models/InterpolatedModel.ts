@@ -6,8 +6,8 @@
  */
 import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
-import type { DeltaGates } from "../attribution/DeltaGates.ts"
-import * as Gates from "../attribution/DeltaGates.ts"
+import type { InterpolatedGates } from "../attribution/InterpolatedGates.ts"
+import * as Gates from "../attribution/InterpolatedGates.ts"
 import type { Example } from "../text/Example.ts"
 import * as LossGradients from "../attribution/LossGradients.ts"
 import { ModelError } from "../ModelError.ts"
@@ -18,28 +18,28 @@ import type { Tensors } from "../runtime/Protocol.ts"
 import type { OpenProgram } from "../runtime/WorkerPool.ts"
 
 /** One example at some gates. */
-export interface DeltaGradient {
+export interface InterpolatedGradient {
   /** Mean negative log-likelihood of the response, in nats per token. */
   readonly loss: number
   /** The derivative of that loss with respect to each gate. */
-  readonly gates: DeltaGates
+  readonly gates: InterpolatedGates
 }
 
-export interface DeltaModel {
+export interface InterpolatedModel {
   readonly shape: ModelShape
   /** Mean negative log-likelihood of each example's response at these gates, in nats per token. */
   readonly losses: (
     examples: ReadonlyArray<Example>,
-    gates: DeltaGates,
+    gates: InterpolatedGates,
   ) => Effect.Effect<Float64Array, ModelError>
   /** For each example, its loss and the derivatives of it with respect to every gate, in nats. */
   readonly gradients: (
     examples: ReadonlyArray<Example>,
-    gates: DeltaGates,
-  ) => Effect.Effect<ReadonlyArray<DeltaGradient>, ModelError>
+    gates: InterpolatedGates,
+  ) => Effect.Effect<ReadonlyArray<InterpolatedGradient>, ModelError>
 }
 
-/** What a delta model is made of. `name` stands for it in errors. */
+/** What an interpolated model is made of. `name` stands for it in errors. */
 export interface Parts {
   readonly name: string
   readonly shape: ModelShape
@@ -48,12 +48,12 @@ export interface Parts {
   readonly gradientProgram: Effect.Effect<OpenProgram, ModelError>
 }
 
-/** The model over its delta programs. */
-export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaModel => {
+/** The model over its interpolating programs. */
+export const make = ({ gradientProgram, name, program, shape }: Parts): InterpolatedModel => {
   const { heads, kvHeads } = shape
   const layers = shape.layers.length
 
-  const check = (gates: DeltaGates): Effect.Effect<void, ModelError> => {
+  const check = (gates: InterpolatedGates): Effect.Effect<void, ModelError> => {
     const problem = Gates.misfit(gates, shape)
     return problem === undefined
       ? Effect.void
@@ -61,7 +61,7 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaMod
   }
 
   /** The gate inputs of a run: fresh copies, since buffers are handed over to the worker. */
-  const feeds = (gates: DeltaGates): Tensors => ({
+  const feeds = (gates: InterpolatedGates): Tensors => ({
     "gates.queryHeads": Batches.float32(gates.queryHeads.slice(), [layers, heads]),
     "gates.kvHeads": Batches.float32(gates.kvHeads.slice(), [layers, kvHeads]),
     "gates.mlp": Batches.float32(gates.mlp.slice(), [layers]),
@@ -76,7 +76,7 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): DeltaMod
     }),
     gradients: Effect.fnUntraced(function* (examples, gates) {
       yield* check(gates)
-      const found = new Map<number, DeltaGates>()
+      const found = new Map<number, InterpolatedGates>()
       const losses = yield* LossGradients.run(
         {
           model: name,

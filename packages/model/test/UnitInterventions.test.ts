@@ -1,10 +1,10 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, DeltaGates, LanguageModel } from "../src/index.ts"
+import { Checkpoint, InterpolatedGates, LanguageModel } from "../src/index.ts"
 import * as Spans from "../src/runtime/Spans.ts"
 import { distance, example, fixture, sums } from "./support/models.ts"
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("UnitMoves", (it) => {
+layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("UnitInterventions", (it) => {
   const examples = sums(7).map((text, i) => example([1, ...Buffer.from(text.repeat(1 + (i % 2)))], 3 + i))
   const units = [
     { kind: "queryHead", layer: 2, index: 3 },
@@ -28,7 +28,12 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("UnitMoves", (it) => 
         const moves = yield* service.openMoves({ from, base, expert }, examples)
         const found = yield* moves.losses(units.map((unit) => ({ unit, step })))
         for (const [i, unit] of units.entries()) {
-          const gates = DeltaGates.with(DeltaGates.filled(delta.shape, at), delta.shape, unit, at + step)
+          const gates = InterpolatedGates.with(
+            InterpolatedGates.filled(delta.shape, at),
+            delta.shape,
+            unit,
+            at + step,
+          )
           assert.isAtMost(distance(found[i]!, yield* delta.losses(examples, gates)), 4e-6, unit.kind)
         }
       }

@@ -6,7 +6,7 @@ import * as GateSpans from "./GateSpans.ts"
 import type { ModelShape } from "../architectures/ModelShape.ts"
 import type { Unit } from "../units/Unit.ts"
 
-export interface Gates {
+export interface AblationGates {
   /** [layers, heads] */
   readonly heads: Float32Array
   /** [layers] */
@@ -14,13 +14,13 @@ export interface Gates {
 }
 
 /** Every gate at `value`. */
-export const filled = (shape: ModelShape, value: number): Gates => ({
+export const filled = (shape: ModelShape, value: number): AblationGates => ({
   heads: new Float32Array(shape.layers.length * shape.heads).fill(value),
   mlp: new Float32Array(shape.layers.length).fill(value),
 })
 
 /** What is wrong with gates that are not one per query head and MLP of the model; undefined where nothing is. */
-export const misfit = ({ heads, mlp }: Gates, shape: ModelShape): string | undefined =>
+export const misfit = ({ heads, mlp }: AblationGates, shape: ModelShape): string | undefined =>
   heads.length === shape.layers.length * shape.heads && mlp.length === shape.layers.length
     ? undefined
     : `gates: expected ${shape.layers.length} × ${shape.heads} heads and ${shape.layers.length} MLPs, got ` +
@@ -31,11 +31,11 @@ export const misfit = ({ heads, mlp }: Gates, shape: ModelShape): string | undef
  * unit leaves them unchanged.
  */
 export const set = (
-  gates: Gates,
+  gates: AblationGates,
   shape: ModelShape,
   unit: Pick<Unit, "kind" | "layer" | "index">,
   value: number,
-): Gates => {
+): AblationGates => {
   const { mlp, queryHeads } = GateSpans.of(shape, unit)
   return {
     heads: gates.heads.slice().fill(value, ...queryHeads),

@@ -1,10 +1,10 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, DeltaGates, LanguageModel, Unit } from "../src/index.ts"
+import { Checkpoint, InterpolatedGates, LanguageModel, Unit } from "../src/index.ts"
 import { example, fixture } from "./support/models.ts"
 import * as Statistics from "./support/statistics.ts"
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaFisher", (it) => {
+layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("InterpolatedFisher", (it) => {
   it.effect("adds up the Fisher diagonal times the squared change, parameter by parameter", () =>
     Effect.gen(function* () {
       const [base, expert] = [
@@ -37,7 +37,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("DeltaFisher", (it) =
               if (place >= start && place < end) sum += data[at]! * (after[at]! - value) ** 2
             })
           }
-          const [first, second] = squares.map((of) => DeltaGates.along(of, model.shape, unit))
+          const [first, second] = squares.map((of) => InterpolatedGates.along(of, model.shape, unit))
           assert.closeTo((first! + second!) / 2 / sum, 1, 1e-4, unit.id)
         }
       }
