@@ -7,7 +7,7 @@
  * beside the repository.
  */
 import { Catalog, Evaluation, Requests, Task } from "@hila/eval"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -44,7 +44,7 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   })
 
 const throughput = Effect.gen(function* () {
-  const model = yield* (yield* LanguageModel).open(yield* Checkpoint.open(args.model))
+  const model = yield* CausalModel.open(yield* Checkpoint.open(args.model))
   const { vocabulary } = yield* Requests.respondent(model, "bench")
   const { tasks } = yield* Catalog.select(args.tasks.split(","))
   for (const { config, file } of tasks) {
@@ -70,7 +70,7 @@ const throughput = Effect.gen(function* () {
         `(${(apart.wall / shared.wall).toFixed(2)}×, processor ${(apart.processor / shared.processor).toFixed(2)}×)`,
     )
   }
-}).pipe(Effect.scoped, Effect.provide(LanguageModel.layer))
+}).pipe(Effect.scoped, Effect.provide(Runtime.layer))
 
 /** Seconds from the start of the command to its first answer. */
 const firstAnswer = () =>

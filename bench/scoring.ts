@@ -10,7 +10,15 @@
  * CPUs counts.
  */
 import { Micro } from "@hila/eval"
-import { Checkpoint, InterpolatedGates, type Example, LanguageModel, Unit } from "@hila/model"
+import {
+  CausalModel,
+  Checkpoint,
+  type Example,
+  InterpolatedGates,
+  InterpolatedModel,
+  Runtime,
+  Unit,
+} from "@hila/model"
 import { Golden, Importance, Ranking, Statistics } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
@@ -91,7 +99,7 @@ const measure = Effect.fnUntraced(function* (label: string, task: Input, few: Re
 
   const scale = units.length / few.length
   const throughAll = Effect.gen(function* () {
-    const opened = yield* taking(Effect.flatMap(LanguageModel, (service) => service.openDelta(base, expert)))
+    const opened = yield* taking(InterpolatedModel.open(base, expert))
     const delta = opened.result
     const ones = InterpolatedGates.filled(delta.shape, 1)
     const whole = yield* taking(delta.losses(golden, ones))
@@ -122,7 +130,7 @@ const measure = Effect.fnUntraced(function* (label: string, task: Input, few: Re
       })),
     )
   const pass = Effect.gen(function* () {
-    const alone = yield* (yield* LanguageModel).open(expert)
+    const alone = yield* CausalModel.open(expert)
     return yield* taking(alone.losses(golden))
   }).pipe(Effect.scoped)
   const scaled = scale === 1 ? "" : `(${few.length} units measured, times ${scale.toFixed(2)})`
@@ -185,7 +193,7 @@ const family = Effect.fnUntraced(function* (
 
 /** The expert's own answers to questions that were held out. */
 const held = Effect.fnUntraced(function* (expert: Checkpoint.Checkpoint, domain: "math" | "code" | "lang") {
-  const teacher = yield* (yield* LanguageModel).open(expert)
+  const teacher = yield* CausalModel.open(expert)
   const questions = yield* Micro.questions({ domain, side: "heldOut", seed: 0, skip: 0, take: 64 })
   return yield* Golden.generate(teacher, questions, { maxTokens: 32, stop: ["\n"] })
 })
@@ -229,7 +237,7 @@ try {
     Effect.gen(function* () {
       if (wanted("random")) yield* random(scratch)
       yield* families
-    }).pipe(Effect.provide(LanguageModel.layer)),
+    }).pipe(Effect.provide(Runtime.layer)),
   )
 } finally {
   await rm(scratch, { recursive: true, force: true })

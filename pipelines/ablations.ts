@@ -3,7 +3,7 @@
  * conflicts settled unit by unit, whose golden data, and how much of it. Every row is tuned with the same number of trials.
  */
 import { Pipeline } from "@hila/core"
-import { LanguageModel, type UnitTable } from "@hila/model"
+import { Runtime, type UnitTable } from "@hila/model"
 import type { Importance } from "@hila/scoring"
 import { lines, taskArithmetic } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
@@ -82,5 +82,5 @@ export default Pipeline.make({
       weighting(", another domain", importance("revert", otherDomains(golden))),
     ])
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

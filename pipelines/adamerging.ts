@@ -3,7 +3,7 @@
  * adaptation), against task arithmetic. `learned` rows descend the golden loss itself: what coefficients could bring.
  */
 import { Pipeline } from "@hila/core"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import { taskArithmetic } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
 import * as Family from "./stages/Family.ts"
@@ -29,5 +29,5 @@ export default Pipeline.make({
       learned(bench, "learned by golden loss, unit-wise", texts, { by: "unit", objective: "loss" }),
     ])
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

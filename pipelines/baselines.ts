@@ -6,7 +6,7 @@
  * the third closed.
  */
 import { Pipeline } from "@hila/core"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import * as Schema from "effect/Schema"
 import { baselines } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
@@ -26,5 +26,5 @@ export default Pipeline.make({
     const family = Family.of(options)
     return compared(family, baselines(benchOf(family, options), options.seeds))
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

@@ -5,7 +5,7 @@
  * `hila run pipelines/compare.ts tuned` knows scores and tune split only; `results` opens the held-out side.
  */
 import { Pipeline } from "@hila/core"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import type { Importance } from "@hila/scoring"
 import * as Schema from "effect/Schema"
 import { baselines } from "./stages/Baselines.ts"
@@ -88,5 +88,5 @@ export default Pipeline.make({
       entries.filter(({ row }) => wanted.some((start) => row.startsWith(start))),
     )
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

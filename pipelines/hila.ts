@@ -10,7 +10,7 @@ import { Pipeline } from "@hila/core"
 import { at } from "@hila/core/Lookup"
 import { Stages as Evaluation } from "@hila/eval"
 import { Stages as Merging } from "@hila/merge"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { Checkpoint, Runtime } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
 import * as Schema from "effect/Schema"
 import { unitCoefficients } from "./stages/Coefficients.ts"
@@ -120,5 +120,5 @@ export default Pipeline.make({
     // In the order in which they are printed: what was asked for is the last thing on the screen.
     return { merged: hila.model, arithmetic: arithmetic.tuning, tuning: hila.tuning, report }
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

@@ -6,7 +6,7 @@
  * of a run for each family and how to read them.
  */
 import { Pipeline } from "@hila/core"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import { Importance, Stages as Scoring } from "@hila/scoring"
 import * as Schema from "effect/Schema"
 import { study } from "./stages/Study.ts"
@@ -59,5 +59,5 @@ export default Pipeline.make({
       }),
     )
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

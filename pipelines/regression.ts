@@ -4,7 +4,7 @@
  * the same budget.
  */
 import { Pipeline } from "@hila/core"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import * as Schema from "effect/Schema"
 import { taskArithmetic } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
@@ -44,5 +44,5 @@ export default Pipeline.make({
       entries.filter(({ row }) => rows.length === 0 || rows.includes(row)),
     )
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

@@ -4,7 +4,7 @@
  */
 import { Pipeline } from "@hila/core"
 import { at } from "@hila/core/Lookup"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import * as Schema from "effect/Schema"
 import { taskArithmetic } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
@@ -31,5 +31,5 @@ export default Pipeline.make({
     )
     return compared(family, [taskArithmetic(bench), arithmeticWithRest(bench), ...entries])
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

@@ -3,7 +3,7 @@
  * α alone, τ alone, both. `sigma` shows the coefficients K σ at each temperature: how far from uniform they are.
  */
 import { Pipeline } from "@hila/core"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import * as Schema from "effect/Schema"
 import { taskArithmetic } from "./stages/Baselines.ts"
 import { benchOf, compared } from "./stages/Comparing.ts"
@@ -62,5 +62,5 @@ export default Pipeline.make({
     )
     return { sigma, ...compared(family, [taskArithmetic(bench), ...entries]) }
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

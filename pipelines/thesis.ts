@@ -11,7 +11,7 @@
  */
 import { Pipeline } from "@hila/core"
 import { Stages as Merging } from "@hila/merge"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import * as Schema from "effect/Schema"
 import { taskArithmetic } from "./stages/Baselines.ts"
 import { benchOf, tunings } from "./stages/Comparing.ts"
@@ -107,5 +107,5 @@ export default Pipeline.make({
       report: scored(models, { tasks, data, limit, allowCode }, "task arithmetic"),
     }
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

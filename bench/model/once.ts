@@ -1,7 +1,7 @@
 /**
  * One measurement of `bench/model.ts`, in a process of its own: its report is a message to the parent.
  */
-import { Checkpoint, type Example, LanguageModel } from "@hila/model"
+import { BlockModel, CausalModel, Checkpoint, type Example, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
@@ -41,9 +41,8 @@ const fastest = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E
 
 /** The whole graph: opening, forward, decoding over the cache, and the same text with every step from the start. */
 const whole = Effect.gen(function* () {
-  const service = yield* LanguageModel
   const checkpoint = yield* Checkpoint.open(directory)
-  const opened = yield* seconds(service.open(checkpoint))
+  const opened = yield* seconds(CausalModel.open(checkpoint))
   const model = opened.result
   const { vocabSize } = model.shape
   const forward = yield* Effect.forEach([1, 8], (batch) => fastest(model.losses(examples(batch, vocabSize))))
@@ -76,13 +75,12 @@ const whole = Effect.gen(function* () {
  * after the other suffers least from what else the machine does. The peak is that of the blocks alone.
  */
 const blocks = Effect.gen(function* () {
-  const service = yield* LanguageModel
   const checkpoint = yield* Checkpoint.open(directory)
-  const model = yield* service.openBlocks(checkpoint, { memory: Number(memory) })
+  const model = yield* BlockModel.open(checkpoint, { memory: Number(memory) })
   const rows = examples(8, model.shape.vocabSize)
   const run = yield* fastest(model.losses(rows))
   const peak = process.resourceUsage().maxRSS * 1024
-  const other = yield* service.open(checkpoint)
+  const other = yield* CausalModel.open(checkpoint)
   yield* other.losses(rows)
   const turns = yield* Effect.forEach(Array.from({ length: 5 }), () =>
     Effect.all([seconds(other.losses(rows)), seconds(model.losses(rows))]),
@@ -99,9 +97,8 @@ const blocks = Effect.gen(function* () {
 
 /** Forward, and forward with backward, on one sample of 64 tokens, of which the last 32 are the response. */
 const gradient = Effect.gen(function* () {
-  const service = yield* LanguageModel
   const checkpoint = yield* Checkpoint.open(directory)
-  const opened = yield* seconds(service.openBlocks(checkpoint, { memory: Number(memory) }))
+  const opened = yield* seconds(BlockModel.open(checkpoint, { memory: Number(memory) }))
   const model = opened.result
   const sample = examples(1, model.shape.vocabSize, 64).map((own) => ({ ...own, promptLength: 32 }))
   const forward = yield* seconds(model.losses(sample))
@@ -119,13 +116,13 @@ const gradient = Effect.gen(function* () {
 })
 
 const tasks: Readonly<
-  Record<string, Effect.Effect<Report, { readonly message: string }, LanguageModel | Scope.Scope>>
+  Record<string, Effect.Effect<Report, { readonly message: string }, Runtime | Scope.Scope>>
 > = { whole, blocks, gradient }
 
 const report = await Effect.runPromise(
   (tasks[task] ?? Effect.fail({ message: `no measurement "${task}"` })).pipe(
     Effect.scoped,
-    Effect.provide(LanguageModel.layerWith({ workers: 1 })),
+    Effect.provide(Runtime.layerWith({ workers: 1 })),
   ),
 )
 process.send?.({ peak: process.resourceUsage().maxRSS * 1024, ...report })

@@ -12,15 +12,7 @@
  */
 import { Artifact, Stage } from "@hila/core"
 import { at } from "@hila/core/Lookup"
-import {
-  Checkpoint,
-  Example,
-  LanguageModel,
-  LayerGroup,
-  Unit,
-  UnitGroup,
-  type VirtualMerge,
-} from "@hila/model"
+import { Checkpoint, Example, LayerGroup, Runtime, Unit, UnitGroup, VirtualMerge } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Coefficients from "./Coefficients.ts"
@@ -79,7 +71,7 @@ export const adam = (
 
 /** The objective over all sets, each with the same weight, and its gradient. */
 const descend = Effect.fnUntraced(function* (
-  merge: VirtualMerge,
+  merge: VirtualMerge.VirtualMerge,
   objective: "entropy" | "loss",
   sets: ReadonlyArray<ReadonlyArray<Example.Example>>,
   lambdas: Float32Array,
@@ -114,12 +106,12 @@ export const learn = Stage.make({
     steps: Schema.Int,
   },
   output: artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fnUntraced(function* (inputs, { by, init, objective, rate, steps }) {
     const { base, directions, golden, unlabeled } = inputs
     const { units } = yield* Unit.partition(base, "kvGroup")
     const grouping = { task: () => "all", layer: LayerGroup.of, unit: UnitGroup.of(units) }[by]
-    const merge = yield* (yield* LanguageModel).openVirtualMerge(base, directions, grouping)
+    const merge = yield* VirtualMerge.open(base, directions, grouping)
     const count = directions.length * merge.groups.length
     const zeros = Array.from<number>({ length: count }).fill(0)
     let state: Pick<Step, "first" | "lambdas" | "second"> = {

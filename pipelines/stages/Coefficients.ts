@@ -7,7 +7,14 @@
 import { Artifact, Stage } from "@hila/core"
 import { at, entryOr } from "@hila/core/Lookup"
 import { UnitWeights } from "@hila/merge"
-import { Checkpoint as Checkpoints, type Grouping, LayerGroup, Unit, UnitGroup, UnitTable } from "@hila/model"
+import {
+  Checkpoint as Checkpoints,
+  LayerGroup,
+  Unit,
+  UnitGroup,
+  UnitTable,
+  type VirtualMerge,
+} from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
@@ -45,7 +52,7 @@ export const even: Coefficients = { rows: [] }
 
 /** How the weights of a model are divided into the groups of a table. */
 export const grouping = Effect.fnUntraced(function* (base: Checkpoints.Checkpoint, { scheme }: Coefficients) {
-  if (scheme === undefined) return LayerGroup.of satisfies Grouping
+  if (scheme === undefined) return LayerGroup.of satisfies VirtualMerge.Grouping
   const { units } = yield* Unit.partition(base, scheme)
   return UnitGroup.of(units)
 })

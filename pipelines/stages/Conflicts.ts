@@ -9,7 +9,7 @@
  */
 import { Artifact, Stage } from "@hila/core"
 import { at, atOr, known } from "@hila/core/Lookup"
-import { Checkpoint, Example, LanguageModel, Unit } from "@hila/model"
+import { Checkpoint, Example, Runtime, Unit, VirtualMerge } from "@hila/model"
 import { ConflictInMerge } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -114,11 +114,11 @@ export const settle = Stage.make({
     removed: ConflictInMerge.Removed,
   },
   output: artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fnUntraced(function* (inputs, { errors, every, removed }) {
     const { again, base, choice, directions, golden } = inputs
     const table = choice.table === undefined ? Coefficients.even : at(inputs.tables, choice.table)
-    const merge = yield* (yield* LanguageModel).openVirtualMerge(
+    const merge = yield* VirtualMerge.open(
       base,
       [...directions, ...again],
       yield* Coefficients.grouping(base, table),

@@ -8,7 +8,7 @@
  */
 import { type Node, Pipeline, PipelineError, Stage } from "@hila/core"
 import { HeldOut, MicroRules, Stages as Evaluation } from "@hila/eval"
-import { Checkpoint, Hub, HubFile, LanguageModel, type Question } from "@hila/model"
+import { CausalModel, Checkpoint, Hub, HubFile, type Question, Runtime } from "@hila/model"
 import { Prompts, Stages as Scoring } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -43,7 +43,7 @@ export interface Family {
   readonly golden: (part: Part, drawn?: boolean) => ReadonlyArray<Golden>
   readonly asked: ReadonlyArray<Asked>
   /** Text that is nobody's speciality. */
-  readonly neutral: Node.Node<HeldOut.HeldOut, unknown, LanguageModel, LanguageModel>
+  readonly neutral: Node.Node<HeldOut.HeldOut, unknown, Runtime, Runtime>
 }
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
@@ -142,9 +142,9 @@ const written = Stage.make({
   inputs: { model: Checkpoint.artifact },
   params: { start: Schema.String, texts: Schema.Int, maxTokens: Schema.Int, seed: Schema.Int },
   output: HeldOut.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fnUntraced(function* ({ model: checkpoint }, { maxTokens, seed, start, texts }) {
-    const opened = yield* (yield* LanguageModel).open(checkpoint)
+    const opened = yield* CausalModel.open(checkpoint)
     // One prompt and one seed give one text, so that each has a seed of its own.
     const said = yield* Effect.forEach(
       [...Array(texts).keys()],

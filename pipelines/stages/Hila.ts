@@ -7,14 +7,14 @@
 import type { Node } from "@hila/core"
 import { known } from "@hila/core/Lookup"
 import { Stages as Merging } from "@hila/merge"
-import type { LanguageModel, UnitTable } from "@hila/model"
+import type { Runtime, UnitTable } from "@hila/model"
 import { type Importance, Stages as Scoring } from "@hila/scoring"
 import type { Entry } from "./Baselines.ts"
 import { unitCoefficients } from "./Coefficients.ts"
 import { type Bench, type Candidate, type Golden, type Model, overLambda, tuned } from "./Tuned.ts"
 
 /** A number per unit of one expert. */
-export type Scored = Node.Node<UnitTable.UnitTable, unknown, LanguageModel, LanguageModel>
+export type Scored = Node.Node<UnitTable.UnitTable, unknown, Runtime, Runtime>
 
 /** How densities follow importance (see `prune`); `floor` is the least density of a unit, as a share of the density. */
 export interface Follow {

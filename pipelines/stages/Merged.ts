@@ -6,7 +6,7 @@
  */
 import { Stage } from "@hila/core"
 import { at, known } from "@hila/core/Lookup"
-import { Checkpoint, Dtype, type Span } from "@hila/model"
+import { Checkpoint, Dtype, type VirtualMerge } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as Coefficients from "./Coefficients.ts"
@@ -19,7 +19,7 @@ const move = (
   to: Float32Array,
   columns: number,
   coefficient: number,
-  { axis, end, start }: Pick<Span, "axis" | "start" | "end">,
+  { axis, end, start }: Pick<VirtualMerge.Span, "axis" | "start" | "end">,
 ): void => {
   const c = Math.fround(coefficient)
   const run = (first: number, past: number) => {
@@ -58,7 +58,7 @@ export const write = Effect.fnUntraced(function* (
       const found = groupOf(name)
       const [rows = 1, ...others] = shape
       const columns = others.reduce((size, extent) => size * extent, 1)
-      const spans: ReadonlyArray<Span> =
+      const spans: ReadonlyArray<VirtualMerge.Span> =
         typeof found === "string" ? [{ axis: 0, start: 0, end: rows, group: found }] : found
       for (const [k, direction] of directions.entries()) {
         const to = yield* Checkpoint.readFloat32(direction, name)

@@ -10,13 +10,13 @@
 import type { Node } from "@hila/core"
 import { known } from "@hila/core/Lookup"
 import { Stages as Merging, type UnitWeights } from "@hila/merge"
-import type { LanguageModel, WeightStatistics } from "@hila/model"
+import type { Runtime, WeightStatistics } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
 import type { Entry } from "./Baselines.ts"
 import { damping, inputsOf } from "./Factors.ts"
 import { type Bench, type Candidate, type Golden, type Model, type Plan, tuned } from "./Tuned.ts"
 
-export type Statistics = Node.Node<WeightStatistics.WeightStatistics, unknown, LanguageModel, LanguageModel>
+export type Statistics = Node.Node<WeightStatistics.WeightStatistics, unknown, Runtime, Runtime>
 
 /** Which factors there are, and how fine. */
 export interface Form {
@@ -26,7 +26,7 @@ export interface Form {
   readonly blocked?: boolean
 }
 
-type Stiffness = Node.Node<UnitWeights.UnitWeights, unknown, LanguageModel, LanguageModel>
+type Stiffness = Node.Node<UnitWeights.UnitWeights, unknown, Runtime, Runtime>
 
 export interface Settings {
   readonly rhos: ReadonlyArray<number>

@@ -7,7 +7,7 @@
 import { Artifact, type Node, PipelineError, Stage } from "@hila/core"
 import { at } from "@hila/core/Lookup"
 import { Catalog, Paired, Stages as Evaluation } from "@hila/eval"
-import type { LanguageModel } from "@hila/model"
+import type { Runtime } from "@hila/model"
 import { Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -161,12 +161,13 @@ export const scored = (
       }
     }),
   )
-  const scores: ReadonlyArray<Node.Node<Evaluation.TaskScores, unknown, LanguageModel, LanguageModel>> =
-    Object.entries(models).flatMap(([row, model]) =>
-      items.map(({ items: own, name }) =>
-        Evaluation.taskScores({ model, items: own }, { allowCode, replicates: 0 }, `${row}, ${name}`),
-      ),
-    )
+  const scores: ReadonlyArray<Node.Node<Evaluation.TaskScores, unknown, Runtime, Runtime>> = Object.entries(
+    models,
+  ).flatMap(([row, model]) =>
+    items.map(({ items: own, name }) =>
+      Evaluation.taskScores({ model, items: own }, { allowCode, replicates: 0 }, `${row}, ${name}`),
+    ),
+  )
   return scoreboard(
     { scores },
     {

@@ -5,7 +5,7 @@
  */
 import { type Node, PipelineError, Source, Stage } from "@hila/core"
 import { HeldOut, MicroRules, Stages as Evaluation } from "@hila/eval"
-import { Checkpoint, LanguageModel, Question } from "@hila/model"
+import { Checkpoint, Question, type Runtime } from "@hila/model"
 import { Golden, Prompts, Stages as Scoring } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url"
 const micro = fileURLToPath(new URL("../../fixtures/micro", import.meta.url))
 
 type Model = Node.Node<Checkpoint.Checkpoint, unknown>
-type Answers = Node.Node<Golden.Golden, unknown, LanguageModel, LanguageModel>
+type Answers = Node.Node<Golden.Golden, unknown, Runtime, Runtime>
 
 /** A specialist with its own answers. */
 export interface Specialist {

@@ -3,16 +3,16 @@
  */
 import { type Node, PipelineError } from "@hila/core"
 import { entry, known } from "@hila/core/Lookup"
-import type { Checkpoint, Example, LanguageModel } from "@hila/model"
+import type { Checkpoint, Example, Runtime } from "@hila/model"
 import * as Coefficients from "./Coefficients.ts"
 import { merged } from "./Merged.ts"
 import type * as Search from "./Search.ts"
 import { choice, tune } from "./Tuning.ts"
 
 /** A model to be: of the user's, of the Hub, or made by stages that may run models. */
-export type Model = Node.Node<Checkpoint.Checkpoint, unknown, LanguageModel, LanguageModel>
-export type Golden = Node.Node<ReadonlyArray<Example.Example>, unknown, LanguageModel, LanguageModel>
-export type Table = Node.Node<Coefficients.Coefficients, unknown, LanguageModel, LanguageModel>
+export type Model = Node.Node<Checkpoint.Checkpoint, unknown, Runtime, Runtime>
+export type Golden = Node.Node<ReadonlyArray<Example.Example>, unknown, Runtime, Runtime>
+export type Table = Node.Node<Coefficients.Coefficients, unknown, Runtime, Runtime>
 
 /** One way a method can be: task vectors, as the checkpoints they lead to, and coefficients where they are not all 1. */
 export interface Candidate {

@@ -8,7 +8,7 @@
  */
 import { Artifact, type Node, PipelineError, Stage } from "@hila/core"
 import { CollabError, type Compute, Features, Head, LabelledText, Stages as Collab } from "@hila/collab"
-import type { LanguageModel } from "@hila/model"
+import type { Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
@@ -107,7 +107,7 @@ export const trainChosen = Stage.make({
   }, Effect.scoped),
 })
 
-type Made<A> = Node.Node<A, unknown, Compute | LanguageModel, Compute | LanguageModel>
+type Made<A> = Node.Node<A, unknown, Compute | Runtime, Compute | Runtime>
 
 /** What heads are trained over. */
 export interface Over {

@@ -8,7 +8,7 @@
  */
 import { Artifact, Stage } from "@hila/core"
 import { at } from "@hila/core/Lookup"
-import { Checkpoint, Example, LanguageModel, type VirtualMerge } from "@hila/model"
+import { CausalModel, Checkpoint, Example, Runtime, VirtualMerge } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
@@ -58,9 +58,8 @@ const opened = Effect.fnUntraced(function* (
   directions: ReadonlyArray<Checkpoint.Checkpoint>,
   tables: ReadonlyArray<Coefficients.Coefficients>,
 ) {
-  const service = yield* LanguageModel
   let current:
-    | { readonly key: string; readonly scope: Scope.Closeable; readonly merge: VirtualMerge }
+    | { readonly key: string; readonly scope: Scope.Closeable; readonly merge: VirtualMerge.VirtualMerge }
     | undefined
   const close = Effect.suspend(() =>
     current === undefined ? Effect.void : Scope.close(current.scope, Exit.void),
@@ -73,13 +72,11 @@ const opened = Effect.fnUntraced(function* (
     yield* close
     current = undefined
     const scope = yield* Scope.make()
-    const merge = yield* service
-      .openVirtualMerge(
-        base,
-        indices.map((i) => at(directions, i)),
-        yield* Coefficients.grouping(base, coefficients),
-      )
-      .pipe(Effect.provideService(Scope.Scope, scope))
+    const merge = yield* VirtualMerge.open(
+      base,
+      indices.map((i) => at(directions, i)),
+      yield* Coefficients.grouping(base, coefficients),
+    ).pipe(Effect.provideService(Scope.Scope, scope))
     current = { key, scope, merge }
     return { merge, coefficients }
   })
@@ -91,10 +88,9 @@ const references = Effect.fnUntraced(function* (
   experts: ReadonlyArray<Checkpoint.Checkpoint>,
   sets: Sets,
 ) {
-  const service = yield* LanguageModel
   const of = (checkpoint: Checkpoint.Checkpoint, own: Sets) =>
     Effect.scoped(
-      Effect.flatMap(service.open(checkpoint), (model) =>
+      Effect.flatMap(CausalModel.open(checkpoint), (model) =>
         Effect.forEach(own, (set) => Effect.map(model.losses(set), mean)),
       ),
     )
@@ -128,7 +124,7 @@ export const tune = Stage.make({
     objective: Objective,
   },
   output: Trials.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fnUntraced(function* (inputs, { domains, objective, search: method, variants }) {
     const { base, directions, experts, golden, tables } = inputs
     const open = yield* opened(base, directions, tables)

@@ -1,7 +1,7 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
 import { taskArithmetic } from "@hila/merge"
-import { Checkpoint, LanguageModel, LayerGroup, Unit } from "@hila/model"
+import { CausalModel, Checkpoint, LayerGroup, Runtime, Unit, VirtualMerge } from "@hila/model"
 import { Effect, Layer } from "effect"
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
@@ -110,7 +110,7 @@ describe("AdaMerging's steps", () => {
   })
 })
 
-const Live = Layer.mergeAll(LanguageModel.layerWith({ workers: 1, threads: 2 }), Stage.layerDetached)
+const Live = Layer.mergeAll(Runtime.layerWith({ workers: 1, threads: 2 }), Stage.layerDetached)
 
 layer(Live)("Conflicts that are settled", (it) => {
   it.effect("keep, halve or drop each change as their verdict says, most conflicting layer first", () =>
@@ -151,7 +151,7 @@ layer(Live)("Conflicts that are settled", (it) => {
   )
 })
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("Merges of a table of coefficients", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 2 }))("Merges of a table of coefficients", (it) => {
   const models = Effect.all([open("base"), open("math"), open("code")])
 
   /** Shares of every unit of a scheme, as `adaptiveWeights` gives them. */
@@ -239,13 +239,10 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("Merges of a table of
       const { groups, of } = yield* shares((u) => (u % 5) / 4)
       const table = Coefficients.ofUnits(of, groups, "mean")
       const setting = { lambda: 0.5, slope: 0.3, rest: 0.2, "expert.1": 0.8 }
-      const service = yield* LanguageModel
-      const merge = yield* service.openVirtualMerge(
-        base,
-        [math, code],
-        yield* Coefficients.grouping(base, table),
+      const merge = yield* VirtualMerge.open(base, [math, code], yield* Coefficients.grouping(base, table))
+      const written = yield* CausalModel.open(
+        yield* write(base, [math, code], table, setting, `${store}/merged`),
       )
-      const written = yield* service.open(yield* write(base, [math, code], table, setting, `${store}/merged`))
       const tokenizer = yield* written.tokenizer
       const texts = ["Q: 12+31\nA: 43\n", "Q: rev('abc')\nA: cba\n"]
       const examples = (yield* tokenizer.encodeAll(texts)).map((tokens, i) => ({

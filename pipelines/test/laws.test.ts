@@ -5,7 +5,7 @@
  */
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Run, Store } from "@hila/core"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { Checkpoint, Runtime } from "@hila/model"
 import { Effect, Layer, type Scope } from "effect"
 import { join } from "node:path"
 import { settled } from "../stages/Conflicts.ts"
@@ -110,7 +110,7 @@ const exceptions: Readonly<Record<string, string>> = {
 }
 
 const Live = Layer.mergeAll(
-  LanguageModel.layerWith({ workers: 2, threads: 1 }),
+  Runtime.layerWith({ workers: 2, threads: 1 }),
   Layer.unwrap(Effect.map(temporaryStore, (path) => Store.layer(join(path, "store")))),
 )
 
@@ -122,7 +122,7 @@ layer(Live)("Every method of fusion", (it) => {
   ): Effect.fn.Return<
     readonly [Checkpoint.Checkpoint, ...ReadonlyArray<Checkpoint.Checkpoint>],
     unknown,
-    LanguageModel | Store | Scope.Scope
+    Runtime | Store | Scope.Scope
   > {
     const nodes = merges.flatMap(({ directions, table }, i) => [
       ...directions.map((node, k): readonly [string, Model | Table] => [`${i} ${k}`, node]),

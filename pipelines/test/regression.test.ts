@@ -1,7 +1,7 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
 import { Stages as Merging, type UnitWeights } from "@hila/merge"
-import { Checkpoint, LanguageModel, Unit, WeightStatistics } from "@hila/model"
+import { Checkpoint, Runtime, Unit, WeightStatistics } from "@hila/model"
 import { Stages as Scoring } from "@hila/scoring"
 import { Effect, Layer } from "effect"
 import { fileURLToPath } from "node:url"
@@ -52,7 +52,7 @@ const valuesOf = (statistics: WeightStatistics.WeightStatistics, name: string) =
 const none = { masks: [], layerWeights: [], unitWeights: [] }
 const query = "model.layers.1.self_attn.q_proj.weight"
 
-layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("regression fusion by units", (it) => {
+layer(Layer.mergeAll(Runtime.layer, Stage.layerDetached))("regression fusion by units", (it) => {
   it.effect(
     "weighs rows and columns of a factor, in full and by blocks, and changes nothing at equal shares",
     () =>

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { Checkpoint, Runtime } from "@hila/model"
 import { Effect, Layer } from "effect"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -14,7 +14,7 @@ const open = (name: string) =>
 
 const query = "model.layers.0.self_attn.q_proj"
 
-layer(Layer.mergeAll(LanguageModel.layerWith({ workers: 1, threads: 1 }), Stage.layerDetached))(
+layer(Layer.mergeAll(Runtime.layerWith({ workers: 1, threads: 1 }), Stage.layerDetached))(
   "tuning over a base and an expert of which one has biases",
   (it) => {
     for (const [name, flipped] of [

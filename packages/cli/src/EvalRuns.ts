@@ -1,7 +1,7 @@
 /** What `hila eval` and `hila tasks` do; loaded when one of them is called. */
 import { atOr } from "@hila/core/Lookup"
 import { Catalog, Compare, Evaluation, Report, Suite, Task } from "@hila/eval"
-import { LanguageModel } from "@hila/model"
+import { CausalModel, Runtime } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -100,7 +100,7 @@ export const evaluate = Effect.fnUntraced(
       return yield* new UsageError({ problem: "--seed: draws documents for --sample; add --sample n" })
     const selection = yield* Catalog.select(names(flags.tasks), flags.include)
     const checkpoint = yield* Models.opened(flags.model)
-    const model = yield* (yield* LanguageModel).open(checkpoint)
+    const model = yield* CausalModel.open(checkpoint)
     const { path, results } = yield* Suite.run(
       model,
       flags.model,
@@ -129,7 +129,7 @@ export const evaluate = Effect.fnUntraced(
     )
   },
   Effect.scoped,
-  Effect.provide(LanguageModel.layer),
+  Effect.provide(Runtime.layer),
 )
 
 /** `hila eval compare`. */

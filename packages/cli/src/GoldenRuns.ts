@@ -1,7 +1,7 @@
 /** What `hila golden` does. */
 import { Stages as Evaluation } from "@hila/eval"
 import * as Sandbox from "@hila/eval/code/Sandbox"
-import { Hub, LanguageModel } from "@hila/model"
+import { Hub, Runtime } from "@hila/model"
 import { Golden, Prompts, Stages, Verifier } from "@hila/scoring"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -125,7 +125,7 @@ export const golden = Effect.fnUntraced(function* (of: Arguments) {
     : Option.some(yield* ruleOf(of.verify.value))
   const { golden: made } = yield* Effect.provide(
     SmallRun.outputs({ golden: nodeOf(of, verify) }, { pipeline: "golden", json: of.json }),
-    Layer.mergeAll(LanguageModel.layer, Stores.layer(of)),
+    Layer.mergeAll(Runtime.layer, Stores.layer(of)),
   )
   yield* OutputFile.write(of.output, made.map((line) => `${JSON.stringify(line)}\n`).join(""))
   yield* Console.log(

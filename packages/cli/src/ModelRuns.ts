@@ -1,13 +1,13 @@
 /** What `hila generate` and `hila export` do. */
 import {
-  type CausalModel,
+  CausalModel,
   ChatTemplate,
   type Checkpoint,
   Export,
   type GenerateOptions,
   Hub,
-  LanguageModel,
   LogitsFusion,
+  Runtime,
 } from "@hila/model"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -74,14 +74,16 @@ const sampling = ({ minP, repetitionPenalty, temperature, topK, topP }: Asked) =
 })
 
 /** The model itself, or with what experts learned added at each step. */
-const writerOf = Effect.fnUntraced(function* (large: CausalModel, { alphas, experts, small }: Asked) {
+const writerOf = Effect.fnUntraced(function* (
+  large: CausalModel.CausalModel,
+  { alphas, experts, small }: Asked,
+) {
   if (Option.isNone(small) && experts.length === 0 && alphas.length === 0) return large
   if (Option.isNone(small) || experts.length === 0) {
     const problem = "--small, --expert, --alpha: name the small model and at least one expert of it"
     return yield* new UsageError({ problem })
   }
-  const service = yield* LanguageModel
-  const open = (path: string) => Effect.flatMap(Downloads.shown(Hub.model(path)), service.open)
+  const open = (path: string) => Effect.flatMap(Downloads.shown(Hub.model(path)), CausalModel.open)
   const models = { large, small: yield* open(small.value), experts: yield* Effect.forEach(experts, open) }
   return yield* LogitsFusion.make(models, alphas.length === 0 ? {} : { alphas })
 })
@@ -93,9 +95,8 @@ export const generate = Effect.fnUntraced(function* (asked: Asked) {
   const threads = Option.match(asked.threads, { onNone: () => ({}), onSome: (n) => ({ threads: n }) })
   const run = Effect.gen(function* () {
     const checkpoint = yield* Models.opened(asked.model)
-    const service = yield* LanguageModel
     const { addSpecial, text } = yield* promptOf(asked, checkpoint)
-    const model = yield* service.open(checkpoint)
+    const model = yield* CausalModel.open(checkpoint)
     const { length } = yield* (yield* model.tokenizer).encode(text, { addSpecial })
     const room = Math.max(1, model.shape.maxPositions - length)
     const options: Omit<GenerateOptions, "samples"> = {
@@ -119,7 +120,7 @@ export const generate = Effect.fnUntraced(function* (asked: Asked) {
         : print(`${i === 0 ? "" : "\n"}[${i + 1}]\n${generation.response}\n`)
     }
   })
-  yield* Effect.scoped(Effect.provide(run, LanguageModel.layerWith({ workers: 1, ...threads })))
+  yield* Effect.scoped(Effect.provide(run, Runtime.layerWith({ workers: 1, ...threads })))
 })
 
 /** `hila export onnx`. */

@@ -1,6 +1,6 @@
 /** What `hila score` and `hila scores` do. */
 import { Digest, Source } from "@hila/core"
-import { type Checkpoint, Hub, LanguageModel, Unit } from "@hila/model"
+import { type Checkpoint, Hub, Runtime, Unit } from "@hila/model"
 import { Conflict, GoldenFile, HeatMap, Importance, Ranking, Scores, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -85,7 +85,7 @@ export const score = Effect.fnUntraced(function* (given: {
       { scores: importance },
       { pipeline: "score", json: given.json, cost: { stage: "importance", line } },
     ),
-    Layer.mergeAll(LanguageModel.layer, Stores.layer(given)),
+    Layer.mergeAll(Runtime.layer, Stores.layer(given)),
   )
   if (Option.isSome(given.svg)) yield* OutputFile.write(given.svg.value, HeatMap.svg(scores))
   if (given.json || Option.isSome(given.output)) {
@@ -131,7 +131,7 @@ export const conflict = Effect.fnUntraced(function* (given: {
   const node = Stages.conflict({ base, expert, merged, golden, importance: [] }, { scheme, coefficient })
   const { conflicts } = yield* Effect.provide(
     SmallRun.outputs({ conflicts: node }, { pipeline: "conflict", json: given.json }),
-    Layer.mergeAll(LanguageModel.layer, Stores.layer(given)),
+    Layer.mergeAll(Runtime.layer, Stores.layer(given)),
   )
   const text = `${JSON.stringify(conflicts)}\n`
   if (Option.isSome(given.output)) yield* OutputFile.write(given.output.value, text)

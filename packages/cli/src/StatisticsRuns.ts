@@ -1,6 +1,6 @@
 /** What `hila statistics` does. */
 import { Source } from "@hila/core"
-import { Hub, LanguageModel, type StatisticsOptions, WeightStatistics } from "@hila/model"
+import { Hub, Runtime, StatisticsModel, WeightStatistics } from "@hila/model"
 import { Collection, GoldenFile, Stages } from "@hila/scoring"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -12,9 +12,11 @@ import * as Stores from "./Stores.ts"
 
 /** What the work takes, in one line; none where something is wrong, which the run itself tells better. */
 const costLine = Effect.fnUntraced(
-  function* (given: { readonly model: string; readonly examples: string }, options: StatisticsOptions) {
-    const service = yield* LanguageModel
-    const model = yield* service.openStatistics(yield* Hub.openPath(given.model))
+  function* (
+    given: { readonly model: string; readonly examples: string },
+    options: StatisticsModel.StatisticsOptions,
+  ) {
+    const model = yield* StatisticsModel.open(yield* Hub.openPath(given.model))
     const text = yield* Effect.tryPromise(() => readFile(given.examples, "utf8"))
     const examples = text.split("\n").filter((line) => line.trim() !== "").length
     const { backward, bytes, forward, tensors } = Collection.cost(yield* model.passes(options), examples)
@@ -49,10 +51,7 @@ export const statistics = Effect.fnUntraced(function* (given: {
       { pipeline: "statistics", json: given.json, cost: { stage: "statistics", line } },
     )
   })
-  const { statistics: made } = yield* Effect.provide(
-    work,
-    Layer.mergeAll(LanguageModel.layer, Stores.layer(given)),
-  )
+  const { statistics: made } = yield* Effect.provide(work, Layer.mergeAll(Runtime.layer, Stores.layer(given)))
   const bytes = yield* OutputFile.copy(made.path, given.output)
   const { examples: count, tensors, tokens } = made
   yield* Console.log(

@@ -1,11 +1,10 @@
 /**
  * Where graphs of this package run: one pool of worker threads that experts, heads and training share.
  *
- * `Compute.layer` gives the `LanguageModel` service over the same pool, so that the two do not compete with twice the
+ * `Compute.layer` gives the `Runtime` service over the same pool, so that the two do not compete with twice the
  * threads. Nothing here knows what a graph computes.
  */
-import { LanguageModel, ModelError } from "@hila/model"
-import { fromPool } from "@hila/model/models/OpenModels"
+import { ModelError, Runtime } from "@hila/model"
 import { encode } from "@hila/model/onnx/Encode"
 import type { Graph } from "@hila/model/onnx/Graph"
 import type { GraphError } from "@hila/model/onnx/GraphError"
@@ -34,11 +33,11 @@ export class Compute extends Context.Service<
   }
 >()("@hila/collab/Compute") {
   /** Graphs and models over one pool of threads. */
-  static readonly layerWith = (options: Pool.PoolOptions = {}): Layer.Layer<Compute | LanguageModel> =>
+  static readonly layerWith = (options: Pool.PoolOptions = {}): Layer.Layer<Compute | Runtime> =>
     Layer.effectContext(
       Effect.map(Pool.make(options), (pool) =>
         Context.empty().pipe(
-          Context.add(LanguageModel, LanguageModel.of(fromPool(pool))),
+          Context.add(Runtime, Runtime.over(pool)),
           Context.add(
             Compute,
             Compute.of({ identity: withIntegers, open: (name, graph) => openIn(pool, name, graph) }),
@@ -46,7 +45,7 @@ export class Compute extends Context.Service<
         ),
       ),
     )
-  static readonly layer: Layer.Layer<Compute | LanguageModel> = Compute.layerWith()
+  static readonly layer: Layer.Layer<Compute | Runtime> = Compute.layerWith()
 }
 
 const openIn = Effect.fnUntraced(function* (

@@ -5,7 +5,7 @@
  * of a prompt, and for logits the log-likelihoods of the labels as continuations of it. Nothing here is trained.
  */
 import { at, known } from "@hila/core/Lookup"
-import { Architecture, Checkpoint, LanguageModel, type ModelError, Tokenizer } from "@hila/model"
+import { Architecture, CausalModel, Checkpoint, type ModelError, Tokenizer } from "@hila/model"
 import { places } from "@hila/model/models/EncoderModel"
 import * as Batches from "@hila/model/runtime/Batches"
 import * as Losses from "@hila/model/runtime/Losses"
@@ -111,10 +111,10 @@ const truncated = (checkpoint: Checkpoint.Checkpoint, layers: number): Checkpoin
 })
 
 const openCausal = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint, spec: Spec) {
-  const service = yield* LanguageModel
-  const whole = yield* service.open(checkpoint)
+  const whole = yield* CausalModel.open(checkpoint)
   const { layer = whole.shape.layers.length, prompt = { template: "{text}", labels: [] } } = spec
-  const below = layer < whole.shape.layers.length ? yield* service.open(truncated(checkpoint, layer)) : whole
+  const below =
+    layer < whole.shape.layers.length ? yield* CausalModel.open(truncated(checkpoint, layer)) : whole
   const tokenizer = yield* whole.tokenizer
   const [before = "", after = ""] = prompt.template.split("{text}")
   const head = yield* tokenizer.encode(before)

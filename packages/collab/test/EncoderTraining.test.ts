@@ -1,5 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Checkpoint, LanguageModel, Tokenizer } from "@hila/model"
+import { Checkpoint, EncoderModel, Tokenizer } from "@hila/model"
 import { Effect } from "effect"
 import { readFile } from "node:fs/promises"
 import { Compute } from "../src/index.ts"
@@ -18,9 +18,7 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }))("training encoders", (it) =
       const again = yield* Family.train(directory, 0, "again")
       assert.isBelow(first.curve.at(-1)!, first.curve[0]!)
       assert.deepStrictEqual(yield* weights(first.checkpoint), yield* weights(again.checkpoint))
-
-      const service = yield* LanguageModel
-      const model = yield* service.openEncoder(first.checkpoint)
+      const model = yield* EncoderModel.open(first.checkpoint)
       const tokenizer = yield* Tokenizer.open(first.checkpoint)
       const tokens = yield* tokenizer.encode(Family.texts.test[0]!.text)
       assert.strictEqual(yield* tokenizer.decode(tokens.slice(0, 1)), "[CLS]")

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, LanguageModel, Tokenizer } from "@hila/model"
+import { CausalModel, Checkpoint, EncoderModel, Runtime, Tokenizer } from "@hila/model"
 import { Effect, Layer } from "effect"
 import { stat } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
@@ -26,8 +26,7 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }).pipe(Layer.provideMerge(Stag
     it.effect("of an encoder are its pooled states and its own logits", () =>
       Effect.gen(function* () {
         const model = yield* Family.untrained(yield* Family.temporary, 0)
-        const service = yield* LanguageModel
-        const opened = yield* service.openEncoder(model)
+        const opened = yield* EncoderModel.open(model)
         const tokenizer = yield* Tokenizer.open(model)
         for (const pooling of ["first", "mean", "last"] as const) {
           const expert = yield* Expert.open(model, { ...end, pooling })
@@ -84,8 +83,7 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }).pipe(Layer.provideMerge(Stag
         const [reading] = yield* expert.read(["2+2"])
         assert.strictEqual(reading!.logits.length, 2)
         assert.isAbove(reading!.logits[0]!, reading!.logits[1]!)
-        const service = yield* LanguageModel
-        const whole = yield* service.open(model)
+        const whole = yield* CausalModel.open(model)
         const [hidden] = yield* whole.hidden(yield* expert.tokens(["2+2"]))
         closeTo(reading!.features, hidden!.slice(-expert.width), 1e-4)
         const early = yield* Expert.open(model, { ...spec, layer: 1 })
@@ -175,7 +173,7 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }).pipe(Layer.provideMerge(Stag
 
     it.effect("are kept under what computes, exact 8-bit products included", () =>
       Effect.gen(function* () {
-        const [compute, service] = [yield* Compute, yield* LanguageModel]
+        const [compute, service] = [yield* Compute, yield* Runtime]
         assert.strictEqual(compute.identity, `${service.identity}, int8 exact`)
         assert.deepStrictEqual(Stages.features.environment, [Compute])
       }),

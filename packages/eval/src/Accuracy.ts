@@ -62,7 +62,7 @@ export const outputOf = (response: string, stop: ReadonlyArray<string>): string 
 
 /** Asks a model one batch of questions: an item for each, in order. */
 export const ask = Effect.fn("Accuracy.ask")(function* (
-  model: CausalModel,
+  model: CausalModel.CausalModel,
   questions: ReadonlyArray<Question.Question>,
   { maxTokens, stop }: Options,
 ) {
@@ -102,7 +102,7 @@ export const batches = (
 
 /** A model's accuracy on questions of any number of domains. */
 export const measure = Effect.fn("Accuracy.measure")(function* (
-  model: CausalModel,
+  model: CausalModel.CausalModel,
   questions: ReadonlyArray<Question.Question>,
   options: Options,
 ) {

@@ -55,8 +55,8 @@ export const divergence = (
  * token are an error, and so are models of different vocabularies.
  */
 export const measure = Effect.fn("Drift.measure")(function* (
-  base: CausalModel,
-  model: CausalModel,
+  base: CausalModel.CausalModel,
+  model: CausalModel.CausalModel,
   texts: ReadonlyArray<string>,
   { maxTokens = Infinity }: { readonly maxTokens?: number } = {},
 ) {

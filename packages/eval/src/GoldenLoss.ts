@@ -49,7 +49,7 @@ export const ofLosses = (domain: string, losses: ReadonlyArray<number>): DomainL
 
 /** A model's losses on one golden set; an empty set is an error. */
 export const measure = Effect.fn("GoldenLoss.measure")(function* (
-  model: CausalModel,
+  model: CausalModel.CausalModel,
   domain: string,
   golden: ReadonlyArray<Example.Example>,
 ) {

@@ -72,7 +72,7 @@ const cut = Effect.fnUntraced(function* (
 
 /** Bits per byte of documents, each on its own; longer ones than the model reads at once go in disjoint windows. */
 export const documents = Effect.fn("HeldOut.documents")(function* (
-  model: CausalModel,
+  model: CausalModel.CausalModel,
   texts: ReadonlyArray<string>,
   { maxTokens }: { readonly maxTokens?: number } = {},
 ) {
@@ -106,7 +106,7 @@ const first = (values: ReadonlyArray<number>): number => values.indexOf(Math.max
 
 /** Whether choices are answered rightly; the context and a continuation are encoded together. */
 export const choices = Effect.fn("HeldOut.choices")(function* (
-  model: CausalModel,
+  model: CausalModel.CausalModel,
   items: ReadonlyArray<Choice>,
 ) {
   const { vocabulary } = yield* Answering.respondent(model, "")

@@ -2,7 +2,7 @@
  * Held-out material as pipeline stages: a model's fit to a domain's, and its drift from the base.
  */
 import { Artifact, Source, Stage } from "@hila/core"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Drift from "./Drift.ts"
@@ -46,9 +46,9 @@ export const heldOut = Stage.make({
     items: Schema.optionalKey(Count),
   },
   output: HeldOut.fitArtifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ material, model: checkpoint }, { documents, domain, items, maxTokens }) {
-    const model = yield* (yield* LanguageModel).open(checkpoint)
+    const model = yield* CausalModel.open(checkpoint)
     const reading = maxTokens === undefined ? {} : { maxTokens }
     const fits = yield* Stage.forEach(
       chunks(material.documents, documents),
@@ -78,7 +78,7 @@ export const drift = Stage.make({
   inputs: { base: Checkpoint.artifact, model: Checkpoint.artifact, neutral: HeldOut.artifact },
   params: { documents: Schema.optionalKey(Count), maxTokens: Schema.optionalKey(Positive) },
   output: Drift.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* (inputs, { documents, maxTokens }) {
     if (inputs.neutral.documents.length === 0) {
       return yield* new EvalError({
@@ -86,9 +86,8 @@ export const drift = Stage.make({
         problem: "there are no documents; give at least one text",
       })
     }
-    const service = yield* LanguageModel
-    const base = yield* service.open(inputs.base)
-    const model = yield* service.open(inputs.model)
+    const base = yield* CausalModel.open(inputs.base)
+    const model = yield* CausalModel.open(inputs.model)
     const values = yield* Stage.forEach(
       chunks(inputs.neutral.documents, documents),
       ({ own }) => Drift.measure(base, model, own, maxTokens === undefined ? {} : { maxTokens }),

@@ -74,7 +74,7 @@ export const identity = Effect.fn("Suite.identity")(function* (
   return Digest.of(digests.join("\n"))
 })
 
-const parametersOf = ({ checkpoint }: CausalModel): number =>
+const parametersOf = ({ checkpoint }: CausalModel.CausalModel): number =>
   [...checkpoint.tensors.values()].reduce(
     (sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1),
     0,
@@ -82,7 +82,7 @@ const parametersOf = ({ checkpoint }: CausalModel): number =>
 
 /** A model's results on the tasks of a selection; `name` is what results call the model. */
 export const run = Effect.fn("Suite.run")(function* (
-  model: CausalModel,
+  model: CausalModel.CausalModel,
   name: string,
   selection: Catalog.Selection,
   options: SuiteOptions,

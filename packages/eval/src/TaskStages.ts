@@ -5,7 +5,7 @@
  * leaves its scores alone too; scores are a node per task, so that adding a task evaluates only that task.
  */
 import { Artifact, Source, Stage } from "@hila/core"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { basename } from "node:path"
@@ -216,14 +216,14 @@ export const taskScores = Stage.make({
     allowCode: Schema.optionalKey(Schema.Boolean),
   },
   output: scoresArtifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ items: given, model: checkpoint }, options) {
     const { allowCode = false, maxLength, replicates } = options
     const { config, items, numFewshot } = given
     const task = yield* Task.make(config.task, config, { numFewshot, allowCode })
     // The sandbox shows that it holds before the model is asked anything.
     const sandbox = task.programs === undefined ? undefined : yield* Sandbox.make
-    const model = yield* (yield* LanguageModel).open(checkpoint)
+    const model = yield* CausalModel.open(checkpoint)
     const respondent = yield* Answering.respondent(model, "", maxLength === undefined ? {} : { maxLength })
     const starts = Array.from({ length: Math.ceil(items.length / chunkSize) }, (_, i) => i * chunkSize)
     const answers = yield* Stage.forEach(

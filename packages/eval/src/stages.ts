@@ -3,7 +3,7 @@
  */
 import { Artifact, Stage } from "@hila/core"
 import { at } from "@hila/core/Lookup"
-import { Checkpoint, Example, LanguageModel, Question } from "@hila/model"
+import { CausalModel, Checkpoint, Example, Question, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Accuracy from "./Accuracy.ts"
@@ -38,10 +38,9 @@ export const accuracy = Stage.make({
   inputs: { model: Checkpoint.artifact, questions: Stage.each(Question.artifact) },
   params: { maxTokens: Positive, stop: Schema.Array(Schema.String) },
   output: Accuracy.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ model: checkpoint, questions: sets }, options) {
-    const service = yield* LanguageModel
-    const model = yield* service.open(checkpoint)
+    const model = yield* CausalModel.open(checkpoint)
     const items = yield* Stage.forEach(
       Accuracy.batches(sets.flat()),
       (batch) => Accuracy.ask(model, batch.questions, options),
@@ -58,11 +57,10 @@ export const goldenLoss = Stage.make({
   inputs: { model: Checkpoint.artifact, golden: Stage.each(Example.artifact) },
   params: { domains: Schema.Array(Schema.String) },
   output: GoldenLoss.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ golden, model: checkpoint }, { domains }) {
     yield* requireNames("golden loss", domains, "golden sets", golden.length)
-    const service = yield* LanguageModel
-    const model = yield* service.open(checkpoint)
+    const model = yield* CausalModel.open(checkpoint)
     const losses = yield* Stage.forEach(
       domains,
       (domain, index) => GoldenLoss.measure(model, domain, at(golden, index)),

@@ -1,6 +1,6 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, LanguageModel, type Question } from "@hila/model"
+import { Checkpoint, type Question, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Accuracy from "../src/Accuracy.ts"
@@ -51,7 +51,7 @@ describe("Accuracy.ofItems", () => {
 })
 
 describe.skipIf(!hasShared)("accuracy against the family's record (needs ../shared)", () => {
-  layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))((it) => {
+  layer(Layer.mergeAll(Runtime.layer, Stage.layerDetached))((it) => {
     it.effect.each(members)("answers as the reference does and is as often right: %s", (member) =>
       Effect.gen(function* () {
         const model = yield* Checkpoint.open(checkpointPath(member))

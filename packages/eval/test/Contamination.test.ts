@@ -1,6 +1,6 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Run, Source, Stage, Store } from "@hila/core"
-import { Checkpoint, Example, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Example, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readdirSync, readFileSync } from "node:fs"
 import * as Contamination from "../src/contamination/Contamination.ts"
@@ -155,14 +155,14 @@ layer(Stage.layerDetached)("the stage", (it) => {
   )
 })
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("a suite", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("a suite", (it) => {
   const run = Effect.fnUntraced(function* (
     files: { readonly task: string; readonly path: (name: string) => string },
     card: Readonly<Record<string, string>>,
     against: ReadonlyArray<string>,
   ) {
     const checkpoint = yield* Checkpoint.open(checkpointPath("math"))
-    const model = yield* (yield* LanguageModel).open(checkpoint)
+    const model = yield* CausalModel.open(checkpoint)
     return yield* Suite.run(
       { ...model, checkpoint: { ...checkpoint, files: { ...checkpoint.files, ...card } } },
       "math",

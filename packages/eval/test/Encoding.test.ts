@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { at } from "@hila/core/Lookup"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -12,7 +12,7 @@ import { bench, respondent } from "./support.ts"
 
 const bos = 1
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("requests as tokens", (it) => {
   it.effect("are encoded as one text, with whitespace at the seam in the continuation", () =>
     Effect.gen(function* () {
       const { vocabulary } = yield* respondent("math")
@@ -104,7 +104,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("requests as tokens",
       change(json)
       writeFileSync(to, JSON.stringify(json))
     }
-    const model = yield* (yield* LanguageModel).open(yield* Checkpoint.open(directory))
+    const model = yield* CausalModel.open(yield* Checkpoint.open(directory))
     return yield* Answering.respondent(model, directory)
   })
   const answerTo = (ready: Answering.Respondent, until: ReadonlyArray<string>) =>

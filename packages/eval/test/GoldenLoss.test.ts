@@ -1,6 +1,6 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, type Example, LanguageModel } from "@hila/model"
+import { Checkpoint, type Example, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
@@ -18,7 +18,7 @@ describe("GoldenLoss.retention", () => {
   })
 })
 
-layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("golden loss", (it) => {
+layer(Layer.mergeAll(Runtime.layer, Stage.layerDetached))("golden loss", (it) => {
   it.effect("refuses an empty golden set, and names that do not fit the sets", () =>
     Effect.gen(function* () {
       const model = yield* Checkpoint.open(checkpointPath("base"))

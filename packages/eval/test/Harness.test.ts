@@ -7,7 +7,7 @@
  */
 import { assert, layer } from "@effect/vitest"
 import { entry } from "@hila/core/Lookup"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { cpSync, readFileSync } from "node:fs"
 import type { TaskResult } from "../src/Evaluation.ts"
@@ -123,7 +123,7 @@ const checkTask = (name: string, result: TaskResult, { results, samples, "n-shot
   for (const [key, value] of Object.entries(results)) alike(scores[key], value, `${name} ${key}`)
 }
 
-layer(LanguageModel.layer)("the reference harness beside Hila", (it) => {
+layer(Runtime.layer)("the reference harness beside Hila", (it) => {
   it.effect.each(Object.keys(settings))("asks, answers and scores alike: %s", (setting) =>
     Effect.gen(function* () {
       const { directory, path, write } = yield* bench
@@ -131,7 +131,7 @@ layer(LanguageModel.layer)("the reference harness beside Hila", (it) => {
       write("model/chat_template.jinja", recorded.template)
       const wanted = entry(recorded.runs, setting)
       const files = yield* Effect.forEach(Object.keys(wanted), (name) => overRows(name, write))
-      const model = yield* (yield* LanguageModel).open(yield* Checkpoint.open(path("model")))
+      const model = yield* CausalModel.open(yield* Checkpoint.open(path("model")))
       const finished = new Map<string, TaskResult>()
       yield* Suite.run(
         model,

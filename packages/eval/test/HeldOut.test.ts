@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Run, Source, Stage, Store } from "@hila/core"
-import { Checkpoint, LanguageModel, Statistics } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime, Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -13,7 +13,7 @@ import * as Stages from "../src/stages.ts"
 import { checkpointPath, hasShared, shared } from "./fixtures.ts"
 
 const open = Effect.fnUntraced(function* (path: string) {
-  return yield* (yield* LanguageModel).open(yield* Checkpoint.open(path))
+  return yield* CausalModel.open(yield* Checkpoint.open(path))
 })
 const texts = ["Q: 83-61\nA: 22\n", "Q: max(69,34)\nA: 69\n", "Q: 7+5\nA: 12\n"]
 
@@ -24,7 +24,7 @@ const slowLogLikelihood = (logits: Float32Array, tokens: ReadonlyArray<number>, 
     return sum + (row[token] ?? 0) - Math.log(row.reduce((total, logit) => total + Math.exp(logit), 0))
   }, 0)
 
-layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("held-out material", (it) => {
+layer(Layer.mergeAll(Runtime.layer, Stage.layerDetached))("held-out material", (it) => {
   it.effect("gives bits per byte of documents as their logits do, and of their beginnings", () =>
     Effect.gen(function* () {
       const model = yield* open(checkpointPath("math"))

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -98,7 +98,7 @@ describe.skipIf(!hasShared)("the reference harness's numbers (needs ../shared)",
     const output = mkdtempSync(join(tmpdir(), "hila-eval-"))
     const suite = Effect.gen(function* () {
       const checkpoint = yield* Checkpoint.open(fileURLToPath(new URL("models/stories260K-hf", shared)))
-      const model = yield* (yield* LanguageModel).open(checkpoint)
+      const model = yield* CausalModel.open(checkpoint)
       const paths = names.map((name) => join(oracles, "tasks", `${name}.yaml`))
       const selection = yield* Catalog.select(paths)
       return yield* Suite.run(
@@ -113,7 +113,7 @@ describe.skipIf(!hasShared)("the reference harness's numbers (needs ../shared)",
       )
     })
     results = (
-      await Effect.runPromise(suite.pipe(Effect.scoped, Effect.provide(LanguageModel.layer))).finally(() =>
+      await Effect.runPromise(suite.pipe(Effect.scoped, Effect.provide(Runtime.layer))).finally(() =>
         rmSync(output, { recursive: true }),
       )
     ).results

@@ -1,6 +1,6 @@
 /** Conversations: what a chat template is given, what comes of it, and how it is encoded. */
 import { assert, layer } from "@effect/vitest"
-import { ChatTemplate, Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, ChatTemplate, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import * as Encoding from "../src/requests/Encoding.ts"
@@ -59,7 +59,7 @@ const contextOf = Effect.fnUntraced(function* (lines: string, prompting: Prompti
   return { context, requests, preface }
 })
 
-layer(LanguageModel.layer)("prompting", (it) => {
+layer(Runtime.layer)("prompting", (it) => {
   it.effect("puts instruction and description in the system turn, shots in the user's or in their own", () =>
     Effect.gen(function* () {
       const conversation = { chat: yield* chat(), system: "Be brief." }
@@ -199,9 +199,8 @@ layer(LanguageModel.layer)("prompting", (it) => {
         ...own,
         files: { ...own.files, "chat_template.jinja": place.write("chat_template.jinja", template) },
       }
-      const service = yield* LanguageModel
       const output = place.path("out")
-      const model = yield* service.open(checkpoint)
+      const model = yield* CausalModel.open(checkpoint)
       const options = { output, chat: true, system: "Be brief.", replicates: 0 }
       const { path, results } = yield* Suite.run(model, "math", selection, options)
       assert.strictEqual(results["chat_template"], template)
@@ -212,7 +211,7 @@ layer(LanguageModel.layer)("prompting", (it) => {
         "utf8",
       )
       assert.include(samples, "[system]Be brief.[end][user]1+1=[end][assistant]")
-      const bare = yield* service.open(own)
+      const bare = yield* CausalModel.open(own)
       const failure = yield* Effect.flip(Suite.run(bare, "math", selection, options))
       assert.match(failure.message, /no chat template: .* without --chat/)
       const lonely = yield* Effect.flip(Suite.run(bare, "math", selection, { output, multiturn: true }))

@@ -1,6 +1,6 @@
 /** Several texts for each document: how they are asked for, drawn and scored. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Sandbox from "../src/code/Sandbox.ts"
 import * as Evaluation from "../src/Evaluation.ts"
@@ -27,7 +27,7 @@ const task = Effect.fnUntraced(function* (lines: string) {
   return yield* taskOf(place.write("small.yaml", generating(lines)))
 })
 
-layer(LanguageModel.layer)("repeats", (it) => {
+layer(Runtime.layer)("repeats", (it) => {
   it.effect("draw each text by its own seed, the same in another run and any company", () =>
     Effect.gen(function* () {
       const own = yield* task(`repeats: 6

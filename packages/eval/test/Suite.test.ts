@@ -1,5 +1,5 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { LanguageModel } from "@hila/model"
+import { Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
@@ -56,7 +56,7 @@ const samplesIn = (directory: string) =>
     .filter((name) => name.startsWith("samples_"))
     .map((name) => readFileSync(`${directory}/${name}`, "utf8"))
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
   it.effect("stopped in the middle of a task and started again, asks nothing twice", () =>
     Effect.gen(function* () {
       const { first, output } = yield* inputs

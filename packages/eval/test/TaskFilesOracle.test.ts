@@ -1,7 +1,7 @@
 /** Task files with the structure of the harness's own: five or more of each kind ask what the harness asks. */
 import { assert, layer } from "@effect/vitest"
 import { at, entry } from "@hila/core/Lookup"
-import { ChatTemplate, LanguageModel } from "@hila/model"
+import { ChatTemplate, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import { python } from "../src/internal/python.ts"
@@ -42,7 +42,7 @@ const partsOf = (request: Request): ReadonlyArray<string> => {
   return request._tag === "LogLikelihood" ? [request.context, request.continuation] : [request.context]
 }
 
-layer(LanguageModel.layer)("a task file", (it) => {
+layer(Runtime.layer)("a task file", (it) => {
   it.effect.each(recorded.cases.map((one, i) => [`${one.kind} ${i}`, one] as const))(
     "asks what the harness asks: %s",
     ([, { files, runs }]) =>

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { type Event, Events, Run, Stage, Store } from "@hila/core"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stages from "../src/stages.ts"
@@ -11,7 +11,7 @@ const lines = `doc_to_text: "Q: {{question}}\\nA:"
 doc_to_choice: ["1", "2"]
 doc_to_target: gold`
 
-layer(Layer.mergeAll(LanguageModel.layerWith({ workers: 1, threads: 1 }), Stage.layerDetached))(
+layer(Layer.mergeAll(Runtime.layerWith({ workers: 1, threads: 1 }), Stage.layerDetached))(
   "tasks in a pipeline",
   (it) => {
     it.effect("evaluates only a task that is added, and none whose items stay as they were", () =>

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Run, Source, Stage, Store } from "@hila/core"
-import { Checkpoint, Example, LanguageModel } from "@hila/model"
+import { Checkpoint, Example, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { join } from "node:path"
@@ -8,7 +8,7 @@ import * as Micro from "../src/Micro.ts"
 import * as Stages from "../src/stages.ts"
 import { checkpointPath } from "./fixtures.ts"
 
-layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("evaluation in a pipeline", (it) => {
+layer(Layer.mergeAll(Runtime.layer, Stage.layerDetached))("evaluation in a pipeline", (it) => {
   it.effect("goes from questions and golden data to the table, and reads it back from the store", () =>
     Effect.gen(function* () {
       const models = ["base", "math"]

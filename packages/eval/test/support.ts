@@ -1,5 +1,5 @@
 /** Small task files and data for tests, and a model that is shared by a file's tests. */
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -58,6 +58,6 @@ export const taskOf = Effect.fnUntraced(function* (file: string) {
 
 /** A member of the micro family, ready to be asked. */
 export const respondent = Effect.fnUntraced(function* (member: string) {
-  const model = yield* (yield* LanguageModel).open(yield* Checkpoint.open(checkpointPath(member)))
+  const model = yield* CausalModel.open(yield* Checkpoint.open(checkpointPath(member)))
   return yield* Answering.respondent(model, member)
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { mergeRecipe, Prepared, Report, reportOf } from "@hila/merge/Recipe"
 import { extractLora, Inspect } from "@hila/merge/Tools"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -233,10 +233,9 @@ describe("a merge by recipe", () => {
       const prompts = ["12+7=", "3+4="]
       const generate = (checkpoint: Checkpoint.Checkpoint) =>
         Effect.gen(function* () {
-          const service = yield* LanguageModel
-          const model = yield* service.open(checkpoint)
+          const model = yield* CausalModel.open(checkpoint)
           return (yield* model.generate(prompts, { maxTokens: 6 })).map(({ tokens }) => tokens)
-        }).pipe(Effect.scoped, Effect.provide(LanguageModel.layerWith({ workers: 1, threads: 1 })))
+        }).pipe(Effect.scoped, Effect.provide(Runtime.layerWith({ workers: 1, threads: 1 })))
       assert.deepStrictEqual(yield* generate(merged), yield* generate(again))
     }),
   )

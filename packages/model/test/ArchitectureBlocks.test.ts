@@ -1,12 +1,12 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, AblationGates, LanguageModel } from "../src/index.ts"
+import { AblationGates, BlockModel, CausalModel, Checkpoint, Runtime } from "../src/index.ts"
 import { architectures, hasShared } from "./support/fixtures.ts"
 import { distance, example } from "./support/models.ts"
 
 const tokens = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures by blocks", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Architectures by blocks", (it) => {
   describe.skipIf(!hasShared)("decoders (needs ../shared)", () => {
     // Those that differ in operators, not only in numbers.
     const wanted = [
@@ -24,10 +24,9 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures by blo
     for (const [name, directory] of chosen) {
       it.effect(`${name}: piece by piece as in one graph, and its gates' gradients are differences`, () =>
         Effect.gen(function* () {
-          const service = yield* LanguageModel
           const checkpoint = yield* Checkpoint.open(directory)
-          const whole = yield* service.open(checkpoint)
-          const blocks = yield* service.openBlocks(checkpoint, { memory: 2 ** 31 })
+          const whole = yield* CausalModel.open(checkpoint)
+          const blocks = yield* BlockModel.open(checkpoint, { memory: 2 ** 31 })
           const examples = [example(tokens, 3), example(tokens.slice(4), 1)]
           const losses = yield* whole.losses(examples)
           assert.isAtMost(distance(yield* blocks.losses(examples), losses), 1e-5)

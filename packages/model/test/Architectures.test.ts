@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, LanguageModel, Safetensors } from "../src/index.ts"
+import { CausalModel, Checkpoint, EncoderModel, Runtime, Safetensors } from "../src/index.ts"
 import { architectures, encoders, hasShared } from "./support/fixtures.ts"
 import { distance, example, readJson } from "./support/models.ts"
 import { oldConfig } from "./support/oldConfig.ts"
@@ -46,15 +46,14 @@ const generations = [
   ],
 ] as const
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Architectures", (it) => {
   describe.skipIf(!hasShared)("decoders (needs ../shared)", () => {
     for (const [name, directory] of architectures.filter(([key]) => !encoders.has(key))) {
       for (const [keys, rewrite] of generations) {
         it.effect(`${name}, with ${keys}: PyTorch's logits, hidden states, losses and greedy tokens`, () =>
           Effect.gen(function* () {
             const { expected, hidden, logits, rows } = yield* reference(directory)
-            const service = yield* LanguageModel
-            const model = yield* service.open(rewrite(yield* Checkpoint.open(directory)))
+            const model = yield* CausalModel.open(rewrite(yield* Checkpoint.open(directory)))
             const ours = (yield* model.logits(rows)).flatMap((row) => Array.from(row))
             assert.isAtMost(relative(ours, logits), 2e-5, "logits")
             const states = (yield* model.hidden(rows)).flatMap((row) => Array.from(row))
@@ -73,9 +72,8 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures", (it)
   describe.skipIf(!hasShared)("features no reference has (needs ../shared)", () => {
     const directory = new Map(architectures).get("smollm3") ?? ""
     const logitsWith = Effect.fnUntraced(function* (extra: object) {
-      const service = yield* LanguageModel
       const checkpoint = yield* Checkpoint.open(directory)
-      const model = yield* service.open({ ...checkpoint, config: { ...checkpoint.config, ...extra } })
+      const model = yield* CausalModel.open({ ...checkpoint, config: { ...checkpoint.config, ...extra } })
       return (yield* model.logits([[5, 9, 2, 6, 5, 3]])).flatMap((row) => Array.from(row))
     })
 
@@ -105,10 +103,9 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures", (it)
   describe.skipIf(!hasShared)("pooling (needs ../shared)", () => {
     it.effect("takes the mean over a sequence's own tokens, whatever it is batched with", () =>
       Effect.gen(function* () {
-        const service = yield* LanguageModel
         const checkpoint = yield* Checkpoint.open(new Map(architectures).get("modernbert") ?? "")
         const openWith = (pooling: string) =>
-          service.openEncoder({
+          EncoderModel.open({
             ...checkpoint,
             config: { ...checkpoint.config, classifier_pooling: pooling },
           })
@@ -135,8 +132,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Architectures", (it)
           () =>
             Effect.gen(function* () {
               const { hidden, logits, rows } = yield* reference(directory)
-              const service = yield* LanguageModel
-              const model = yield* service.openEncoder(rewrite(yield* Checkpoint.open(directory)))
+              const model = yield* EncoderModel.open(rewrite(yield* Checkpoint.open(directory)))
               const ours = (yield* model.logits(rows)).flatMap((row) => Array.from(row))
               assert.isAtMost(relative(ours, logits), 2e-5, "logits")
               const states = (yield* model.hidden(rows)).flatMap((row) => Array.from(row))

@@ -2,12 +2,11 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { truncate } from "node:fs/promises"
 import { join } from "node:path"
-import { Checkpoint, type Example, AblationGates, LanguageModel } from "../src/index.ts"
-import type { BlockModel } from "../src/blocks/BlockModel.ts"
+import { AblationGates, BlockModel, CausalModel, Checkpoint, type Example, Runtime } from "../src/index.ts"
 import { runtimeBytes } from "../src/blocks/Budget.ts"
 import * as Decoder from "../src/graphs/Decoder.ts"
 import * as Weights from "../src/graphs/Weights.ts"
-import { fromPool } from "../src/models/OpenModels.ts"
+import { within } from "./support/pool.ts"
 import type { ModelShape } from "../src/architectures/ModelShape.ts"
 import { encode } from "../src/onnx/Encode.ts"
 import * as Graph from "../src/onnx/Graph.ts"
@@ -49,12 +48,12 @@ const narrow: RandomCheckpoint.RandomShape = {
 const tight = runtimeBytes + 3 * 2 ** 20
 
 const openBlocks = Effect.fnUntraced(function* (directory: string, memory: number) {
-  return yield* (yield* LanguageModel).openBlocks(yield* Checkpoint.open(directory), { memory })
+  return yield* BlockModel.open(yield* Checkpoint.open(directory), { memory })
 })
 
 /** ∂ loss / ∂ gate by one graph that holds the whole model and its derivative. */
 const wholeGradient = Effect.fnUntraced(function* (
-  { checkpoint, shape }: BlockModel,
+  { checkpoint, shape }: BlockModel.BlockModel,
   gates: AblationGates.AblationGates,
   rows: ReadonlyArray<Example.Example> = examples,
 ) {
@@ -94,7 +93,7 @@ const wholeGradient = Effect.fnUntraced(function* (
   )
 })
 
-layer(LanguageModel.layerWith({ threads: 2 }))("BlockModel", (it) => {
+layer(Runtime.layerWith({ threads: 2 }))("BlockModel", (it) => {
   it.effect("gives the losses of the whole model, whether all blocks stay in memory or pass through it", () =>
     Effect.gen(function* () {
       const whole = yield* openModel(fixture("math"))
@@ -155,7 +154,7 @@ describe("BlockModel", () => {
       const entry = new URL("support/mortal-block-worker.ts", import.meta.url)
       const pool = yield* WorkerPool.make({ threads: 1 }, entry)
       const checkpoint = yield* Checkpoint.open(fixture("base"))
-      const blocks = yield* fromPool(pool).openBlocks(checkpoint, { memory: 2 ** 30 })
+      const blocks = yield* BlockModel.open(checkpoint, { memory: 2 ** 30 }).pipe(within(pool))
       const first = yield* blocks.losses(examples)
       const { message } = yield* Effect.flip(blocks.losses(examples))
       assert.match(
@@ -171,7 +170,7 @@ describe("BlockModel", () => {
       const directory = yield* temporary
       const checkpoint = yield* RandomCheckpoint.write(directory, narrow)
       const pool = yield* WorkerPool.make({ threads: 1 })
-      const blocks = yield* fromPool(pool).openBlocks(checkpoint, { memory: 2 ** 30 })
+      const blocks = yield* BlockModel.open(checkpoint, { memory: 2 ** 30 }).pipe(within(pool))
       yield* Effect.promise(() => truncate(join(directory, "model.safetensors"), 20_000))
       const error = yield* Effect.flip(blocks.losses([example([1, 2, 3], 1)]))
       assert.strictEqual(error.blame, "input")
@@ -183,9 +182,8 @@ describe("BlockModel", () => {
     Effect.gen(function* () {
       const checkpoint = yield* RandomCheckpoint.write(yield* temporary, narrow)
       const pool = yield* WorkerPool.make({ threads: 1 })
-      const service = fromPool(pool)
-      const blocks = yield* service.openBlocks(checkpoint, { memory: runtimeBytes + 2 ** 16 })
-      const whole = yield* service.open(checkpoint)
+      const blocks = yield* BlockModel.open(checkpoint, { memory: runtimeBytes + 2 ** 16 }).pipe(within(pool))
+      const whole = yield* CausalModel.open(checkpoint).pipe(within(pool))
       // One target in each slice of the vocabulary.
       const tokens = Array.from({ length: 40 }, (_, i) => (i * 613) % narrow.vocabSize)
       const rows = [example(tokens, 1), example(tokens.toReversed(), 20)]
@@ -206,7 +204,7 @@ describe("BlockModel", () => {
 const unlike = new Set(["cohere", "gemma3", "gemma2", "gpt-neox", "gpt2", "phi3", "smollm3"])
 
 describe.skipIf(!hasShared)("BlockModel (needs ../shared)", () => {
-  layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))((it) => {
+  layer(Runtime.layerWith({ workers: 1, threads: 2 }))((it) => {
     for (const [name, path] of architectures.filter(([own]) => unlike.has(own))) {
       it.effect(`runs ${name} block by block as the whole graph does`, () =>
         Effect.gen(function* () {

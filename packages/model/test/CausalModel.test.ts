@@ -2,7 +2,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { closeSync, cpSync, openSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import { Checkpoint, AblationGates, LanguageModel } from "../src/index.ts"
+import { AblationGates, Checkpoint, Runtime } from "../src/index.ts"
 import { decoder } from "../src/graphs/Decoder.ts"
 import * as Weights from "../src/graphs/Weights.ts"
 import { encode } from "../src/onnx/Encode.ts"
@@ -23,7 +23,7 @@ const rowsOf = Effect.fnUntraced(function* (count: number) {
   return { model, rows }
 })
 
-layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("CausalModel", (it) => {
+layer(Runtime.layerWith({ workers: 2, threads: 2 }))("CausalModel", (it) => {
   describe("logits and losses", () => {
     it.effect("do not depend on what else is in the batch, or on its padding", () =>
       Effect.gen(function* () {

@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } 
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import { Checkpoint, Export, LanguageModel } from "../src/index.ts"
+import { Checkpoint, Export, Runtime } from "../src/index.ts"
 import { temporary } from "./support/fixtures.ts"
 import { distance, fixture, openModel } from "./support/models.ts"
 
@@ -25,7 +25,7 @@ const runElsewhere = Effect.fnUntraced(function* (graph: string, question: objec
   }
 })
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Export", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Export", (it) => {
   it.effect("gives the same logits in any ONNX Runtime, over links to the checkpoint's own weights", () =>
     Effect.gen(function* () {
       const directory = yield* temporary

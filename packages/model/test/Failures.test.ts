@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { closeSync, cpSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import { type CausalModel, Checkpoint, Hub, LogitsFusion } from "../src/index.ts"
-import { fromPool } from "../src/models/OpenModels.ts"
+import { CausalModel, Checkpoint, Hub, LogitsFusion } from "../src/index.ts"
+import { within } from "./support/pool.ts"
 import * as WorkerPool from "../src/runtime/WorkerPool.ts"
 import { temporary } from "./support/fixtures.ts"
 import { mockHub } from "./support/mock-hub.ts"
@@ -48,9 +48,9 @@ interface Line {
 describe("What goes wrong is one line, and the pool goes on", () => {
   it.effect("for weights, tensors, vocabularies, prompts and the Hub", () =>
     Effect.gen(function* () {
-      const pool = fromPool(yield* WorkerPool.make({ workers: 1, threads: 1 }))
+      const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
       const open = Effect.fnUntraced(function* (directory: string) {
-        return yield* pool.open(yield* Checkpoint.open(directory))
+        return yield* CausalModel.open(yield* Checkpoint.open(directory)).pipe(within(pool))
       })
       const healthy = yield* open(fixture("math"))
       const fails = Effect.fnUntraced(function* <A, R>(
@@ -99,7 +99,7 @@ describe("What goes wrong is one line, and the pool goes on", () => {
         /^input: .*prompt 0: expected tokens in 0…319, got \d+; is it another model's tokenizer\?$/,
       )
 
-      const long = (model: CausalModel) => model.generate(["1".repeat(254)], { maxTokens: 4 })
+      const long = (model: CausalModel.CausalModel) => model.generate(["1".repeat(254)], { maxTokens: 4 })
       yield* fails(
         "a prompt longer than the context",
         long(healthy),
@@ -111,7 +111,8 @@ describe("What goes wrong is one line, and the pool goes on", () => {
       hub.fault = { when: /safetensors/, what: { stopAfter: 5000 } }
       yield* fails(
         "a Hub that stops in the middle",
-        Effect.flatMap(Hub.open({ repo: "me/math" }), pool.open).pipe(
+        Effect.flatMap(Hub.open({ repo: "me/math" }), CausalModel.open).pipe(
+          within(pool),
           Effect.provideService(Hub.Settings, settings),
         ),
         /^system: Hub me\/math@\w+\/model\.safetensors: the Hub stopped after \d+ bytes of/,
@@ -122,8 +123,9 @@ describe("What goes wrong is one line, and the pool goes on", () => {
   it.effect("for a worker that stops while several models write together", () =>
     Effect.gen(function* () {
       const entry = new URL("support/mortal-worker.ts", import.meta.url)
-      const pool = fromPool(yield* WorkerPool.make({ workers: 1, threads: 1 }, entry))
-      const open = (name: string) => Effect.flatMap(Checkpoint.open(fixture(name)), pool.open)
+      const pool = yield* WorkerPool.make({ workers: 1, threads: 1 }, entry)
+      const open = (name: string) =>
+        Effect.flatMap(Checkpoint.open(fixture(name)), CausalModel.open).pipe(within(pool))
       const [base, math] = [yield* open("base"), yield* open("math")]
       const fusion = yield* LogitsFusion.make({ large: base, small: base, experts: [math] })
       // The worker dies at its third run, the first step of the expert.

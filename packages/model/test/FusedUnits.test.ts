@@ -1,7 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { join } from "node:path"
-import { Checkpoint, InterpolatedGates, LanguageModel, Unit } from "../src/index.ts"
+import { CausalModel, Checkpoint, InterpolatedGates, InterpolatedModel, Runtime, Unit } from "../src/index.ts"
 import { architectures, hasShared, temporary } from "./support/fixtures.ts"
 import { distance, example } from "./support/models.ts"
 
@@ -51,19 +51,18 @@ const withSlices = (
   return result
 }
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Units in fused tensors", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Units in fused tensors", (it) => {
   describe.skipIf(!hasShared)("reference checkpoints (needs ../shared)", () => {
     // Rows, one projection after another; rows, head by head; columns.
     const names = new Set(["phi3", "gpt-neox", "gpt2"])
     for (const [name, directory] of architectures.filter(([key]) => names.has(key))) {
       it.effect(`${name}: a unit's gate moves the weights in its slices, and only those`, () =>
         Effect.gen(function* () {
-          const service = yield* LanguageModel
           const base = yield* Checkpoint.open(directory)
           const baseTensors = yield* readAll(base)
           const expertTensors = moved(baseTensors)
           const expert = yield* write(base, expertTensors)
-          const delta = yield* service.openDelta(base, expert)
+          const delta = yield* InterpolatedModel.open(base, expert)
           const zero = InterpolatedGates.filled(delta.shape, 0)
           const examples = [example([3, 14, 15, 92, 65, 35, 89, 79, 32, 38], 1)]
           const from = yield* delta.losses(examples, zero)
@@ -73,14 +72,14 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Units in fused tenso
             const chosen = units.filter(({ id }) => wanted.includes(id))
             for (const unit of scheme === "kvGroup" ? chosen : chosen.filter(({ kind }) => kind !== "mlp")) {
               const mixed = withSlices(base, baseTensors, expertTensors, unit.slices)
-              const model = yield* service.open(yield* write(base, mixed))
+              const model = yield* CausalModel.open(yield* write(base, mixed))
               const gated = yield* delta.losses(examples, InterpolatedGates.with(zero, delta.shape, unit, 1))
               assert.isAtMost(distance(yield* model.losses(examples), gated), 2e-5, unit.id)
               assert.isAbove(distance(gated, from), 1e-4, unit.id)
             }
           }
           const all = yield* delta.losses(examples, InterpolatedGates.filled(delta.shape, 1))
-          const whole = yield* (yield* service.open(expert)).losses(examples)
+          const whole = yield* (yield* CausalModel.open(expert)).losses(examples)
           assert.isAtMost(distance(all, whole), 2e-5, "everything")
         }),
       )

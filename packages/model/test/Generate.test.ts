@@ -1,12 +1,12 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { LanguageModel } from "../src/index.ts"
+import { Runtime } from "../src/index.ts"
 import { fixture, openModel, sums } from "./support/models.ts"
 
 /** Fiction the math model is unsure about, so that sampling has something to choose. */
 const unsure = ["Q: es 41\nA:", "Once", "Q: 8", "Q: rev('ab", "The", "A: 17", "Q: 5+"]
 
-layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Sampled generation", (it) => {
+layer(Runtime.layerWith({ workers: 2, threads: 2 }))("Sampled generation", (it) => {
   describe("a seed", () => {
     it.effect("gives the same text again, alone, in any batch and in any order", () =>
       Effect.gen(function* () {

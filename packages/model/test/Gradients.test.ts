@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { InterpolatedGates, type Example, LanguageModel, type Unit } from "../src/index.ts"
+import { type Example, InterpolatedGates, Runtime, type Unit } from "../src/index.ts"
 import { hasShared } from "./support/fixtures.ts"
 import { distance, example, fixture, openDelta, openModel, readJson, shared, sums } from "./support/models.ts"
 
@@ -23,7 +23,7 @@ interface Oracle {
 
 const families = ["micro-math", "micro-code", "micro-lang", "realtext-code", "realtext-med", "realtext-zh"]
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Gradients", (it) => {
   const golden = Effect.gen(function* () {
     const { encodeAll } = yield* (yield* openModel(fixture("base"))).tokenizer
     const prompts = yield* encodeAll(sums(4))

@@ -5,12 +5,15 @@ import { deltaFisher } from "../src/graphs/InterpolatedFisherGraph.ts"
 import { unitMeans } from "../src/graphs/UnitOutputMeansGraph.ts"
 import { sensitivity } from "../src/graphs/SensitivityGraph.ts"
 import {
-  Checkpoint,
-  InterpolatedGates,
   AblationGates,
+  CausalModel,
+  Checkpoint,
   Dtype,
-  LanguageModel,
+  InterpolatedGates,
+  InterpolatedModel,
+  Runtime,
   type Safetensors,
+  UnitInterventions,
 } from "../src/index.ts"
 import { architectures, encoders, hasShared, temporary } from "./support/fixtures.ts"
 import { distance, example } from "./support/models.ts"
@@ -45,7 +48,7 @@ const moved = Effect.fnUntraced(function* (base: Checkpoint.Checkpoint) {
 
 const sum = (values: Float32Array) => values.reduce((total, value) => total + value, 0)
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by architecture", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Gradients by architecture", (it) => {
   describe.skipIf(!hasShared)("agree with differences of the losses (needs ../shared)", () => {
     for (const [name, directory] of architectures.filter(
       ([key]) => !encoders.has(key) && !variants.includes(key),
@@ -53,9 +56,8 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
       it.effect(name, () =>
         Effect.gen(function* () {
           const base = yield* Checkpoint.open(directory)
-          const service = yield* LanguageModel
           const expert = yield* moved(base)
-          const delta = yield* service.openDelta(base, expert)
+          const delta = yield* InterpolatedModel.open(base, expert)
           const { shape } = delta
           const tokens = Array.from({ length: 20 }, (_, i) => (37 * i + 11) % Math.min(shape.vocabSize, 250))
           const examples = [example(tokens, 4), example(tokens.slice(5, 15), 2)]
@@ -101,7 +103,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
           })
 
           // From a kept stream, with the change beside the weights: the same losses.
-          const kept = yield* service.openMoves({ from: base, base, expert }, examples)
+          const kept = yield* UnitInterventions.openMoves({ from: base, base, expert }, examples)
           const found = yield* kept.losses(units.map((unit) => ({ unit, step: 1 })))
           for (const [i, unit] of units.entries()) {
             const gates = InterpolatedGates.with(InterpolatedGates.filled(shape, 0), shape, unit, 1)
@@ -109,9 +111,9 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Gradients by archite
           }
 
           // The same stream without the outputs of units, biases and norms behind them as the architecture has them.
-          const gone = yield* service.openAblations(expert, examples, "zero")
+          const gone = yield* UnitInterventions.openAblations(expert, examples, "zero")
           const without = yield* gone.losses(units.map((unit) => ({ unit, step: -1 })))
-          const alone = yield* service.open(expert)
+          const alone = yield* CausalModel.open(expert)
           for (const [i, unit] of units.entries()) {
             const gates = AblationGates.with(AblationGates.filled(shape, 1), shape, unit, 0)
             assert.isAtMost(distance(without[i]!, yield* alone.losses(examples, { gates })), 1e-5, unit.kind)

@@ -14,7 +14,7 @@ import {
 } from "node:fs"
 import { hostname, tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { Checkpoint, Hub, LanguageModel } from "../src/index.ts"
+import { CausalModel, Checkpoint, Hub, Runtime } from "../src/index.ts"
 import { fromEnvironment } from "../src/hub/Settings.ts"
 import { messageOf, pinned, repo, setting } from "./support/hub.ts"
 import { commit, mockHub } from "./support/mock-hub.ts"
@@ -205,12 +205,11 @@ describe("Hub.model", () => {
   )
 })
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("A model of the Hub", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("A model of the Hub", (it) => {
   it.effect("runs from the cache, by reference or by the path of its snapshot", () =>
     Effect.gen(function* () {
       const { root, use } = yield* setting
-      const service = yield* LanguageModel
-      const model = yield* service.open(yield* use()(Hub.model(repo)))
+      const model = yield* CausalModel.open(yield* use()(Hub.model(repo)))
       const [written] = yield* model.generate(["Q: 87+45\nA:"], { maxTokens: 16, stop: ["\n"] })
       assert.strictEqual(written?.response, " 132\n")
       const again = yield* openModel(join(root, "snapshots", commit))

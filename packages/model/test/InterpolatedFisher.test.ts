@@ -1,10 +1,10 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, InterpolatedGates, LanguageModel, Unit } from "../src/index.ts"
+import { Checkpoint, InterpolatedFisher, InterpolatedGates, Runtime, Unit } from "../src/index.ts"
 import { example, fixture } from "./support/models.ts"
 import * as Statistics from "./support/statistics.ts"
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("InterpolatedFisher", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("InterpolatedFisher", (it) => {
   it.effect("adds up the Fisher diagonal times the squared change, parameter by parameter", () =>
     Effect.gen(function* () {
       const [base, expert] = [
@@ -15,7 +15,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("InterpolatedFisher",
         example([1, 51, 28, 223, 20, 35, 28, 223, 20, 201], 7),
         example([1, 51, 28, 223, 24, 35, 28], 4),
       ]
-      const model = yield* Effect.flatMap(LanguageModel, (service) => service.openDeltaFisher(base, expert))
+      const model = yield* InterpolatedFisher.open(base, expert)
       const squares = yield* model.squares(golden)
       assert.strictEqual(squares.length, 2)
       const fisher = yield* Statistics.means(yield* Statistics.openStatistics(fixture("math")), golden, {

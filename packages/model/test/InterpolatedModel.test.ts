@@ -1,10 +1,10 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, InterpolatedGates, LanguageModel } from "../src/index.ts"
+import { Checkpoint, InterpolatedGates, InterpolatedModel, Runtime } from "../src/index.ts"
 import { architectures } from "./support/fixtures.ts"
 import { distance, example, fixture, openDelta, openModel, sums } from "./support/models.ts"
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("InterpolatedModel", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("InterpolatedModel", (it) => {
   const examples = Effect.gen(function* () {
     const { encodeAll } = yield* (yield* openModel(fixture("base"))).tokenizer
     const prompts = yield* encodeAll(sums(12))
@@ -82,9 +82,8 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("InterpolatedModel", 
   it.effect("refuses an expert of another shape", () =>
     Effect.gen(function* () {
       const base = yield* Checkpoint.open(fixture("base"))
-      const service = yield* LanguageModel
       const config = { ...base.config, rope_parameters: { rope_theta: 500000, rope_type: "default" } }
-      const error = yield* Effect.flip(service.openDelta(base, { ...base, config }))
+      const error = yield* Effect.flip(InterpolatedModel.open(base, { ...base, config }))
       assert.strictEqual(error.blame, "input")
       assert.include(error.message, "attention.0.rope.theta: expected 10000, got 500000")
     }),

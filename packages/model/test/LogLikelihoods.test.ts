@@ -1,9 +1,9 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { LanguageModel } from "../src/index.ts"
+import { Runtime } from "../src/index.ts"
 import { argMax, example, fixture, openModel, sums } from "./support/models.ts"
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("CausalModel.logLikelihoods", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("CausalModel.logLikelihoods", (it) => {
   it.effect("is minus the loss times the length, whether rows share a pass or not", () =>
     Effect.gen(function* () {
       const model = yield* openModel(fixture("math"))

@@ -2,7 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { cpSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { LanguageModel, LogitsFusion } from "../src/index.ts"
+import { LogitsFusion, Runtime } from "../src/index.ts"
 import * as Alpha from "../src/generation/Alpha.ts"
 import * as Random from "../src/generation/Random.ts"
 import { temporary } from "./support/fixtures.ts"
@@ -69,7 +69,7 @@ describe("the search for α", () => {
 const prompts = [...sums(3), "Q: rev('abc')\nA:", "Once"]
 const options = { maxTokens: 12, stop: ["\n"] }
 
-layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("LogitsFusion", (it) => {
+layer(Runtime.layerWith({ workers: 2, threads: 2 }))("LogitsFusion", (it) => {
   const family = Effect.gen(function* () {
     const [base, math, code] = yield* Effect.forEach(["base", "math", "code"], (name) =>
       openModel(fixture(name)),
@@ -178,7 +178,7 @@ layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("LogitsFusion", (it) 
       for (const [i, prompt] of prompts.entries()) {
         assert.deepStrictEqual(yield* fusion.generate([prompt], settings), together.slice(i, i + 1))
       }
-    }).pipe(Effect.provide(LanguageModel.layerWith({ workers: 1, threads: 1 }))),
+    }).pipe(Effect.provide(Runtime.layerWith({ workers: 1, threads: 1 }))),
   )
 
   it.effect("refuses models of another vocabulary, and weights that make no sense, in one line", () =>

@@ -2,7 +2,16 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { Architecture, Checkpoint, LanguageModel, type ModelError } from "../src/index.ts"
+import {
+  Architecture,
+  Checkpoint,
+  InterpolatedFisher,
+  InterpolatedModel,
+  type ModelError,
+  Runtime,
+  UnitInterventions,
+  VirtualMerge,
+} from "../src/index.ts"
 import * as ModelShape from "../src/architectures/ModelShape.ts"
 import { biased } from "./support/biased.ts"
 import { architectures, encoders, micro, microBase, temporary } from "./support/fixtures.ts"
@@ -115,37 +124,33 @@ describe("the shapes of two models", () => {
   }
 })
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))(
-  "a base and an expert of which one has biases",
-  (it) => {
-    for (const [name, flipped] of [
-      ["a base without and an expert with biases", false],
-      ["a base with and an expert without biases", true],
-    ] as const) {
-      it.effect(`are never run as one shape: ${name}`, () =>
-        Effect.gen(function* () {
-          const [plain, with_] = [yield* Checkpoint.open(microBase), yield* biased(yield* temporary, "math")]
-          const [base, expert] = flipped ? [with_, plain] : [plain, with_]
-          const service = yield* LanguageModel
-          const [without, has] = [`${query}.weight without a bias`, `${query}.weight with ${query}.bias`]
-          const line = `layers.0.query: expected ${flipped ? has : without}, got ${flipped ? without : has}`
-          const opened: Readonly<Record<string, Effect.Effect<object, ModelError, Scope.Scope>>> = {
-            delta: service.openDelta(base, expert),
-            fisher: service.openDeltaFisher(base, expert),
-            moves: service.openMoves({ from: base, base, expert }, [example([1, 42, 71], 1)]),
-            "moves from a merged model": service.openMoves({ from: expert, base, expert: base }, [
-              example([1, 42, 71], 1),
-            ]),
-            "virtual merge": service.openVirtualMerge(base, [base, expert], () => "all"),
-          }
-          for (const [way, open] of Object.entries(opened)) {
-            const error = yield* Effect.flip(open)
-            assert.strictEqual(error.blame, "input", way)
-            assert.include(error.message, `is no fine-tune of`, way)
-            assert.include(error.message, line, way)
-          }
-        }),
-      )
-    }
-  },
-)
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("a base and an expert of which one has biases", (it) => {
+  for (const [name, flipped] of [
+    ["a base without and an expert with biases", false],
+    ["a base with and an expert without biases", true],
+  ] as const) {
+    it.effect(`are never run as one shape: ${name}`, () =>
+      Effect.gen(function* () {
+        const [plain, with_] = [yield* Checkpoint.open(microBase), yield* biased(yield* temporary, "math")]
+        const [base, expert] = flipped ? [with_, plain] : [plain, with_]
+        const [without, has] = [`${query}.weight without a bias`, `${query}.weight with ${query}.bias`]
+        const line = `layers.0.query: expected ${flipped ? has : without}, got ${flipped ? without : has}`
+        const opened: Readonly<Record<string, Effect.Effect<object, ModelError, Runtime | Scope.Scope>>> = {
+          delta: InterpolatedModel.open(base, expert),
+          fisher: InterpolatedFisher.open(base, expert),
+          moves: UnitInterventions.openMoves({ from: base, base, expert }, [example([1, 42, 71], 1)]),
+          "moves from a merged model": UnitInterventions.openMoves({ from: expert, base, expert: base }, [
+            example([1, 42, 71], 1),
+          ]),
+          "virtual merge": VirtualMerge.open(base, [base, expert], () => "all"),
+        }
+        for (const [way, open] of Object.entries(opened)) {
+          const error = yield* Effect.flip(open)
+          assert.strictEqual(error.blame, "input", way)
+          assert.include(error.message, `is no fine-tune of`, way)
+          assert.include(error.message, line, way)
+        }
+      }),
+    )
+  }
+})

@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { InterpolatedGates, type Example, AblationGates, LanguageModel, type Unit } from "../src/index.ts"
+import { AblationGates, type Example, InterpolatedGates, Runtime, type Unit } from "../src/index.ts"
 import { hasShared } from "./support/fixtures.ts"
 import { distance, fixture, openDelta, openModel, readJson, readText, shared } from "./support/models.ts"
 
@@ -30,7 +30,7 @@ const experts = ["math", "code", "lang"] as const
 /** Element by element, since losses come from float64 sums. */
 const minus = (a: Float64Array, b: Float64Array) => a.map((value, i) => value - (b[i] ?? NaN))
 
-layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Oracles", (it) => {
+layer(Runtime.layerWith({ workers: 2, threads: 2 }))("Oracles", (it) => {
   describe.skipIf(!hasShared)("scoring (needs ../shared)", () => {
     for (const expert of experts) {
       it.effect(`micro ${expert}: losses, revert, add and ablate of every unit are PyTorch's`, () =>

@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { LanguageModel } from "../src/index.ts"
+import { Runtime } from "../src/index.ts"
 import { architectures, hasShared } from "./support/fixtures.ts"
 import { example } from "./support/models.ts"
 import { means, of, openStatistics, relative } from "./support/statistics.ts"
@@ -8,7 +8,7 @@ import { means, of, openStatistics, relative } from "./support/statistics.ts"
 /** Models whose layers lie or compute unlike the others': fused, transposed, parallel tensors; norms of heads. */
 const kinds = ["cohere", "gemma3", "gpt-neox", "gpt2", "olmo2", "phi3"]
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Statistics by architecture", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Statistics by architecture", (it) => {
   describe.skipIf(!hasShared)("agree among each other on one token (needs ../shared)", () => {
     for (const [name, directory] of architectures.filter(([key]) => kinds.includes(key))) {
       it.effect(name, () =>

@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { join } from "node:path"
-import { Checkpoint, Dtype, LanguageModel, LayerGroup } from "../src/index.ts"
+import { Checkpoint, Dtype, LayerGroup, Runtime } from "../src/index.ts"
 import { microBase, temporary } from "./support/fixtures.ts"
 import { example, openModel } from "./support/models.ts"
 import { firstLayer, type Inputs } from "./support/plainLlama.ts"
@@ -11,7 +11,7 @@ import { covarianceOf, diagonalBlocks, means, of, openStatistics, relative } fro
 const examples = [example([1, 51, 28, 2, 60, 61, 17, 33, 90, 12], 6), example([1, 51, 28, 2, 44, 17, 7], 5)]
 const at = (name: string) => `model.layers.0.${name}.weight`
 
-layer(LanguageModel.layerWith({ workers: 2, threads: 2 }))("Statistics of weights", (it) => {
+layer(Runtime.layerWith({ workers: 2, threads: 2 }))("Statistics of weights", (it) => {
   it.effect("gram and activation are those of hidden states computed in plain loops", () =>
     Effect.gen(function* () {
       const model = yield* openStatistics(microBase)

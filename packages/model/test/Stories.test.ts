@@ -1,7 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { join } from "node:path"
-import { Checkpoint, LanguageModel } from "../src/index.ts"
+import { Checkpoint, Runtime } from "../src/index.ts"
 import { hasShared, temporary } from "./support/fixtures.ts"
 import { convert } from "./support/llama2c.ts"
 import { distance, openModel, readJson, shared } from "./support/models.ts"
@@ -25,7 +25,7 @@ const converted = Effect.gen(function* () {
   return directory
 })
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("stories260K", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("stories260K", (it) => {
   describe.skipIf(!hasShared)("from llama2.c's own files (needs ../shared)", () => {
     it.effect("tells its stories", () =>
       Effect.gen(function* () {

@@ -2,7 +2,19 @@
 // so: other values are used and not tied, equal values are tied, a head alone is the embedding too.
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Logger } from "effect"
-import { Architecture, Checkpoint, InterpolatedGates, LanguageModel, type Safetensors } from "../src/index.ts"
+import {
+  Architecture,
+  BlockModel,
+  CausalModel,
+  Checkpoint,
+  InterpolatedGates,
+  InterpolatedModel,
+  Runtime,
+  type Safetensors,
+  StatisticsModel,
+  UnitInterventions,
+  VirtualMerge,
+} from "../src/index.ts"
 import { runtimeBytes } from "../src/blocks/Budget.ts"
 import * as TiedHead from "../src/checkpoint/TiedHead.ts"
 import { micro, microBase } from "./support/fixtures.ts"
@@ -30,13 +42,12 @@ const headed = Effect.fnUntraced(function* () {
 
 /** Numbers of a model by every way it is opened. */
 const numbers = Effect.fnUntraced(function* (model: Model, base: Model) {
-  const service = yield* LanguageModel
-  const open = yield* service.open(model)
-  const blocks = yield* service.openBlocks(model, { memory: runtimeBytes + 2 ** 24 })
-  const delta = yield* service.openDelta(base, model)
-  const merged = yield* service.openVirtualMerge(base, [model], () => "all")
-  const moves = yield* service.openAblations(model, examples, "zero")
-  const statistics = yield* service.openStatistics(model)
+  const open = yield* CausalModel.open(model)
+  const blocks = yield* BlockModel.open(model, { memory: runtimeBytes + 2 ** 24 })
+  const delta = yield* InterpolatedModel.open(base, model)
+  const merged = yield* VirtualMerge.open(base, [model], () => "all")
+  const moves = yield* UnitInterventions.openAblations(model, examples, "zero")
+  const statistics = yield* StatisticsModel.open(model)
   const [pass] = yield* statistics.passes({ kind: "kronecker" })
   return {
     logits: yield* open.logits([tokens]),
@@ -51,14 +62,14 @@ const numbers = Effect.fnUntraced(function* (model: Model, base: Model) {
   }
 })
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("A head stored beside the embedding", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("A head stored beside the embedding", (it) => {
   it.effect("with other values: every way of opening computes as where the config does not tie", () =>
     Effect.gen(function* () {
       const { base, model } = yield* headed()
       const tied = yield* numbers(saying(model, true), saying(model, true))
       const untied = yield* numbers(saying(model, false), saying(model, false))
       assert.deepStrictEqual(tied, untied)
-      const without = yield* (yield* LanguageModel).open(base)
+      const without = yield* CausalModel.open(base)
       assert.notDeepEqual(tied.logits, yield* without.logits([tokens]))
     }),
   )
@@ -76,8 +87,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("A head stored beside
       const base = yield* Checkpoint.open(microBase)
       const tensors = new Map(withTensor(base, head, base.tensors.get(embedding)!).tensors)
       tensors.delete(embedding)
-      const service = yield* LanguageModel
-      const [whole, alone] = [yield* service.open(base), yield* service.open({ ...base, tensors })]
+      const [whole, alone] = [yield* CausalModel.open(base), yield* CausalModel.open({ ...base, tensors })]
       assert.isTrue(alone.shape.tiedEmbeddings)
       assert.deepStrictEqual(yield* alone.logits([tokens]), yield* whole.logits([tokens]))
     }),
@@ -88,11 +98,10 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("A head stored beside
       const lines: Array<unknown> = []
       const collect = Logger.layer([Logger.make(({ message }) => void lines.push(message))])
       const { base, model } = yield* headed()
-      const service = yield* LanguageModel
       for (const quiet of [base, saying(model, false), withTensor(base, head, base.tensors.get(embedding)!)])
-        yield* Effect.provide(service.open(quiet), collect)
+        yield* Effect.provide(CausalModel.open(quiet), collect)
       assert.deepStrictEqual(lines, [])
-      yield* Effect.provide(service.open(model), collect)
+      yield* Effect.provide(CausalModel.open(model), collect)
       assert.strictEqual(lines.length, 1)
       assert.match(
         String(lines[0]),

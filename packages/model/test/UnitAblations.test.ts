@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Result } from "effect"
-import { Checkpoint, AblationGates, LanguageModel, Unit } from "../src/index.ts"
+import { AblationGates, Checkpoint, Runtime, Unit, UnitInterventions } from "../src/index.ts"
 import { unitMeans } from "../src/graphs/UnitOutputMeansGraph.ts"
 import { encode } from "../src/onnx/Encode.ts"
 import * as WorkerPool from "../src/runtime/WorkerPool.ts"
@@ -8,7 +8,7 @@ import * as UnitOutputMeans from "../src/attribution/UnitOutputMeans.ts"
 import { distance, example, fixture, openModel, sums } from "./support/models.ts"
 import { firstLayer } from "./support/plainLlama.ts"
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => {
   const away = (units: ReadonlyArray<Unit.Unit>) => units.map((unit) => ({ unit, step: -1 }))
 
   it.effect("takes means over all tokens that are read, of examples of any length", () =>
@@ -45,7 +45,6 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => 
     "with zero are the model with the unit's gate shut, unit by unit; with the mean they are not",
     () =>
       Effect.gen(function* () {
-        const service = yield* LanguageModel
         const plain = yield* openModel(fixture("math"))
         const { checkpoint, shape } = plain
         const { units } = yield* Unit.partition(checkpoint, "kvGroup")
@@ -53,8 +52,8 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => 
         const prompts = yield* encodeAll(sums(4))
         const rows = yield* encodeAll(sums(4).map((text) => `${text} 12\n`))
         const golden = rows.map((row, i) => example(row, prompts[i]?.length ?? NaN))
-        const zero = yield* service.openAblations(checkpoint, golden, "zero")
-        const mean = yield* service.openAblations(checkpoint, golden, "mean")
+        const zero = yield* UnitInterventions.openAblations(checkpoint, golden, "zero")
+        const mean = yield* UnitInterventions.openAblations(checkpoint, golden, "mean")
         const whole = yield* plain.losses(golden)
         assert.isAtMost(distance(yield* zero.unmoved, whole), 1e-5)
         assert.deepStrictEqual(yield* mean.unmoved, yield* zero.unmoved)
@@ -74,7 +73,7 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 1 }))("Ablations", (it) => 
       const checkpoint = yield* Checkpoint.open(fixture("math"))
       const { units } = yield* Unit.partition(checkpoint, "kvGroup")
       const golden = [example([51, 20], 1), example([51, 35], 1)]
-      const ablations = yield* (yield* LanguageModel).openAblations(checkpoint, golden, "mean")
+      const ablations = yield* UnitInterventions.openAblations(checkpoint, golden, "mean")
       const whole = yield* ablations.unmoved
       for (const losses of yield* ablations.losses(away(units))) {
         assert.isAtMost(distance(losses, whole), 1e-5)

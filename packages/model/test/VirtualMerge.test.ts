@@ -1,20 +1,20 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checkpoint, Dtype, type Grouping, LanguageModel, LayerGroup, Unit, UnitGroup } from "../src/index.ts"
+import { Checkpoint, Dtype, LayerGroup, Runtime, Unit, UnitGroup, VirtualMerge } from "../src/index.ts"
 import { temporary } from "./support/fixtures.ts"
 import { distance, example, fixture, openModel, sums } from "./support/models.ts"
 
 const names = ["math", "code"] as const
 
-layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("VirtualMerge", (it) => {
+layer(Runtime.layerWith({ workers: 1, threads: 2 }))("VirtualMerge", (it) => {
   const checkpoints = Effect.all([
     Checkpoint.open(fixture("base")),
     ...names.map((n) => Checkpoint.open(fixture(n))),
   ])
 
-  const open = Effect.fnUntraced(function* (groupOf: Grouping) {
+  const open = Effect.fnUntraced(function* (groupOf: VirtualMerge.Grouping) {
     const [base, ...experts] = yield* checkpoints
-    return yield* (yield* LanguageModel).openVirtualMerge(base, experts, groupOf)
+    return yield* VirtualMerge.open(base, experts, groupOf)
   })
 
   const examples = Effect.gen(function* () {
@@ -219,11 +219,10 @@ layer(LanguageModel.layerWith({ workers: 1, threads: 2 }))("VirtualMerge", (it) 
       assert.include(wrong.message, "lambdas: expected 2 experts × 1 groups, got 3 numbers")
 
       const [base] = yield* checkpoints
-      const service = yield* LanguageModel
-      const none = yield* Effect.flip(service.openVirtualMerge(base, [], () => "all"))
+      const none = yield* Effect.flip(VirtualMerge.open(base, [], () => "all"))
       assert.include(none.message, "expected at least one expert")
       const config = { ...base.config, rope_parameters: { rope_theta: 500000, rope_type: "default" } }
-      const other = yield* Effect.flip(service.openVirtualMerge(base, [{ ...base, config }], () => "all"))
+      const other = yield* Effect.flip(VirtualMerge.open(base, [{ ...base, config }], () => "all"))
       assert.include(other.message, "is no fine-tune of")
     }),
   )

@@ -5,8 +5,8 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statS
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Checkpoint, InterpolatedGates } from "../src/index.ts"
-import { fromPool } from "../src/models/OpenModels.ts"
+import { BlockModel, CausalModel, Checkpoint, InterpolatedGates, InterpolatedModel } from "../src/index.ts"
+import { within } from "./support/pool.ts"
 import * as CausalGraph from "../src/graphs/CausalGraph.ts"
 import { encode } from "../src/onnx/Encode.ts"
 import * as WorkerPool from "../src/runtime/WorkerPool.ts"
@@ -29,7 +29,7 @@ describe("WorkerPool", () => {
     Effect.gen(function* () {
       const entry = new URL("support/mortal-worker.ts", import.meta.url)
       const pool = yield* WorkerPool.make({ workers: 1, threads: 1 }, entry)
-      const model = yield* fromPool(pool).open(yield* Checkpoint.open(fixture("base")))
+      const model = yield* CausalModel.open(yield* Checkpoint.open(fixture("base"))).pipe(within(pool))
       const first = yield* model.losses(rows)
       const second = yield* model.losses(rows)
       const error = yield* Effect.flip(model.losses(rows))
@@ -58,7 +58,7 @@ describe("WorkerPool", () => {
       const { computing, pool } = yield* Effect.scoped(
         Effect.gen(function* () {
           const inner = yield* WorkerPool.make({ workers: 1, threads: 1 })
-          const model = yield* fromPool(inner).open(checkpoint)
+          const model = yield* CausalModel.open(checkpoint).pipe(within(inner))
           const fiber = yield* Effect.forkDetach(Effect.flip(model.losses(many)), { startImmediately: true })
           return { computing: fiber, pool: inner }
         }),
@@ -82,7 +82,7 @@ describe("WorkerPool", () => {
         const program = yield* pool.open("math", encoded, 0)
         const access = yield* program.warm
         if (weightAccess === "memory") assert.strictEqual(access, "memory")
-        const model = yield* fromPool(pool).open(checkpoint)
+        const model = yield* CausalModel.open(checkpoint).pipe(within(pool))
         results.push(yield* model.losses(rows))
       }
       assert.strictEqual(distance(results[0] ?? [], results[1] ?? []), 0)
@@ -103,7 +103,7 @@ describe("WorkerPool", () => {
       const [near, far] = [fixture("math"), directory]
       const losses = yield* Effect.forEach([near, far], (path) =>
         Effect.gen(function* () {
-          const model = yield* fromPool(pool).open(yield* Checkpoint.open(path))
+          const model = yield* CausalModel.open(yield* Checkpoint.open(path)).pipe(within(pool))
           return yield* model.losses(rows)
         }),
       )
@@ -120,7 +120,7 @@ describe("WorkerPool", () => {
         const mine = () =>
           readdirSync(tmpdir()).filter((name) => name.startsWith(`hila-graph-${hostname()}-${process.pid}-`))
         const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
-        yield* fromPool(pool).open(yield* Checkpoint.open(fixture("lang")))
+        yield* CausalModel.open(yield* Checkpoint.open(fixture("lang"))).pipe(within(pool))
         assert.deepStrictEqual(mine(), [])
         assert.isFalse(existsSync(left))
       }),
@@ -131,7 +131,7 @@ describe("WorkerPool", () => {
       const base = yield* Checkpoint.open(fixture("base"))
       const expert = yield* Checkpoint.open(fixture("code"))
       const pool = yield* WorkerPool.make({ workers: 2, threads: 2 })
-      const delta = yield* fromPool(pool).openDelta(base, expert)
+      const delta = yield* InterpolatedModel.open(base, expert).pipe(within(pool))
       const settings = Array.from({ length: 8 }, (_, i) => InterpolatedGates.filled(delta.shape, i / 7))
       const run = (concurrency: number) =>
         Effect.forEach(settings, (gates) => delta.losses(rows, gates), { concurrency })
@@ -149,16 +149,16 @@ describe("WorkerPool", () => {
     Effect.gen(function* () {
       const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
       const checkpoint = yield* Checkpoint.open(fixture("base"))
-      const model = yield* fromPool(pool).open(checkpoint)
+      const model = yield* CausalModel.open(checkpoint).pipe(within(pool))
       const [expected] = yield* model.losses(rows)
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const again = yield* fromPool(pool).open(checkpoint)
+          const again = yield* CausalModel.open(checkpoint).pipe(within(pool))
           assert.strictEqual((yield* again.losses(rows))[0], expected)
         }),
       )
       assert.strictEqual((yield* model.losses(rows))[0], expected)
-      const other = yield* fromPool(pool).open(yield* Checkpoint.open(fixture("math")))
+      const other = yield* CausalModel.open(yield* Checkpoint.open(fixture("math"))).pipe(within(pool))
       assert.notStrictEqual((yield* other.losses(rows))[0], expected)
     }),
   )
@@ -189,7 +189,9 @@ describe("WorkerPool", () => {
       const weights = join(directory, "model.safetensors")
       const expert = yield* Checkpoint.open(directory)
       const pool = yield* WorkerPool.make({ workers: 1, threads: 1 })
-      const delta = yield* fromPool(pool).openDelta(yield* Checkpoint.open(fixture("base")), expert)
+      const delta = yield* InterpolatedModel.open(yield* Checkpoint.open(fixture("base")), expert).pipe(
+        within(pool),
+      )
       const gates = InterpolatedGates.filled(delta.shape, 1)
       renameSync(weights, `${weights}.away`)
       assert.match((yield* Effect.flip(delta.losses(rows, gates))).message, /ENOENT/)
@@ -218,13 +220,13 @@ describe("WorkerPool", () => {
     Effect.gen(function* () {
       const pool = yield* WorkerPool.make({ executionProvider: "cuda" })
       const checkpoint = yield* Checkpoint.open(fixture("base"))
-      const error = yield* Effect.flip(fromPool(pool).open(checkpoint))
+      const error = yield* Effect.flip(CausalModel.open(checkpoint).pipe(within(pool)))
       assert.strictEqual(error.blame, "input")
       assert.match(
         error.message,
         /execution provider "cuda": only "cpu" is built and tested; leave the option out$/,
       )
-      const blocks = yield* Effect.flip(fromPool(pool).openBlocks(checkpoint, { memory: 2 ** 30 }))
+      const blocks = yield* Effect.flip(BlockModel.open(checkpoint, { memory: 2 ** 30 }).pipe(within(pool)))
       assert.strictEqual(blocks.message, error.message)
     }),
   )

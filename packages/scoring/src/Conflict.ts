@@ -12,7 +12,7 @@
  */
 import { Artifact } from "@hila/core"
 import { at, known } from "@hila/core/Lookup"
-import { type Checkpoint, type Example, LanguageModel, Unit, UnitTable } from "@hila/model"
+import { type Checkpoint, type Example, Unit, UnitInterventions, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Importance from "./Importance.ts"
@@ -138,8 +138,7 @@ export const prepare = Effect.fnUntraced(function* (input: Input, options: Optio
   if (importance !== undefined) yield* checkScores(importance, units, golden)
   yield* Importance.checkGolden("conflict", golden)
   const task = { base, expert, golden, units, seed: 0, quadrature: 1 }
-  const service = yield* LanguageModel
-  const moves = yield* service.openMoves({ from: merged, base, expert }, golden)
+  const moves = yield* UnitInterventions.openMoves({ from: merged, base, expert }, golden)
   const inMerged = Effect.fnUntraced(function* (own: ReadonlyArray<Unit.Unit>) {
     const whole = yield* moves.unmoved
     const lost = yield* moves.losses(

@@ -40,7 +40,7 @@ export const Removed = Schema.Literals(["all", "own"])
 
 export interface Input {
   /** base + Σ w (direction − base). */
-  readonly merge: VirtualMerge
+  readonly merge: VirtualMerge.VirtualMerge
   /** Which expert a direction belongs to, [directions]; an expert may have several. */
   readonly owners: ReadonlyArray<number>
   /** The experts' own answers, in their order; two or more each. */

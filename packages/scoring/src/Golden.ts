@@ -93,7 +93,7 @@ export const batchSize = 16
 
 /** The expert's answers to one batch of questions, in order. */
 export const answer = Effect.fn("Golden.answer")(function* (
-  teacher: CausalModel,
+  teacher: CausalModel.CausalModel,
   questions: ReadonlyArray<Question.Question>,
   { chat = false, keep: _keep, requireEnd: _requireEnd, ...options }: Options,
 ) {
@@ -191,7 +191,7 @@ export const batches = <A>(
 
 /** Golden data of an expert: its answers to the questions, those that ended, are accepted and are no duplicates. */
 export const generate = Effect.fn("Golden.generate")(function* (
-  teacher: CausalModel,
+  teacher: CausalModel.CausalModel,
   questions: ReadonlyArray<Question.Question>,
   options: Options & { readonly verify?: Verifier.Verifier },
 ) {

@@ -2,7 +2,7 @@
  * Golden data as pipeline stages: from files of prompts over their parts and an expert's answers to sets of examples.
  */
 import { Stage } from "@hila/core"
-import { Answer, Checkpoint, Example, LanguageModel, Question, Tokenizer } from "@hila/model"
+import { Answer, CausalModel, Checkpoint, Example, Question, Runtime, Tokenizer } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Balance from "./Balance.ts"
@@ -65,8 +65,7 @@ const ask = Effect.fnUntraced(function* (
   questions: ReadonlyArray<Question.Question>,
   options: Golden.Options,
 ) {
-  const service = yield* LanguageModel
-  const teacher = yield* service.open(checkpoint)
+  const teacher = yield* CausalModel.open(checkpoint)
   const answered = yield* Stage.forEach(
     Golden.batches(questions),
     (batch) => Golden.answer(teacher, batch.items, options),
@@ -90,7 +89,7 @@ export const golden = Stage.make({
   inputs: { teacher: Checkpoint.artifact, questions: Question.artifact },
   params: { ...asking, ...choosing },
   output: Golden.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ questions, teacher }, { verify: spec, ...options }) {
     const verify = yield* verifier(spec)
     const answered = yield* ask(teacher, questions, options)
@@ -108,7 +107,7 @@ export const answers = Stage.make({
   inputs: { teacher: Checkpoint.artifact, questions: Question.artifact },
   params: asking,
   output: Answer.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(({ questions, teacher }, options) => ask(teacher, questions, options), Effect.scoped),
 })
 

@@ -6,10 +6,18 @@
  * difficulty out of the error.
  */
 import { at } from "@hila/core/Lookup"
-import { type Checkpoint, type Example, LanguageModel, Unit } from "@hila/model"
+import {
+  type Checkpoint,
+  type Example,
+  InterpolatedFisher,
+  InterpolatedModel,
+  type Runtime,
+  Unit,
+  UnitInterventions,
+} from "@hila/model"
 import * as SharedShape from "@hila/model/architectures/SharedShape"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { Amount, Cost, MethodError, Models, Part, Task, Values } from "./importance/Method.ts"
 import * as Methods from "./importance/Methods.ts"
 import { type Name, names } from "./importance/names.ts"
@@ -45,18 +53,16 @@ export const models = Effect.fn("Importance.models")(function* (
 ) {
   // Methods that open one model, or none, compare the two as well.
   yield* SharedShape.of(base, [expert])
-  const service = yield* LanguageModel
-  const scope = yield* Effect.scope
-  const inScope = Effect.provideService(Scope.Scope, scope)
+  const inScope = Effect.provideContext(yield* Effect.context<Runtime | Scope.Scope>())
   const movesFrom = (from: Checkpoint.Checkpoint) =>
-    Effect.cached(inScope(service.openMoves({ from, base, expert }, golden)))
+    Effect.cached(inScope(UnitInterventions.openMoves({ from, base, expert }, golden)))
   return {
-    delta: yield* Effect.cached(inScope(service.openDelta(base, expert))),
+    delta: yield* Effect.cached(inScope(InterpolatedModel.open(base, expert))),
     fromExpert: yield* movesFrom(expert),
     fromBase: yield* movesFrom(base),
-    zeroed: yield* Effect.cached(inScope(service.openAblations(expert, golden, "zero"))),
-    averaged: yield* Effect.cached(inScope(service.openAblations(expert, golden, "mean"))),
-    fisher: yield* Effect.cached(inScope(service.openDeltaFisher(base, expert))),
+    zeroed: yield* Effect.cached(inScope(UnitInterventions.openAblations(expert, golden, "zero"))),
+    averaged: yield* Effect.cached(inScope(UnitInterventions.openAblations(expert, golden, "mean"))),
+    fisher: yield* Effect.cached(inScope(InterpolatedFisher.open(base, expert))),
   } satisfies Models
 })
 
@@ -134,7 +140,7 @@ export const scores = (
 export const values = Effect.fn("Importance.values")(function* (
   task: Task,
   method: Method,
-): Effect.fn.Return<Values, MethodError, LanguageModel | Scope.Scope> {
+): Effect.fn.Return<Values, MethodError, Runtime | Scope.Scope> {
   const opened = yield* models(task.base, task.expert, task.golden)
   const work = yield* parts(task, opened, method)
   return combine(method, yield* Effect.forEach(work, ({ measure: run }) => run))

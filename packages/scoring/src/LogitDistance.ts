@@ -63,8 +63,8 @@ const distance = (a: Float32Array, b: Float32Array, vocabulary: number, norm: No
 
 /** The distance of each of some models to a specialist of the same vocabulary on each example, [models][examples], ≥ 0. */
 export const values = Effect.fn("LogitDistance.values")(function* (
-  specialist: CausalModel,
-  others: ReadonlyArray<CausalModel>,
+  specialist: CausalModel.CausalModel,
+  others: ReadonlyArray<CausalModel.CausalModel>,
   examples: ReadonlyArray<Example.Example>,
   norm: Norm = "squared",
 ) {

@@ -63,7 +63,7 @@ export const summarise = Effect.fnUntraced(function* (
 
 /** The sensitivities of a model on some examples, ≥ 0, in nats; a pass forward and back per example. */
 export const measure = Effect.fn("Sensitivity.measure")(function* (
-  model: CausalModel,
+  model: CausalModel.CausalModel,
   examples: ReadonlyArray<Example.Example>,
 ) {
   const { groups, values } = yield* model.sensitivity(examples)

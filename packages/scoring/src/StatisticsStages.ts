@@ -2,7 +2,7 @@
  * Statistics of weights as a pipeline stage, checkpointed part by part.
  */
 import { Stage } from "@hila/core"
-import { Checkpoint, Example, LanguageModel, WeightStatistics } from "@hila/model"
+import { Checkpoint, Example, Runtime, StatisticsModel, WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
@@ -22,10 +22,9 @@ export const statistics = Stage.make({
     memory: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
   },
   output: WeightStatistics.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ examples, model: checkpoint }, options) {
-    const service = yield* LanguageModel
-    const model = yield* service.openStatistics(checkpoint)
+    const model = yield* StatisticsModel.open(checkpoint)
     const directory = yield* Stage.scratch
     const parts = yield* Collection.parts(model, examples, options)
     const files = yield* Stage.forEach(

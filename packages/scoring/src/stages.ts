@@ -3,7 +3,7 @@
  */
 import { Artifact, Stage } from "@hila/core"
 import { atOr, known } from "@hila/core/Lookup"
-import { Checkpoint, Example, LanguageModel, Unit, UnitTable } from "@hila/model"
+import { CausalModel, Checkpoint, Example, Runtime, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Conflict from "./Conflict.ts"
@@ -32,7 +32,7 @@ export const importance = Stage.make({
     quadrature: Schema.optionalKey(Positive),
   },
   output: Scores.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ base, expert, golden: examples }, options) {
     const { units } = yield* Unit.partition(expert, options.scheme)
     const { quadrature = Importance.standardQuadrature, seed = 0 } = options
@@ -69,7 +69,7 @@ export const conflict = Stage.make({
     coefficient: Schema.Union([Schema.Finite, Schema.Array(Schema.Finite)]),
   },
   output: Conflict.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ importance, ...input }, options) {
     const { combine, parts } = yield* Conflict.prepare({ ...input, importance: importance[0] }, options)
     const measured = yield* Stage.forEach(parts, ({ measure }) => measure, {
@@ -92,10 +92,9 @@ export const sensitivity = Stage.make({
   version: 1,
   inputs: { model: Checkpoint.artifact, examples: Example.artifact },
   output: Sensitivity.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ examples: all, model: checkpoint }) {
-    const service = yield* LanguageModel
-    const model = yield* service.open(checkpoint)
+    const model = yield* CausalModel.open(checkpoint)
     const parts = yield* Stage.forEach(
       Golden.batches<Example.Example>(all),
       Effect.fnUntraced(function* (batch) {
@@ -125,11 +124,10 @@ export const logitDistance = Stage.make({
   },
   params: { norm: Schema.optionalKey(LogitDistance.Norm) },
   output: LogitDistance.artifact,
-  environment: [LanguageModel],
+  environment: [Runtime],
   run: Effect.fn(function* ({ examples: all, ...models }, { norm = "squared" }) {
-    const service = yield* LanguageModel
-    const specialist = yield* service.open(models.specialist)
-    const others = yield* Effect.forEach(models.others, (checkpoint) => service.open(checkpoint))
+    const specialist = yield* CausalModel.open(models.specialist)
+    const others = yield* Effect.forEach(models.others, (checkpoint) => CausalModel.open(checkpoint))
     const parts = yield* Stage.forEach(
       Golden.batches(all),
       ({ items }) => LogitDistance.values(specialist, others, items, norm),

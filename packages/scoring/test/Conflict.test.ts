@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, LanguageModel, Unit } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { join } from "node:path"
@@ -9,7 +9,7 @@ import * as Stages from "../src/stages.ts"
 import * as Statistics from "../src/Statistics.ts"
 import { checkpointPath, written } from "./fixtures.ts"
 
-const Live = Layer.mergeAll(LanguageModel.layerWith({ workers: 2, threads: 1 }), Stage.layerDetached)
+const Live = Layer.mergeAll(Runtime.layerWith({ workers: 2, threads: 1 }), Stage.layerDetached)
 
 const golden = [20, 21, 24].map((answer) => ({
   prompt: "",
@@ -30,7 +30,7 @@ const mixed = (terms: ReadonlyArray<readonly [Checkpoint.Checkpoint, number]>) =
   })
 
 const losses = Effect.fnUntraced(function* (checkpoint: Checkpoint.Checkpoint) {
-  const model = yield* Effect.flatMap(LanguageModel, (service) => service.open(checkpoint))
+  const model = yield* CausalModel.open(checkpoint)
   return yield* model.losses(golden)
 }, Effect.scoped)
 

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, type Example, LanguageModel, LayerGroup } from "@hila/model"
+import { CausalModel, Checkpoint, type Example, LayerGroup, Runtime, VirtualMerge } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { join } from "node:path"
@@ -8,7 +8,7 @@ import * as ConflictInMerge from "../src/ConflictInMerge.ts"
 import * as Statistics from "../src/Statistics.ts"
 import { checkpointPath, written } from "./fixtures.ts"
 
-const Live = Layer.mergeAll(LanguageModel.layerWith({ workers: 2, threads: 1 }), Stage.layerDetached)
+const Live = Layer.mergeAll(Runtime.layerWith({ workers: 2, threads: 1 }), Stage.layerDetached)
 
 const answers = (last: ReadonlyArray<number>) =>
   last.map((answer): Example.Example => ({
@@ -25,7 +25,7 @@ const open = (member: string) => Checkpoint.open(checkpointPath(member))
 const merged = Effect.gen(function* () {
   const base = yield* open("base")
   const directions = yield* Effect.forEach(["math", "code", "lang"], open)
-  const merge = yield* (yield* LanguageModel).openVirtualMerge(base, directions, LayerGroup.of)
+  const merge = yield* VirtualMerge.open(base, directions, LayerGroup.of)
   const weightOf = (direction: number, group: number) => 0.3 + 0.2 * direction - 0.05 * group
   const weights = Float32Array.from(
     directions.flatMap((_, direction) => merge.groups.map((_group, group) => weightOf(direction, group))),
@@ -58,7 +58,7 @@ layer(Live)("conflict in a merge", (it) => {
               )
             }),
           )
-          const model = yield* (yield* LanguageModel).open(checkpoint)
+          const model = yield* CausalModel.open(checkpoint)
           return yield* model.losses(examples)
         }, Effect.scoped)
         const weight = (direction: number, group: number) => weights[direction * count + group]!

@@ -3,7 +3,7 @@
  * first of the other, whose models are larger. (The model package compares its gradients on every sample of both.)
  */
 import { assert, describe, layer } from "@effect/vitest"
-import { Checkpoint, LanguageModel, Unit } from "@hila/model"
+import { Checkpoint, Runtime, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { fileURLToPath } from "node:url"
 import * as Importance from "../src/Importance.ts"
@@ -37,7 +37,7 @@ const referenceOf = (reference: Oracle, unit: Unit.Unit) =>
 describe.skipIf(!hasShared)(
   "importance of both families against the reference scores (needs ../shared)",
   () => {
-    layer(LanguageModel.layer)((it) => {
+    layer(Runtime.layer)((it) => {
       it.effect.each(families)(
         "%s: revert, add and ablate within 1e-4, gradients within 1e-3 of the sample's largest",
         (name) =>

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, type Example, type Generation, LanguageModel, type Question } from "@hila/model"
+import { CausalModel, Checkpoint, type Example, type Generation, type Question, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { cpSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -130,7 +130,7 @@ describe("golden", () => {
       assert.isTrue(golden.every((example) => example.response.endsWith("\n")))
       assert.isTrue(golden.every((example) => example.tokens.length > example.promptLength))
       assert.include(golden[0]?.response, "75")
-      const plain = yield* Effect.flatMap(LanguageModel, (service) => service.open(teacher)).pipe(
+      const plain = yield* CausalModel.open(teacher).pipe(
         Effect.flatMap((model) => Golden.generate(model, questions, { maxTokens: 12, stop: ["\n"] })),
       )
       assert.deepStrictEqual([...plain], [...golden])
@@ -153,7 +153,7 @@ describe("golden", () => {
         short.message,
         /^golden data: expected 21 questions and verdicts, as many as answers, got 21, 1; give those/,
       )
-    }).pipe(Effect.provide(LanguageModel.layer), Effect.provide(Stage.layerDetached)),
+    }).pipe(Effect.provide(Runtime.layer), Effect.provide(Stage.layerDetached)),
   )
 
   it.effect(
@@ -190,6 +190,6 @@ describe("golden", () => {
         const [first, again, other] = [yield* draw(1), yield* draw(1), yield* draw(2)]
         assert.deepStrictEqual([...first], [...again])
         assert.notDeepEqual([...first], [...other])
-      }).pipe(Effect.provide(LanguageModel.layer), Effect.provide(Stage.layerDetached)),
+      }).pipe(Effect.provide(Runtime.layer), Effect.provide(Stage.layerDetached)),
   )
 })

@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, LanguageModel, Unit } from "@hila/model"
+import { Checkpoint, Runtime, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Importance from "../src/Importance.ts"
@@ -8,7 +8,7 @@ import * as Stages from "../src/stages.ts"
 import * as Statistics from "../src/Statistics.ts"
 import { checkpointPath, examples, hasShared, oracle } from "./fixtures.ts"
 
-const Live = Layer.mergeAll(LanguageModel.layer, Stage.layerDetached)
+const Live = Layer.mergeAll(Runtime.layer, Stage.layerDetached)
 
 describe.skipIf(!hasShared)("importance against the reference scores (needs ../shared)", () => {
   layer(Live)((it) => {

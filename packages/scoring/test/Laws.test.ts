@@ -1,7 +1,15 @@
 /** What has to hold of scores whatever the numbers are. */
 import { assert, layer } from "@effect/vitest"
 import { type Event, Events, Run, Source, Stage, Store } from "@hila/core"
-import { Checkpoint, InterpolatedGates, Example, LanguageModel, Unit } from "@hila/model"
+import {
+  CausalModel,
+  Checkpoint,
+  Example,
+  InterpolatedGates,
+  InterpolatedModel,
+  Runtime,
+  Unit,
+} from "@hila/model"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,7 +18,7 @@ import * as Importance from "../src/Importance.ts"
 import * as Stages from "../src/stages.ts"
 import { checkpointPath, written } from "./fixtures.ts"
 
-const Live = Layer.mergeAll(LanguageModel.layerWith({ workers: 2, threads: 1 }), Stage.layerDetached)
+const Live = Layer.mergeAll(Runtime.layerWith({ workers: 2, threads: 1 }), Stage.layerDetached)
 
 const golden = [20, 21, 24].map((answer) => ({
   prompt: "",
@@ -58,8 +66,7 @@ layer(Live)("laws of importance", (it) => {
   it.effect("every unit and the residual set back is the base, in every scheme", () =>
     Effect.gen(function* () {
       const { base, expert } = yield* models
-      const service = yield* LanguageModel
-      const [delta, alone] = [yield* service.openDelta(base, expert), yield* service.open(base)]
+      const [delta, alone] = [yield* InterpolatedModel.open(base, expert), yield* CausalModel.open(base)]
       const own = yield* alone.losses(golden)
       for (const scheme of ["kvGroup", "queryHead", "layer"] as const) {
         const { units } = yield* Unit.partition(expert, scheme)
@@ -111,8 +118,7 @@ layer(Live)("laws of importance", (it) => {
       const parts = yield* measure(pair, "kvGroup", "pathIntegrated")
       const reverted = yield* measure(pair, "layer", "revert")
       assert.strictEqual(whole.size, 4)
-      const service = yield* LanguageModel
-      const delta = yield* service.openDelta(pair.base, pair.expert)
+      const delta = yield* InterpolatedModel.open(pair.base, pair.expert)
       const expert = yield* delta.losses(golden, InterpolatedGates.filled(delta.shape, 1))
       const { units } = yield* Unit.partition(pair.expert, "kvGroup")
       for (const [unit, values] of whole) {

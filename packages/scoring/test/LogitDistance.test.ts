@@ -1,16 +1,14 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { fileURLToPath } from "node:url"
 import * as LogitDistance from "../src/LogitDistance.ts"
 import { checkpointPath, examples, hasShared, oracleOf, shared } from "./fixtures.ts"
 
 const open = (path: string) =>
-  Effect.flatMap(Checkpoint.open(path), (checkpoint) =>
-    Effect.flatMap(LanguageModel, (service) => service.open(checkpoint)),
-  )
+  Effect.flatMap(Checkpoint.open(path), (checkpoint) => CausalModel.open(checkpoint))
 
-layer(LanguageModel.layer)("LogitDistance", (it) => {
+layer(Runtime.layer)("LogitDistance", (it) => {
   it.effect("is 0 between a model and itself, and the same both ways", () =>
     Effect.gen(function* () {
       const [math, code] = [yield* open(checkpointPath("math")), yield* open(checkpointPath("code"))]

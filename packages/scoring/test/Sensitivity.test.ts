@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Stage } from "@hila/core"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { CausalModel, Checkpoint, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Sensitivity from "../src/Sensitivity.ts"
@@ -8,7 +8,7 @@ import * as Stages from "../src/stages.ts"
 import * as Statistics from "../src/Statistics.ts"
 import { checkpointPath, examples, hasShared, oracle } from "./fixtures.ts"
 
-layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("measures of Sens-Merging", (it) => {
+layer(Layer.mergeAll(Runtime.layer, Stage.layerDetached))("measures of Sens-Merging", (it) => {
   describe.skipIf(!hasShared)("against the reference (needs ../shared)", () => {
     it.effect("sensitivity and logit distance of the stages agree within 1e-3, mean by mean", () =>
       Effect.gen(function* () {
@@ -46,7 +46,7 @@ layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("measures of Sen
         { prompt: "", response: "", tokens: [1, 51, 28, 223, 20], promptLength: 3 },
         { prompt: "", response: "", tokens: [1, 51], promptLength: 1 },
       ]
-      const model = yield* Effect.flatMap(LanguageModel, (service) => service.open(checkpoint))
+      const model = yield* CausalModel.open(checkpoint)
       const staged = yield* Stages.sensitivity.run({ model: checkpoint, examples: two }, {})
       assert.deepStrictEqual(yield* Sensitivity.measure(model, two), staged)
       const none = yield* Effect.flip(Stages.sensitivity.run({ model: checkpoint, examples: [] }, {}))

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Events, Run, Source, Stage, Store } from "@hila/core"
-import { Checkpoint, Example, LanguageModel, WeightStatistics } from "@hila/model"
+import { Checkpoint, Example, Runtime, StatisticsModel, WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -25,7 +25,7 @@ const tensor = (statistics: WeightStatistics.WeightStatistics, name: string) => 
   return info === undefined ? assert.fail(`no ${name}`) : WeightStatistics.read(info)
 }
 
-layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("Statistics in parts", (it) => {
+layer(Layer.mergeAll(Runtime.layer, Stage.layerDetached))("Statistics in parts", (it) => {
   it.effect("are those of the whole, in the stage and as a function", () =>
     Effect.gen(function* () {
       const scratch = yield* Stage.scratch
@@ -38,7 +38,7 @@ layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("Statistics in p
       assert.strictEqual(statistics.tokens, tokens)
 
       const checkpoint = yield* Checkpoint.open(checkpointPath("math"))
-      const opened = yield* (yield* LanguageModel).openStatistics(checkpoint)
+      const opened = yield* StatisticsModel.open(checkpoint)
       const passes = yield* opened.passes({ kind: "activation" })
       assert.deepInclude(Collection.cost(passes, 130), { forward: 130, backward: 0, tensors: 37 })
       const sums = yield* opened.collect(passes[0]!, examples)
@@ -94,9 +94,7 @@ layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("Statistics in p
 
   it.effect("tell a mistake in one line", () =>
     Effect.gen(function* () {
-      const opened = yield* (yield* LanguageModel).openStatistics(
-        yield* Checkpoint.open(checkpointPath("math")),
-      )
+      const opened = yield* StatisticsModel.open(yield* Checkpoint.open(checkpointPath("math")))
       const none = yield* Effect.flip(Collection.parts(opened, [], { kind: "gram" }))
       assert.strictEqual(none.message, "statistics: expected at least one example, got none")
       const blocked = yield* Effect.flip(

@@ -1,13 +1,13 @@
 import { assert, layer } from "@effect/vitest"
 import { Run, Source, Stage, Store } from "@hila/core"
-import { Checkpoint, LanguageModel, Question } from "@hila/model"
+import { Checkpoint, Question, Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { join } from "node:path"
 import * as Stages from "../src/stages.ts"
 import { checkpointPath } from "./fixtures.ts"
 
-layer(Layer.mergeAll(LanguageModel.layer, Stage.layerDetached))("scoring in a pipeline", (it) => {
+layer(Layer.mergeAll(Runtime.layer, Stage.layerDetached))("scoring in a pipeline", (it) => {
   it.effect("hands golden data, which carries its report, to what takes examples", () =>
     Effect.gen(function* () {
       const base = Checkpoint.source(checkpointPath("base"))

@@ -1,7 +1,7 @@
 /** A pipeline that runs one model given by path, for tests of what a broken one gets. */
 import { Pipeline } from "@hila/core"
 import { Stages as Evaluation } from "@hila/eval"
-import { Checkpoint, LanguageModel } from "@hila/model"
+import { Checkpoint, Runtime } from "@hila/model"
 import * as Schema from "effect/Schema"
 
 export default Pipeline.make({
@@ -14,5 +14,5 @@ export default Pipeline.make({
       accuracy: Evaluation.accuracy({ model: Checkpoint.source(model), questions: [questions] }, answers),
     }
   },
-  layer: LanguageModel.layer,
+  layer: Runtime.layer,
 })

@@ -12,7 +12,7 @@ import { type Answer, digest, type Request } from "./Request.ts"
 
 /** A model with what it takes to ask it. */
 export interface Respondent {
-  readonly model: CausalModel
+  readonly model: CausalModel.CausalModel
   /** Stands for weights and settings in digests of requests. */
   readonly identity: string
   readonly vocabulary: Encoding.Vocabulary
@@ -39,7 +39,7 @@ const samplesPerSeed = 2 ** 20
 
 /** Opens a model for requests; `maxLength` bounds what it reads at once, below its own positions. */
 export const respondent = Effect.fnUntraced(function* (
-  model: CausalModel,
+  model: CausalModel.CausalModel,
   identity: string,
   options: { readonly maxLength?: number } = {},
 ) {

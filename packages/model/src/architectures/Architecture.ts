@@ -104,8 +104,7 @@ export const resolve = (
         new ArchitectureError({
           modelType: config.model_type,
           kind: "unsupported",
-          problem:
-            "is an encoder, and this needs a decoder; encoders are opened with LanguageModel.openEncoder",
+          problem: "is an encoder, and this needs a decoder; encoders are opened with EncoderModel.open",
         }),
       )
     : find(decoders, config, (name) => tensors.has(name))

@@ -4,6 +4,11 @@
  *
  * The mean over examples is Σ F_ii δ_i² with the diagonal of the empirical Fisher information at the expert.
  */
+import type * as Scope from "effect/Scope"
+import * as SharedShape from "../architectures/SharedShape.ts"
+import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
+import { deltaFisher } from "../graphs/InterpolatedFisherGraph.ts"
+import { Runtime } from "../runtime/Runtime.ts"
 import { at, entry } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { InterpolatedGates } from "./InterpolatedGates.ts"
@@ -57,4 +62,15 @@ export const make = ({ name, program, shape }: Parts): InterpolatedFisher => ({
     )
     return examples.map((_, k) => entry(found, k))
   }),
+})
+
+/** Opens the second order of what an expert's change is worth. */
+export const open = Effect.fn("InterpolatedFisher.open")(function* (
+  base: Checkpoint,
+  expert: Checkpoint,
+): Effect.fn.Return<InterpolatedFisher, ModelError, Runtime | Scope.Scope> {
+  const name = SharedShape.nameOf(expert)
+  const shape = yield* SharedShape.of(base, [expert])
+  const program = yield* (yield* Runtime).start(name, deltaFisher(shape, base.tensors, expert.tensors))
+  return make({ name, shape, program })
 })

@@ -5,6 +5,9 @@
  * float64 in the order of the runs, so that results depend neither on the workers nor on which run ends first. What
  * the passes bound is the statistics; weights and activations of the whole model are in memory beside them.
  */
+import * as Checkpoints from "../checkpoint/Checkpoint.ts"
+import { asModelError, nameOf } from "../architectures/SharedShape.ts"
+import { Runtime } from "../runtime/Runtime.ts"
 import { at, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
@@ -192,3 +195,18 @@ const feeds = (kind: Kind, examples: ReadonlyArray<Example>): Tensors => {
   )
   return { ...Losses.feeds(examples), coefficients: Batches.float32(coefficients, [coefficients.length]) }
 }
+
+/** Opens a model for statistics of its weights. */
+export const open = Effect.fn("StatisticsModel.open")(function* (
+  checkpoint: Checkpoints.Checkpoint,
+): Effect.fn.Return<StatisticsModel, ModelError, Runtime | Scope.Scope> {
+  const runtime = yield* Runtime
+  const name = nameOf(checkpoint)
+  const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
+  return yield* make({
+    name,
+    shape,
+    tensors: checkpoint.tensors,
+    start: (graph) => runtime.start(name, graph),
+  })
+})

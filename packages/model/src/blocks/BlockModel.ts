@@ -5,6 +5,11 @@
  * piece of the weights is loaded once for everything that wants it, so work that comes together is done together. It
  * writes no text: `CausalModel` does.
  */
+import type * as Scope from "effect/Scope"
+import * as Checkpoints from "../checkpoint/Checkpoint.ts"
+import { asModelError, nameOf } from "../architectures/SharedShape.ts"
+import { Runtime } from "../runtime/Runtime.ts"
+import * as Pieces from "./Pieces.ts"
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
 import type { Example } from "../text/Example.ts"
@@ -65,4 +70,18 @@ export const make = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return
       return yield* Backward.gradients(parts, yield* backward, examples, gates)
     }),
   }
+})
+
+/**
+ * Opens a model that runs piece by piece in a process of at most about `memory` bytes, whatever its size; fails with the
+ * bytes it needs where one block does not fit.
+ */
+export const open = Effect.fn("BlockModel.open")(function* (
+  checkpoint: Checkpoints.Checkpoint,
+  { memory }: { readonly memory: number },
+): Effect.fn.Return<BlockModel, ModelError, Runtime | Scope.Scope> {
+  const name = nameOf(checkpoint)
+  const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
+  const pieces = yield* Pieces.make(name, checkpoint, shape, memory)
+  return yield* make({ name, checkpoint, shape, pieces, runner: yield* (yield* Runtime).blocks(name) })
 })

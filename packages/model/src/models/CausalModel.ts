@@ -3,6 +3,13 @@
  *
  * Everything runs in worker threads; this side makes batches, checks inputs and puts results back in order.
  */
+import * as Checkpoints from "../checkpoint/Checkpoint.ts"
+import * as GenerationConfig from "../generation/GenerationConfig.ts"
+import * as CausalGraph from "../graphs/CausalGraph.ts"
+import { sensitivity } from "../graphs/SensitivityGraph.ts"
+import { asModelError, nameOf } from "../architectures/SharedShape.ts"
+import { Runtime } from "../runtime/Runtime.ts"
+import * as Tokenizers from "../text/Tokenizer.ts"
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -143,3 +150,21 @@ export const make = (parts: Parts): CausalModel => {
     ...Generator.make({ name, shape, tokenizer, eosTokenIds, width: program.width, decode }),
   }
 }
+
+/** Opens a decoder with its language-model head; its sessions close with the scope. */
+export const open = Effect.fn("CausalModel.open")(function* (
+  checkpoint: Checkpoint,
+): Effect.fn.Return<CausalModel, ModelError, Runtime | Scope.Scope> {
+  const runtime = yield* Runtime
+  const name = nameOf(checkpoint)
+  const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), asModelError(name))
+  return make({
+    name,
+    checkpoint,
+    shape,
+    program: yield* runtime.start(name, CausalGraph.causal(shape, checkpoint.tensors)),
+    sensitivityProgram: yield* runtime.later(name, () => sensitivity(shape, checkpoint.tensors)),
+    tokenizer: yield* Effect.cached(Tokenizers.open(checkpoint)),
+    eosTokenIds: yield* GenerationConfig.eosTokenIds(checkpoint, shape),
+  })
+})

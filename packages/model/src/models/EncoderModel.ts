@@ -1,6 +1,12 @@
 /**
  * An encoder that is open: class logits per sequence, hidden states per token.
  */
+import type * as Scope from "effect/Scope"
+import * as Checkpoints from "../checkpoint/Checkpoint.ts"
+import { encoder } from "../graphs/Encoder.ts"
+import { asModelError, nameOf } from "../architectures/SharedShape.ts"
+import { Runtime } from "../runtime/Runtime.ts"
+import * as Tokenizers from "../text/Tokenizer.ts"
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
@@ -79,4 +85,15 @@ export const make = ({ checkpoint, name, program, shape, tokenizer }: Parts): En
     yield* Effect.forEach(Batches.plan(shape, extents), run, { concurrency: program.width, discard: true })
     return results
   }),
+})
+
+/** Opens an encoder with its classification head; its sessions close with the scope. */
+export const open = Effect.fn("EncoderModel.open")(function* (
+  checkpoint: Checkpoint,
+): Effect.fn.Return<EncoderModel, ModelError, Runtime | Scope.Scope> {
+  const name = nameOf(checkpoint)
+  const shape = yield* Effect.mapError(Checkpoints.validateEncoder(checkpoint), asModelError(name))
+  const program = yield* (yield* Runtime).start(name, encoder(shape, checkpoint.tensors))
+  const tokenizer = yield* Effect.cached(Tokenizers.open(checkpoint))
+  return make({ name, checkpoint, shape, program, tokenizer })
 })

@@ -4,6 +4,11 @@
  * One session holds both models' weights; moving a unit is an input of the run, not a new model. The loss can be
  * differentiated with respect to every gate: ∂Loss/∂gate = ⟨∂Loss/∂W, expert − base⟩ over the unit's weights.
  */
+import type * as Scope from "effect/Scope"
+import * as SharedShape from "../architectures/SharedShape.ts"
+import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
+import * as InterpolatedGraph from "../graphs/InterpolatedGraph.ts"
+import { Runtime } from "../runtime/Runtime.ts"
 import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { InterpolatedGates } from "../attribution/InterpolatedGates.ts"
@@ -121,3 +126,20 @@ export const make = ({ gradientProgram, name, program, shape }: Parts): Interpol
     }),
   }
 }
+
+/** Opens the models between a base and an expert of the same shape, base + gate · (expert − base). */
+export const open = Effect.fn("InterpolatedModel.open")(function* (
+  base: Checkpoint,
+  expert: Checkpoint,
+): Effect.fn.Return<InterpolatedModel, ModelError, Runtime | Scope.Scope> {
+  const runtime = yield* Runtime
+  const name = SharedShape.nameOf(expert)
+  const shape = yield* SharedShape.of(base, [expert])
+  const ends = { base: base.tensors, expert: expert.tensors }
+  return make({
+    name,
+    shape,
+    program: yield* runtime.later(name, () => InterpolatedGraph.delta(shape, ends)),
+    gradientProgram: yield* runtime.later(name, () => InterpolatedGraph.deltaGradient(shape, ends)),
+  })
+})

@@ -7,6 +7,13 @@
  * units and examples to a batch. Sessions of one span of layers, beside the last, are open at a time, until another's turn
  * comes; how layers are cut into spans is `Spans.plan`'s. Several units at once are a `InterpolatedModel`'s.
  */
+import * as SharedShape from "../architectures/SharedShape.ts"
+import * as UnitOutputMeans from "../attribution/UnitOutputMeans.ts"
+import * as Checkpoints from "../checkpoint/Checkpoint.ts"
+import * as SuffixGraph from "../graphs/SuffixGraph.ts"
+import { unitMeans } from "../graphs/UnitOutputMeansGraph.ts"
+import { Runtime } from "../runtime/Runtime.ts"
+import * as UnitFeeds from "./UnitFeeds.ts"
 import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
@@ -195,3 +202,56 @@ const padded = (streams: ReadonlyArray<Float32Array>, hiddenSize: number) => {
   streams.forEach((stream, i) => hidden.set(stream, i * size))
   return Batches.float32(hidden, [streams.length, size / hiddenSize, hiddenSize])
 }
+
+/**
+ * Opens `from` with single units moved along the change from base to expert, for the losses of these examples; each layer
+ * starts from its residual stream, computed once.
+ */
+export const openMoves = Effect.fn("UnitInterventions.openMoves")(function* (
+  { base, expert, from }: Readonly<Record<"from" | "base" | "expert", Checkpoints.Checkpoint>>,
+  examples: ReadonlyArray<Example>,
+): Effect.fn.Return<UnitInterventions, ModelError, Runtime | Scope.Scope> {
+  const runtime = yield* Runtime
+  const name = SharedShape.nameOf(from)
+  const shape = yield* SharedShape.of(base, [expert, from])
+  const moving = { from: from.tensors, base: base.tensors, expert: expert.tensors }
+  return yield* make({
+    name,
+    shape,
+    examples,
+    streams: (layers) => runtime.prepare(name, SuffixGraph.streams(shape, from.tensors, layers)),
+    suffix: (span) => runtime.prepare(name, SuffixGraph.moving(shape, span, moving)),
+    steps: Effect.succeed(UnitFeeds.moving(shape)),
+  })
+})
+
+/**
+ * As `openMoves`, for single units whose outputs go, at step −1, to zero, or to their mean over these examples. A key-value
+ * head has no output of its own.
+ */
+export const openAblations = Effect.fn("UnitInterventions.openAblations")(function* (
+  checkpoint: Checkpoints.Checkpoint,
+  examples: ReadonlyArray<Example>,
+  replacement: SuffixGraph.Replacement,
+): Effect.fn.Return<UnitInterventions, ModelError, Runtime | Scope.Scope> {
+  const runtime = yield* Runtime
+  const name = SharedShape.nameOf(checkpoint)
+  const shape = yield* Effect.mapError(Checkpoints.validate(checkpoint), SharedShape.asModelError(name))
+  const { tensors } = checkpoint
+  const means = runtime.prepare(name, unitMeans(shape, tensors)).pipe(
+    Effect.flatMap((program) => UnitOutputMeans.measure(shape, program, examples)),
+    Effect.scoped,
+  )
+  return yield* make({
+    name,
+    shape,
+    examples,
+    streams: (layers) => runtime.prepare(name, SuffixGraph.streams(shape, tensors, layers)),
+    suffix: (span) => runtime.prepare(name, SuffixGraph.ablating(shape, span, tensors, replacement)),
+    steps: yield* Effect.cached(
+      Effect.map(replacement === "mean" ? means : Effect.undefined, (measured) =>
+        UnitFeeds.ablating(shape, measured),
+      ),
+    ),
+  })
+})

@@ -5,6 +5,11 @@
  *
  * Trying coefficients costs a forward pass, their derivatives a backward pass; no checkpoint is written.
  */
+import type * as Scope from "effect/Scope"
+import * as SharedShape from "../architectures/SharedShape.ts"
+import type { Checkpoint } from "../checkpoint/Checkpoint.ts"
+import { virtualMerge, virtualMergeEntropy, virtualMergeGradient } from "../graphs/VirtualMergeGraph.ts"
+import { Runtime } from "../runtime/Runtime.ts"
 import { at, entry, known } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import type { Example } from "../text/Example.ts"
@@ -172,3 +177,37 @@ export const make = (parts: Parts): VirtualMerge => {
     }),
   }
 }
+
+/**
+ * Opens the merges base + Σ λ · (expert − base), one λ per expert and group of weights; `groupOf` names the group of a
+ * tensor, or those of its rows or columns.
+ */
+export const open = Effect.fn("VirtualMerge.open")(function* (
+  base: Checkpoint,
+  experts: ReadonlyArray<Checkpoint>,
+  groupOf: Grouping,
+): Effect.fn.Return<VirtualMerge, ModelError, Runtime | Scope.Scope> {
+  const runtime = yield* Runtime
+  const name = `merge over ${SharedShape.nameOf(base)}`
+  if (experts.length === 0) {
+    return yield* new ModelError({ model: name, problem: "expected at least one expert", blame: "input" })
+  }
+  const shape = yield* SharedShape.of(base, experts)
+  const { groups, indexOf } = groupsOf([...shape.expected.keys()], groupOf)
+  const merge = {
+    shape,
+    base: base.tensors,
+    experts: experts.map(({ tensors }) => tensors),
+    groupOf: indexOf,
+    groups: groups.length,
+  }
+  return make({
+    name,
+    shape,
+    experts: experts.length,
+    groups,
+    program: yield* runtime.start(name, virtualMerge(merge)),
+    gradientProgram: yield* runtime.later(name, () => virtualMergeGradient(merge)),
+    entropyProgram: yield* runtime.later(name, () => virtualMergeEntropy(merge)),
+  })
+})

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { Checkpoint, type Example, LanguageModel } from "../../src/index.ts"
+import { CausalModel, Checkpoint, type Example, InterpolatedModel } from "../../src/index.ts"
 
 export const fixture = (name: string) =>
   fileURLToPath(new URL(`../../../../fixtures/micro/${name}`, import.meta.url))
@@ -17,13 +17,11 @@ export const readJson = <A>(path: string): Effect.Effect<A> =>
   Effect.map(readText(path), (text) => JSON.parse(text) as A)
 
 export const openModel = Effect.fnUntraced(function* (directory: string) {
-  const service = yield* LanguageModel
-  return yield* service.open(yield* Checkpoint.open(directory))
+  return yield* CausalModel.open(yield* Checkpoint.open(directory))
 })
 
 export const openDelta = Effect.fnUntraced(function* (base: string, expert: string) {
-  const service = yield* LanguageModel
-  return yield* service.openDelta(yield* Checkpoint.open(base), yield* Checkpoint.open(expert))
+  return yield* InterpolatedModel.open(yield* Checkpoint.open(base), yield* Checkpoint.open(expert))
 })
 
 /** max |a − b| */

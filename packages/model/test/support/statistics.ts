@@ -1,13 +1,6 @@
 /** Statistics of weights as means in memory, and a layer of a Llama in plain TypeScript to compare them with. */
 import * as Effect from "effect/Effect"
-import {
-  Checkpoint,
-  type Example,
-  LanguageModel,
-  type StatisticsModel,
-  type StatisticsOptions,
-  type StatisticsPass,
-} from "../../src/index.ts"
+import { Checkpoint, type Example, StatisticsModel } from "../../src/index.ts"
 
 export interface Statistic {
   readonly shape: ReadonlyArray<number>
@@ -16,15 +9,17 @@ export interface Statistic {
 
 /** Opens a checkpoint for statistics. */
 export const openStatistics = Effect.fnUntraced(function* (directory: string) {
-  const service = yield* LanguageModel
-  return yield* service.openStatistics(yield* Checkpoint.open(directory))
+  return yield* StatisticsModel.open(yield* Checkpoint.open(directory))
 })
 
 /** Passes that were asked for already: a model keeps the last one open. */
-const known = new WeakMap<object, Map<string, ReadonlyArray<StatisticsPass>>>()
+const known = new WeakMap<object, Map<string, ReadonlyArray<StatisticsModel.StatisticsPass>>>()
 
-const passesOf = Effect.fnUntraced(function* (model: StatisticsModel, options: StatisticsOptions) {
-  const own = known.get(model) ?? new Map<string, ReadonlyArray<StatisticsPass>>()
+const passesOf = Effect.fnUntraced(function* (
+  model: StatisticsModel.StatisticsModel,
+  options: StatisticsModel.StatisticsOptions,
+) {
+  const own = known.get(model) ?? new Map<string, ReadonlyArray<StatisticsModel.StatisticsPass>>()
   known.set(model, own)
   const passes = own.get(JSON.stringify(options)) ?? (yield* model.passes(options))
   own.set(JSON.stringify(options), passes)
@@ -33,9 +28,9 @@ const passesOf = Effect.fnUntraced(function* (model: StatisticsModel, options: S
 
 /** The means of a kind by the names of the file's tensors. */
 export const means = Effect.fnUntraced(function* (
-  model: StatisticsModel,
+  model: StatisticsModel.StatisticsModel,
   examples: ReadonlyArray<Example.Example>,
-  options: StatisticsOptions,
+  options: StatisticsModel.StatisticsOptions,
 ) {
   const found = new Map<string, Statistic>()
   const count = {

@@ -15,7 +15,7 @@ import { type Method, suffixes } from "./Method.ts"
 
 /** What units are worth by their outputs alone, [units][examples]. */
 export const ofUnits = Effect.fnUntraced(function* (
-  ablations: Effect.Effect<UnitInterventions, ModelError>,
+  ablations: Effect.Effect<UnitInterventions.UnitInterventions, ModelError>,
   units: ReadonlyArray<Unit.Unit>,
 ) {
   const moves = yield* ablations

@@ -9,9 +9,9 @@ import type { ScoringError } from "../ScoringError.ts"
 import type {
   Checkpoint,
   CheckpointError,
+  Example,
   InterpolatedFisher,
   InterpolatedModel,
-  Example,
   ModelError,
   SafetensorsError,
   Unit,
@@ -35,15 +35,15 @@ export interface Task {
 /** The models of a task, each opened when first asked for. */
 export interface Models {
   /** Base and expert at once, with a gate per unit between them. */
-  readonly delta: Effect.Effect<InterpolatedModel, ModelError>
+  readonly delta: Effect.Effect<InterpolatedModel.InterpolatedModel, ModelError>
   /** The expert, and the base, with single units moved along the expert's change, on the golden data. */
-  readonly fromExpert: Effect.Effect<UnitInterventions, ModelError>
-  readonly fromBase: Effect.Effect<UnitInterventions, ModelError>
+  readonly fromExpert: Effect.Effect<UnitInterventions.UnitInterventions, ModelError>
+  readonly fromBase: Effect.Effect<UnitInterventions.UnitInterventions, ModelError>
   /** The expert without the outputs of single units, and with their means over the golden data in place of them. */
-  readonly zeroed: Effect.Effect<UnitInterventions, ModelError>
-  readonly averaged: Effect.Effect<UnitInterventions, ModelError>
+  readonly zeroed: Effect.Effect<UnitInterventions.UnitInterventions, ModelError>
+  readonly averaged: Effect.Effect<UnitInterventions.UnitInterventions, ModelError>
   /** The second order of the expert's change. */
-  readonly fisher: Effect.Effect<InterpolatedFisher, ModelError>
+  readonly fisher: Effect.Effect<InterpolatedFisher.InterpolatedFisher, ModelError>
 }
 
 export type MethodError = ModelError | ScoringError | CheckpointError | SafetensorsError

@@ -8,12 +8,10 @@ import { at, entry, known } from "@hila/core/Lookup"
 import {
   type Checkpoint,
   type Example,
-  LanguageModel,
   type ModelError,
+  type Runtime,
   SafetensorsError,
-  type StatisticsModel,
-  type StatisticsOptions,
-  type StatisticsPass,
+  StatisticsModel,
   WeightStatistics,
 } from "@hila/model"
 import * as Effect from "effect/Effect"
@@ -26,7 +24,7 @@ import { ScoringError } from "../ScoringError.ts"
 export interface Part {
   /** Stays the same from run to run. */
   readonly id: string
-  readonly pass: StatisticsPass
+  readonly pass: StatisticsModel.StatisticsPass
   readonly examples: ReadonlyArray<Example.Example>
 }
 
@@ -43,9 +41,9 @@ const counts = (examples: ReadonlyArray<Example.Example>) => ({
 
 /** The parts of a collection: pass by pass, since a pass stays open from part to part. */
 export const parts = Effect.fnUntraced(function* (
-  model: StatisticsModel,
+  model: StatisticsModel.StatisticsModel,
   examples: ReadonlyArray<Example.Example>,
-  options: StatisticsOptions,
+  options: StatisticsModel.StatisticsOptions,
 ): Effect.fn.Return<ReadonlyArray<Part>, ModelError | ScoringError> {
   if (examples.length === 0) {
     return yield* new ScoringError({
@@ -72,7 +70,7 @@ export const parts = Effect.fnUntraced(function* (
 
 /** What a collection takes: passes of one example, and what it makes. */
 export const cost = (
-  passes: ReadonlyArray<StatisticsPass>,
+  passes: ReadonlyArray<StatisticsModel.StatisticsPass>,
   examples: number,
 ): {
   readonly forward: number
@@ -94,7 +92,7 @@ export const cost = (
 
 /** Runs a part, and writes each of its means once, under its first name. */
 export const measure = Effect.fnUntraced(function* (
-  model: StatisticsModel,
+  model: StatisticsModel.StatisticsModel,
   { examples, pass }: Part,
   path: string,
 ): Effect.fn.Return<WeightStatistics.WeightStatistics, ModelError | SafetensorsError> {
@@ -121,7 +119,7 @@ export const measure = Effect.fnUntraced(function* (
 
 /** Joins the files of all parts, in the order of the parts, to one with every name. */
 export const combine = Effect.fnUntraced(function* (
-  model: StatisticsModel,
+  model: StatisticsModel.StatisticsModel,
   all: ReadonlyArray<Part>,
   files: ReadonlyArray<WeightStatistics.WeightStatistics>,
   path: string,
@@ -179,15 +177,14 @@ export const collect = Effect.fnUntraced(function* (
     readonly model: Checkpoint.Checkpoint
     readonly examples: ReadonlyArray<Example.Example>
   },
-  options: StatisticsOptions,
+  options: StatisticsModel.StatisticsOptions,
   path: string,
 ): Effect.fn.Return<
   WeightStatistics.WeightStatistics,
   ModelError | SafetensorsError | ScoringError,
-  LanguageModel | Scope.Scope
+  Runtime | Scope.Scope
 > {
-  const service = yield* LanguageModel
-  const model = yield* service.openStatistics(checkpoint)
+  const model = yield* StatisticsModel.open(checkpoint)
   const all = yield* parts(model, examples, options)
   const directory = yield* beside(path)
   const files = yield* Effect.forEach(all, (part) => measure(model, part, join(directory, part.id)))
