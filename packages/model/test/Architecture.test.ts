@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Architecture, Checkpoint, ModelConfig } from "../src/index.ts"
-import { architectures, encoders, hasShared } from "./support/fixtures.ts"
+import { architectures, encoders } from "./support/fixtures.ts"
 
 const config = {
   model_type: "llama",
@@ -269,7 +269,7 @@ describe("Architecture", () => {
     }),
   )
 
-  describe.skipIf(!hasShared)("reference checkpoints (needs ../shared)", () => {
+  describe("reference checkpoints", () => {
     for (const [name, path] of architectures) {
       it.effect(`${name} has the tensors its config asks for and no others`, () =>
         Effect.gen(function* () {

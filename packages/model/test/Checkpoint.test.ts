@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { cp, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { Checkpoint, CheckpointError, Safetensors, SafetensorsWriter } from "../src/index.ts"
-import { architectures, copyOf, hasShared, micro, microBase as base, temporary } from "./support/fixtures.ts"
+import { architectures, copyOf, micro, microBase as base, temporary } from "./support/fixtures.ts"
 
 /** A copy of the micro base model that a test may break. */
 const copied = Effect.gen(function* () {
@@ -91,7 +91,7 @@ describe("Checkpoint", () => {
     }),
   )
 
-  describe.skipIf(!hasShared)("reference checkpoints (needs ../shared)", () => {
+  describe("reference checkpoints", () => {
     for (const [name, path] of architectures) {
       it.effect(`${name} opens, whatever its architecture, and is copied with all its files`, () =>
         Effect.gen(function* () {

@@ -15,7 +15,7 @@ import {
   type Safetensors,
   UnitInterventions,
 } from "../src/index.ts"
-import { architectures, encoders, hasShared, temporary } from "./support/fixtures.ts"
+import { architectures, encoders, temporary } from "./support/fixtures.ts"
 import { distance, example } from "./support/models.ts"
 
 /** What differs from another model only in positions or sizes, where no operator is another one. */
@@ -49,7 +49,7 @@ const moved = Effect.fnUntraced(function* (base: Checkpoint.Checkpoint) {
 const sum = (values: Float32Array) => values.reduce((total, value) => total + value, 0)
 
 layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Gradients by architecture", (it) => {
-  describe.skipIf(!hasShared)("agree with differences of the losses (needs ../shared)", () => {
+  describe("agree with differences of the losses", () => {
     for (const [name, directory] of architectures.filter(
       ([key]) => !encoders.has(key) && !variants.includes(key),
     )) {

@@ -4,7 +4,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { SafeTensor } from "safetensors"
 import { Dtype, Safetensors, SafetensorsWriter } from "../src/index.ts"
-import { architectures, copyOf, hasShared, micro, microBase, temporary } from "./support/fixtures.ts"
+import { architectures, copyOf, micro, microBase, temporary } from "./support/fixtures.ts"
 
 const rewrite = Effect.fnUntraced(function* (from: string, metadata?: Readonly<Record<string, string>>) {
   const original = yield* Safetensors.open(from)
@@ -21,7 +21,7 @@ const rewrite = Effect.fnUntraced(function* (from: string, metadata?: Readonly<R
 const read = (path: string) => Effect.promise(() => readFile(path))
 
 describe("SafetensorsWriter", () => {
-  describe.skipIf(!hasShared)("reference checkpoints (needs ../shared)", () => {
+  describe("reference checkpoints", () => {
     it("are all there", () => assert.strictEqual(architectures.length, 28))
     for (const [name, path] of architectures) {
       it.effect(`${name} is rewritten with byte-identical tensors`, () =>

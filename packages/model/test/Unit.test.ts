@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { basename } from "node:path"
 import { Architecture, Checkpoint, Unit } from "../src/index.ts"
-import { architectures, encoders, hasShared, micro, microBase } from "./support/fixtures.ts"
+import { architectures, encoders, micro, microBase } from "./support/fixtures.ts"
 
 const schemes = ["kvGroup", "queryHead", "layer"] as const
 
@@ -121,7 +121,7 @@ describe("Unit", () => {
       )
     }
 
-    describe.skipIf(!hasShared)("reference checkpoints (needs ../shared)", () => {
+    describe("reference checkpoints", () => {
       for (const [name, path] of architectures.filter(([directory]) => !encoders.has(directory))) {
         it.effect(`${scheme}: ${name} is divided exactly`, () =>
           Effect.flatMap(Checkpoint.open(path), (checkpoint) => check(checkpoint, scheme)),

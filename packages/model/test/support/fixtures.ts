@@ -17,16 +17,22 @@ export const microBase = microModel("base")
 /** The four models of the micro family. */
 export const micro = [microBase, ...["math", "code", "lang"].map(microModel)]
 
+const checkpointsIn = (directory: string): ReadonlyArray<readonly [name: string, path: string]> =>
+  existsSync(directory)
+    ? readdirSync(directory)
+        .toSorted()
+        .map((name) => [name, join(directory, name)])
+    : []
+
+/** Tiny checkpoints of every architecture with reference numbers, by name; made by tools/oracles/architectures.py. */
+export const architectures = checkpointsIn(at("../../../../fixtures/oracles/architectures"))
+
 const oracles = at("../../../../../shared/oracles/architectures")
 
 export const hasShared = existsSync(oracles)
 
-/** The reference checkpoints by name. */
-export const architectures: ReadonlyArray<readonly [name: string, path: string]> = hasShared
-  ? readdirSync(oracles)
-      .toSorted()
-      .map((name) => [name, join(oracles, name)])
-  : []
+/** Somewhat larger ones of the same architectures, where there are any. */
+export const sharedArchitectures = checkpointsIn(oracles)
 
 /** Those of them that are no decoders. */
 export const encoders = new Set(["bert", "roberta", "distilbert", "xlm-roberta", "modernbert"])
