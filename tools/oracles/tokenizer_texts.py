@@ -83,6 +83,33 @@ def added(content, token, **flags):
     return {"id": token, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False, **flags}
 
 
+def charsmap():
+    """A precompiled map of characters, made by sentencepiece: folded capitals, joined and taken apart characters, spaces."""
+    import base64
+    import tempfile
+    from pathlib import Path
+
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+
+    rules = {
+        "\u2167": "viii", "\u2116": "no", "\u00bd": "1\u20442", "\u2460": "1", "\ufb01": "fi", "\u0130": "i\u0307", "e\u0301": "\u00e9", "a\u0308": "\u00e4",
+        "\t": " ", "\u00a0": " ", "\u3000": " ", "\u2028": " ", "\u200b": "", "\u00ad": "", "\ufeff": "", "\u30ab\u30ca": "\u304b\u306a",
+        **{chr(c): chr(c + 32) for c in range(ord("A"), ord("Z") + 1)}, **{chr(c + 0xFEE0): chr(c) for c in range(ord("0"), ord("9") + 1)},
+    }
+    told = "".join("\t".join(" ".join(f"{ord(c):X}" for c in text) for text in rule) + "\n" for rule in rules.items())
+    with tempfile.TemporaryDirectory() as place:
+        Path(place, "rules.tsv").write_text(told)
+        Path(place, "corpus.txt").write_text("".join(f"the {word} sings and the fox is foo {i}\n" for i, word in enumerate(["bird", "cat", "river", "stone", "moon"] * 20)))
+        sentencepiece.SentencePieceTrainer.train(
+            input=f"{place}/corpus.txt", model_prefix=f"{place}/m", vocab_size=60, model_type="unigram",
+            normalization_rule_tsv=f"{place}/rules.tsv", hard_vocab_limit=False, minloglevel=2,
+        )
+        model = sentencepiece_model_pb2.ModelProto()
+        model.ParseFromString(Path(place, "m.model").read_bytes())
+    return base64.b64encode(model.normalizer_spec.precompiled_charsmap).decode()
+
+
 def definitions():
     """One small tokenizer for each setting that implementations are known to miss."""
     pairs = [("t", "h"), ("th", "e"), ("a", "b"), ("i", "n"), ("in", "g"), ("a", "-")]
@@ -104,6 +131,7 @@ def definitions():
         made[f"unknown{'-fused' if fuse else ''}"] = definition(bpe(spaced, unknown, unk_token="<unk>", fuse_unk=fuse), pre_tokenizer={"type": "WhitespaceSplit"})
     made["unigram-pieces"] = definition(unigram(False), pre_tokenizer=metaspace(), decoder=metaspace())
     made["unigram-bytes"] = definition(unigram(True), pre_tokenizer=metaspace(), decoder={"type": "Sequence", "decoders": [{"type": "ByteFallback"}, metaspace(), {"type": "Fuse"}]})
+    made["precompiled"] = definition(unigram(False), normalizer={"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": charsmap()}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]}, pre_tokenizer=metaspace(), decoder=metaspace())
     made["bpe-bytes"] = definition(bpe(spaced, ("<unk>", "\u2581", *bytes_), unk_token="<unk>", byte_fallback=True, fuse_unk=True), normalizer={"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
         decoder={"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})
     made["bpe-prefix"] = definition({"type": "BPE", "vocab": {"a": 0, "##b": 1, "##c": 2, "a##b": 3, "b": 4, "ab": 5, "c": 6}, "merges": [["a", "##b"]], "continuing_subword_prefix": "##"}, pre_tokenizer={"type": "Whitespace"})

@@ -53,8 +53,9 @@ describe("a thousand odd texts", () => {
   // Each setting that implementations are known to miss has a small definition of its own. The cases: single-word is
   // tokenizer-added-single-word; bpe-prefix, tokenizer-bpe-prefix; byte-level, tokenizer-bytelevel-bom-nel; unknown-fused,
   // tokenizer-fuse-unk; metaspace-always, tokenizer-metaspace-split; split-Isolated-inverted, tokenizer-split-invert;
-  // split-MergedWithPrevious, tokenizer-split-merged-with-previous; unigram-bytes, tokenizer-unigram-byte-fallback. The
-  // text of 300,000 characters is tokenizer-unigram-long-text, by the Unigram tokenizer below.
+  // split-MergedWithPrevious, tokenizer-split-merged-with-previous; unigram-bytes, tokenizer-unigram-byte-fallback;
+  // precompiled, tokenizer-precompiled-charsmap. The text of 300,000 characters is tokenizer-unigram-long-text, by the
+  // Unigram tokenizer below.
   const definitions = read<Readonly<Record<string, object>>>("definitions")
   for (const [name, definition] of Object.entries(definitions)) {
     it.effect(`are encoded and decoded by ${name} as by the Rust library`, () =>
