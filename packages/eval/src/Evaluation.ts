@@ -23,6 +23,7 @@ import type { Answer } from "./requests/Request.ts"
 import * as Sampling from "./tasks/Sampling.ts"
 import * as Dataset from "./tasks/Dataset.ts"
 import * as FewShot from "./tasks/FewShot.ts"
+import * as Fields from "./tasks/Fields.ts"
 import type { Task } from "./tasks/Task.ts"
 
 /** Which documents are asked, and how errors are estimated. */
@@ -154,10 +155,10 @@ const answeredOf = (
       return { _tag: "Rolling", logLikelihood: logLikelihood(answers[0]), text }
     }
     case "generate_until": {
-      const targets = Array.isArray(item.target) ? item.target : [item.target]
-      const references = targets.map((target: number | string) =>
-        typeof target === "number" ? (item.choices[target] ?? String(target)) : target,
-      )
+      const references = Fields.golds(item.target).map((gold) => {
+        const index = Fields.indexOf(gold)
+        return index === undefined ? String(gold) : (item.choices[index] ?? String(gold))
+      })
       return { _tag: "Text", text: String(at(answers, 0)), references }
     }
   }

@@ -47,14 +47,12 @@ const Request = Schema.Union([
   }),
 ])
 
+const Gold = Schema.Union([Schema.Finite, Schema.String, Schema.Boolean])
+
 const Item = Schema.Struct({
   id: Schema.Int,
   row: Schema.Record(Schema.String, Schema.Json),
-  target: Schema.Union([
-    Schema.Finite,
-    Schema.String,
-    Schema.Array(Schema.Union([Schema.Finite, Schema.String])),
-  ]),
+  target: Schema.Union([Gold, Schema.Array(Gold)]),
   choices: Texts,
   golds: Schema.Array(Schema.Int),
   preface: Schema.Int,
@@ -153,7 +151,7 @@ export const builtInTasks = files(Catalog.builtIn)
  */
 export const taskItems = Stage.make({
   name: "task-items",
-  version: 3,
+  version: 4,
   inputs: { tasks: filesArtifact, data: Stage.each(filesArtifact) },
   params: {
     task: Schema.String,

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs"
 import { python } from "../src/internal/python.ts"
 import * as Dataset from "../src/tasks/Dataset.ts"
 import * as Evaluation from "../src/Evaluation.ts"
+import * as Results from "../src/results/Results.ts"
 import { bench, jsonl, taskOf, taskText } from "./support.ts"
 
 interface Case {
@@ -99,6 +100,21 @@ describe("columns of data files", () => {
       assert.deepStrictEqual(
         items.map(({ golds }) => golds),
         [[1], [0]],
+      )
+      // In a samples file they stand as Python prints them.
+      const task = yield* taskOf(write("t.yaml", taskText(lines)))
+      const { samples } = Evaluation.score(
+        task,
+        items,
+        items.map(() => [
+          [-1, false],
+          [-2, false],
+        ]),
+        0,
+      )
+      assert.deepStrictEqual(
+        samples.map((one) => Results.sample(one, {})["target"]),
+        ["True", "False"],
       )
     }),
   )

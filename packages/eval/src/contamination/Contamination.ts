@@ -6,6 +6,7 @@
  */
 import { atOr, known } from "@hila/core/Lookup"
 import type { Item } from "../requests/Items.ts"
+import * as Fields from "../tasks/Fields.ts"
 import * as Overlap from "./Overlap.ts"
 
 /** From this share of its n-grams on, an item counts as found. */
@@ -31,8 +32,9 @@ export const textOf = ({ choices, golds, preface, requests, target }: Asked): st
     case "LogLikelihood":
       return request.context.slice(preface) + request.continuation
     case "Generate": {
-      const [first = ""] = [target].flat()
-      const answer = typeof first === "number" ? (choices[first] ?? String(first)) : first
+      const [first = ""] = Fields.golds(target)
+      const index = Fields.indexOf(first)
+      const answer = index === undefined ? String(first) : (choices[index] ?? String(first))
       return `${request.context.slice(preface)}\n${answer}`
     }
   }

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
 import * as PythonText from "../metrics/PythonText.ts"
 import type { Target } from "../tasks/Fields.ts"
+import * as Fields from "../tasks/Fields.ts"
 import type { Readers, Task } from "../tasks/Task.ts"
 import * as Template from "../tasks/Template.ts"
 import type { Row } from "../tasks/Template.ts"
@@ -36,8 +37,9 @@ const textOf = (value: string | number, choices: ReadonlyArray<string> | undefin
 
 /** The answer of a shot, as text. */
 const answerOf = (target: Target, choices: ReadonlyArray<string> | undefined): string => {
-  const first = Array.isArray(target) ? atOr(target, 0, "") : (target as number | string)
-  return typeof first === "number" ? (choices?.[first] ?? String(first)) : first
+  const [first = ""] = Fields.golds(target)
+  const index = Fields.indexOf(first)
+  return index === undefined ? String(first) : (choices?.[index] ?? String(first))
 }
 
 /** One shot as turns. */
@@ -60,8 +62,8 @@ const goldsOf = (
   target: Target,
   choices: ReadonlyArray<string>,
 ): Effect.Effect<ReadonlyArray<number>, TaskError> => {
-  const all = Array.isArray(target) ? (target as ReadonlyArray<number | string>) : [target as number | string]
-  const indices = all.map((gold) => (typeof gold === "number" ? gold : choices.indexOf(gold)))
+  const all = Fields.golds(target)
+  const indices = all.map((gold) => Fields.indexOf(gold) ?? choices.indexOf(String(gold)))
   const wrong = indices.findIndex((gold) => !Number.isInteger(gold) || gold < 0 || gold >= choices.length)
   if (indices.length > 0 && wrong < 0) return Effect.succeed(indices)
   const got = indices.length === 0 ? "no answer" : JSON.stringify(all[wrong])

@@ -15,7 +15,17 @@ import * as Template from "./Template.ts"
 export type Reader<A> = (row: Template.Row) => Effect.Effect<A, TaskError>
 
 /** What an answer is: an index into the choices, a text, or several that are all right. */
-export type Target = number | string | ReadonlyArray<number | string>
+export type Target = Gold | ReadonlyArray<Gold>
+
+/** A right answer: its text, or which choice it is, where truth values are the indices that they are in Python. */
+export type Gold = boolean | number | string
+
+/** The right answers of a target, one or more. */
+export const golds = (target: Target): ReadonlyArray<Gold> => (typeof target === "object" ? target : [target])
+
+/** The choice that a gold answer names by its index; undefined where it is a text. */
+export const indexOf = (gold: Gold): number | undefined =>
+  typeof gold === "string" ? undefined : Number(gold)
 
 const isDigits = (text: string) => /^\d+$/.test(text)
 
@@ -78,8 +88,8 @@ export const text = Effect.fnUntraced(function* (
 const isIndex = (value: unknown, hasChoices: boolean): value is number | boolean =>
   hasChoices && (typeof value === "boolean" || (typeof value === "number" && Number.isInteger(value)))
 
-const itemOf = (value: unknown, hasChoices: boolean): number | string =>
-  isIndex(value, hasChoices) ? Number(value) : Template.text(value)
+const itemOf = (value: unknown, hasChoices: boolean): Gold =>
+  isIndex(value, hasChoices) ? value : Template.text(value)
 
 const targetOf = (value: unknown, hasChoices: boolean): Target =>
   Array.isArray(value) ? value.map((item) => itemOf(item, hasChoices)) : itemOf(value, hasChoices)
