@@ -22,7 +22,7 @@ const chunkSize = 64
  */
 export const unitTests = Stage.make({
   name: "unit-tests",
-  version: 1,
+  version: 2,
   inputs: { answers: Answer.artifact, questions: Question.artifact },
   params: {
     language: Schema.Literals(languages),

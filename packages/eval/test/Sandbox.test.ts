@@ -71,7 +71,7 @@ layer(Box.layer)("Sandbox", (it) => {
         (yield* run("python", `${rename}\nprint(open('/proc/self/comm').read())`)).stdout,
         `${name}\n\n`,
       )
-      const source = `import os\n${rename}\nwhile True:\n  try: os.fork()\n  except OSError: pass`
+      const source = `import posix\n${rename}\nwhile True:\n  try: posix.fork()\n  except OSError: pass`
       const outcome = yield* run("python", source, { seconds: 0.25 })
       assert.isFalse(Sandbox.passed(outcome))
       // The last of them may still be on their way out.
@@ -100,9 +100,9 @@ layer(Box.layer)("Sandbox", (it) => {
   it.effect("counts the memory of children with their parent's", () =>
     Effect.gen(function* () {
       const source = [
-        "import os, time",
+        "import os, posix, time",
         "for i in range(6):",
-        "  if os.fork() == 0:",
+        "  if posix.fork() == 0:",
         "    x = bytearray(b'1') * (128 * 1024**2); time.sleep(3600); os._exit(0)",
         "time.sleep(3600)",
       ].join("\n")

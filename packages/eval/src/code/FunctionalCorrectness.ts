@@ -1,8 +1,9 @@
 /**
  * Functional correctness: candidates are judged by running them with a problem's own tests.
  *
- * A candidate is right if candidate, newline and tests, run as one program in the sandbox, end by themselves without an
- * error (Chen et al. 2021, section 2.3). The same program is run once, however often it was sampled.
+ * A candidate is right if candidate, newline and tests, run as one program in the sandbox, run to their end without an error
+ * (Chen et al. 2021, section 2.3, as its reference executes them). The same program is run once, however often it was
+ * sampled.
  */
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"

@@ -26,6 +26,7 @@ const python = Effect.tryPromise({
     ])
     const [executable = "", prefix = ""] = stdout.trim().split("\n")
     return {
+      language: "python",
       executable,
       needs: [prefix].filter((path) => path !== "" && !isSystem(`${path}/`)),
       arguments: ["-I", "-B"],
@@ -41,6 +42,7 @@ const python = Effect.tryPromise({
 
 /** The Node that runs Hila, with its heap bounded; what Buffers take is seen by the watchdog. */
 const javascript = (limits: Limits): Interpreter => ({
+  language: "javascript",
   executable: process.execPath,
   needs: isSystem(process.execPath) ? [] : [dirname(process.execPath)],
   arguments: [
@@ -50,7 +52,7 @@ const javascript = (limits: Limits): Interpreter => ({
   boundsAddressSpace: false,
 })
 
-/** Finds the interpreter of a language under limits. */
+/** Finds the interpreter of a language under limits; the warden's is Python's, whatever the program's. */
 export type Interpreters = (language: Language, limits: Limits) => Interpreter
 
 /** The interpreters of this system, looked for once. */
