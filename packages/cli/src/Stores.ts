@@ -1,5 +1,5 @@
 /** The store that a command works on. */
-import { Remote, Store } from "@hila/core"
+import { Address, Remote, Store, type StoreError } from "@hila/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -15,7 +15,10 @@ export const token = (): { readonly token?: string } => {
 }
 
 /** The store of `--store`, and behind it the one of `--remote`. */
-export const layer = (given: { readonly store: string; readonly remote?: Option.Option<string> }) => {
+export const layer = (given: {
+  readonly store: string
+  readonly remote?: Option.Option<string>
+}): Layer.Layer<Store, StoreError | UsageError> => {
   const local = Layer.unwrap(
     Effect.suspend(() =>
       statSync(given.store, { throwIfNoEntry: false })?.isFile() === true
@@ -24,7 +27,17 @@ export const layer = (given: { readonly store: string; readonly remote?: Option.
     ),
   )
   const url = given.remote ?? Option.none()
-  return Option.isNone(url)
-    ? local
-    : Remote.layer({ url: url.value, warn, ...token() }).pipe(Layer.provide(local))
+  if (Option.isNone(url)) return local
+  const { token: secret } = token()
+  const address = Address.problem(url.value)
+  const unsent = secret === undefined ? undefined : Address.tokenProblem(secret)
+  const problem =
+    address !== undefined
+      ? `--remote ${Address.shown(url.value)} ${address}`
+      : unsent === undefined
+        ? undefined
+        : `HILA_STORE_TOKEN ${unsent}`
+  return problem === undefined
+    ? Remote.layer({ url: url.value, warn, ...token() }).pipe(Layer.provide(local))
+    : Layer.unwrap(Effect.fail(new UsageError({ problem })))
 }

@@ -5,13 +5,14 @@
  */
 import * as Schema from "effect/Schema"
 import { Ingredients } from "./Ingredients.ts"
+import { Digest } from "./internal/names.ts"
 
 /** A stage call that finished: key, ingredients, content, and what it cost. */
 export const Action = Schema.Struct({
-  key: Schema.String,
+  key: Digest,
   ingredients: Ingredients,
   kind: Schema.Literals(["file", "directory"]),
-  digest: Schema.String,
+  digest: Digest,
   size: Schema.Int,
   /** One line about the value. */
   summary: Schema.String,
@@ -22,7 +23,7 @@ export const Action = Schema.Struct({
   /** Numbers worth comparing between runs, by name. */
   metrics: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite)),
   /** Digest of the list of modules that made it; see `SourceCode`. */
-  source: Schema.optionalKey(Schema.String),
+  source: Schema.optionalKey(Digest),
 })
 export type Action = typeof Action.Type
 
@@ -30,6 +31,6 @@ export type Action = typeof Action.Type
 export const Part = Schema.Struct({
   id: Schema.String,
   kind: Schema.Literals(["file", "directory"]),
-  digest: Schema.String,
+  digest: Digest,
 })
 export type Part = typeof Part.Type

@@ -67,7 +67,7 @@ export const find = Effect.fn("Gc.find")(function* (
   const mark = Effect.fnUntraced(function* (kind: "file" | "directory", digest: string) {
     live.add(digest)
     if (kind === "file") return
-    for (const entry of yield* store.manifest(digest)) live.add(entry)
+    for (const entry of yield* store.manifest(digest)) live.add(entry.digest)
   })
   for (const { digest, ingredients, kind, source } of kept) {
     yield* mark(kind, digest)

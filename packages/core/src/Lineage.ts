@@ -36,7 +36,7 @@ export const of = Effect.fn("Lineage.of")(function* (
   const directories = new Map<string, Array<Action>>()
   for (const action of actions) {
     if (action.kind !== "directory") continue
-    for (const digest of yield* store.manifest(action.digest)) {
+    for (const { digest } of yield* store.manifest(action.digest)) {
       const found = directories.get(digest)
       if (found === undefined) directories.set(digest, [action])
       else found.push(action)

@@ -13,11 +13,13 @@ import { openAsBlob } from "node:fs"
 import { join } from "node:path"
 import { Action } from "./Action.ts"
 import * as Canonical from "./Canonical.ts"
+import * as Address from "./Address.ts"
 import type { Content } from "./Content.ts"
 import type { StoreError } from "./CoreError.ts"
 import * as Digest from "./Digest.ts"
 import * as Ingredients from "./Ingredients.ts"
 import { storeTry } from "./internal/files.ts"
+import { limited, text as limitedText } from "./internal/limited.ts"
 import { describe } from "./internal/systemError.ts"
 import { Store } from "./Store.ts"
 
@@ -32,6 +34,14 @@ export interface Options {
 
 const decodeAction = Schema.decodeUnknownOption(Schema.fromJsonString(Action))
 
+/** A record is ingredients and a few numbers, a manifest a line for each file: no more bytes than these are read. */
+const maxRecord = 8 << 20
+const maxManifest = 256 << 20
+
+/** Reads what is left of a small answer, so that its connection is free again; a long one is given up. */
+const drain = ({ body }: Response) =>
+  body === null ? Promise.resolve("") : limitedText(body, maxRecord).catch(() => "")
+
 /** Milliseconds for an answer to a question about a record or a blob; content may take as long as it takes. */
 const patience = 10_000
 
@@ -40,18 +50,23 @@ const client = ({ token, url, warn = Effect.logWarning }: Options) => {
   let isDown = false
   const base = url.replace(/\/+$/, "")
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  // Errors of what sends requests may name what it was given.
+  const unusable =
+    Address.problem(url) ??
+    (token === undefined ? undefined : Address.tokenProblem(token)?.replace(/^/, "its token "))
 
   const giveUp = (problem: string) =>
     Effect.suspend(() => {
       if (isDown) return Effect.void
       isDown = true
-      return warn(`remote store ${base}: ${problem}; going on without it`)
+      return warn(`remote store ${Address.shown(base)}: ${problem}; going on without it`)
     })
 
   /** The response, or undefined for a 404 and for a remote that is of no use. */
   const request = (path: string, options: RequestInit = {}): Effect.Effect<Response | undefined> =>
     Effect.suspend(() => {
       if (isDown) return Effect.succeed(undefined)
+      if (unusable !== undefined) return Effect.as(giveUp(unusable), undefined)
       return Effect.tryPromise({
         try: (signal) => fetch(`${base}${path}`, { signal, ...options, headers }),
         catch: (cause) =>
@@ -61,7 +76,7 @@ const client = ({ token, url, warn = Effect.logWarning }: Options) => {
           if (response.ok) return Effect.succeed(response)
           const { status } = response
           // The connection is free again once the answer has been read.
-          const drained = Effect.promise(() => response.arrayBuffer().catch(() => undefined))
+          const drained = Effect.promise(() => drain(response))
           if (status === 404) return Effect.as(drained, undefined)
           const problem = status === 401 ? "it asks for another token" : `it answered ${status} to ${path}`
           return Effect.andThen(drained, Effect.as(giveUp(problem), undefined))
@@ -87,7 +102,9 @@ const tiered = (local: Store["Service"], options: Options): Store["Service"] => 
     if (Option.isSome(here)) return here
     const response = yield* ask(`/ac/${key}`)
     if (response === undefined) return here
-    const text = yield* Effect.promise(() => response.text().catch(() => ""))
+    const text = yield* Effect.promise(() =>
+      response.body === null ? Promise.resolve("") : limitedText(response.body, maxRecord).catch(() => ""),
+    )
     const action = decodeAction(text)
     if (
       Option.isNone(action) ||
@@ -103,7 +120,7 @@ const tiered = (local: Store["Service"], options: Options): Store["Service"] => 
   })
 
   /** Fetches a blob unless it is here; whether it is here then. */
-  const fetchBlob = (digest: string): Effect.Effect<boolean, StoreError> =>
+  const fetchBlob = (digest: string, most: number): Effect.Effect<boolean, StoreError> =>
     Effect.scoped(
       Effect.gen(function* () {
         if ((yield* local.condition("file", digest)) === "whole") return true
@@ -111,7 +128,9 @@ const tiered = (local: Store["Service"], options: Options): Store["Service"] => 
         if (response?.body == null) return false
         const { body } = response
         const path = join(yield* local.scratch, "value")
-        const arrived = yield* Effect.result(storeTry("fetch", digest, (disk) => disk.receive(path, body)))
+        const arrived = yield* Effect.result(
+          storeTry("fetch", digest, (disk) => disk.receive(path, limited(body, most))),
+        )
         if (arrived._tag === "Failure") {
           yield* giveUp(`${Digest.short(digest)} did not arrive: ${arrived.failure.problem}`)
           return false
@@ -132,9 +151,15 @@ const tiered = (local: Store["Service"], options: Options): Store["Service"] => 
     const here = yield* local.content(kind, digest)
     const action = pending.get(digest)
     if (Option.isSome(here) || action === undefined) return here
-    if (!(yield* fetchBlob(digest))) return here
+    // What is fetched is as large as its record or its manifest says, and no larger.
+    if (!(yield* fetchBlob(digest, kind === "file" ? action.size : maxManifest))) return here
     if (kind === "directory") {
-      for (const entry of yield* local.manifest(digest)) if (!(yield* fetchBlob(entry))) return here
+      const entries = yield* local.manifest(digest)
+      if (entries.reduce((sum, { size }) => sum + size, 0) !== action.size) {
+        yield* giveUp(`its record of ${Digest.short(action.key)} does not fit its content`)
+        return here
+      }
+      for (const entry of entries) if (!(yield* fetchBlob(entry.digest, entry.size))) return here
     }
     const fetched = yield* local.content(kind, digest)
     if (Option.isSome(fetched)) {
@@ -156,7 +181,11 @@ const tiered = (local: Store["Service"], options: Options): Store["Service"] => 
   const offer = Effect.fnUntraced(function* (action: Action) {
     const { digest, key, kind, source } = action
     const entries = kind === "directory" ? yield* local.manifest(digest) : []
-    for (const each of new Set([...entries, digest, ...(source === undefined ? [] : [source])]))
+    for (const each of new Set([
+      ...entries.map((entry) => entry.digest),
+      digest,
+      ...(source === undefined ? [] : [source]),
+    ]))
       yield* offerBlob(each)
     yield* request(`/ac/${key}`, { method: "PUT", body: Canonical.stringify(action) })
   })

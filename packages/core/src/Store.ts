@@ -108,8 +108,10 @@ export class Store extends Context.Service<
       StoreError
     >
     readonly blobs: Effect.Effect<ReadonlyArray<Blob>, StoreError>
-    /** The digests of the files in a directory, by its digest. */
-    readonly manifest: (digest: string) => Effect.Effect<ReadonlyArray<string>, StoreError>
+    /** Digests and sizes of the files in a directory, by its digest; none where it is no directory. */
+    readonly manifest: (
+      digest: string,
+    ) => Effect.Effect<ReadonlyArray<{ readonly digest: string; readonly size: number }>, StoreError>
     /** The digest of a blob's bytes as they are now. */
     readonly rehash: (digest: string) => Effect.Effect<string, StoreError>
     /** Takes a damaged blob out of the way, and keeps it for inspection. */

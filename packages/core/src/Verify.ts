@@ -33,7 +33,7 @@ export const all = Effect.fn("Verify.all")(function* (
   const needs = new Map<Action, ReadonlySet<string>>()
   for (const action of actions) {
     const entries = action.kind === "directory" ? yield* store.manifest(action.digest) : []
-    needs.set(action, new Set([action.digest, ...entries]))
+    needs.set(action, new Set([action.digest, ...entries.map(({ digest }) => digest)]))
   }
   for (const { digest } of damaged) yield* store.quarantine(digest)
   const incomplete: Array<Action> = []

@@ -1,3 +1,4 @@
+export * as Address from "./Address.ts"
 export * as Action from "./Action.ts"
 export * as Artifact from "./Artifact.ts"
 export * as Canonical from "./Canonical.ts"

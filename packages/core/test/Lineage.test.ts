@@ -118,9 +118,9 @@ describe("Lineage", () => {
       const { out } = yield* Run.outputs({ out: spread({ value: Source.file(given, Num) }) })
       const { actions, manifest } = yield* Store
       const [action] = yield* actions
-      const [inside = ""] = yield* manifest(action?.digest ?? "")
+      const [inside] = yield* manifest(action?.digest ?? "")
       assert.deepStrictEqual(Object.keys(out.files), ["x.txt"])
-      const origin = yield* Lineage.of(inside.slice(0, 12))
+      const origin = yield* Lineage.of(inside?.digest.slice(0, 12) ?? "")
       assert.strictEqual(origin?.action?.ingredients.stage, "spread")
       assert.isUndefined(yield* Lineage.of("f".repeat(64)))
     }).pipe(Effect.provide(Store.layerMemory)),

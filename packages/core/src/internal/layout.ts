@@ -60,8 +60,15 @@ const memoized = (make: (name: string) => string): ((name: string) => string) =>
   }
 }
 
-/** The name a file name was made from. */
-export const nameOf = (file: string): string => decodeURIComponent(file)
+/** The name a file name was made from; undefined where it was made from none, but by somebody else. */
+export const nameOf = (file: string): string | undefined => {
+  try {
+    const name = decodeURIComponent(file)
+    return fileName(name) === file ? name : undefined
+  } catch {
+    return undefined
+  }
+}
 
 export const layout = (given: string): Layout => {
   // Thousands of paths are made for a plan: normalised once, then put together as texts.

@@ -12,17 +12,34 @@ import type { Ref as StoreRef, Store } from "../Store.ts"
 import { storeSync, storeTry } from "./files.ts"
 import { format, type Layout, nameOf } from "./layout.ts"
 import * as locks from "./locks.ts"
+import { areFiles, Digest, isDigest } from "./names.ts"
 import * as publication from "./publication.ts"
 import * as Records from "./records.ts"
 import * as scratch from "./scratch.ts"
 import * as sources from "./sources.ts"
 import type { Texts } from "./texts.ts"
 
-const Manifest = Schema.Record(Schema.String, Schema.Struct({ digest: Schema.String, size: Schema.Int }))
-const Ref = Schema.Struct({ stage: Schema.String, key: Schema.String, digest: Schema.String })
+const Manifest = Schema.Record(Schema.String, Schema.Struct({ digest: Digest, size: Schema.Int })).check(
+  Schema.makeFilter((files) => areFiles(Object.keys(files)) || "expected names of files below the directory"),
+)
+const Ref = Schema.Struct({ stage: Schema.String, key: Digest, digest: Digest })
 const decodePart = Schema.decodeUnknownOption(Schema.fromJsonString(Part))
 const decodeManifest = Schema.decodeUnknownOption(Schema.fromJsonString(Manifest))
 const decodeRef = Schema.decodeUnknownOption(Schema.fromJsonString(Ref))
+
+/** Milliseconds that clocks of machines may differ. */
+const tolerance = 60_000
+
+/**
+ * Runs by when they began, as their names say. One whose clock was ahead, beyond now, says nothing of that: it comes first,
+ * or it would stay the last for as long.
+ */
+export const inOrder = (runs: ReadonlyArray<string>, now: number): ReadonlyArray<string> => {
+  const began = (run: string) => Date.parse(run.replace(/^(.{10}T..)-(..)-(..)-(...Z).*$/, "$1:$2:$3.$4"))
+  const isAhead = (run: string) => began(run) > now + tolerance
+  const sorted = runs.toSorted()
+  return [...sorted.filter(isAhead), ...sorted.filter((run) => !isAhead(run))]
+}
 
 const withoutSuffix = (name: string): string => name.replace(/\.jsonl?$/, "")
 
@@ -62,10 +79,11 @@ export const makeStore = (
               ),
       )
 
+    /** What a directory's blob lists; none where it is no manifest, whoever wrote it. */
     const manifest = (digest: string) =>
       Effect.map(
         storeSync("read", layout.blob(digest), (disk) => disk.text(layout.blob(digest))),
-        (text) => Option.getOrElse(decodeManifest(text), () => ({})),
+        decodeManifest,
       )
 
     const fileAt = (digest: string, size: number): Content.FileContent => ({
@@ -83,13 +101,16 @@ export const makeStore = (
       const head = yield* blob(digest)
       if (typeof head === "string") return head
       if (kind === "file") return fileAt(digest, head)
-      const files: Record<string, Content.FileContent> = {}
-      for (const [name, entry] of Object.entries(yield* manifest(digest))) {
+      const listed = yield* manifest(digest)
+      if (Option.isNone(listed)) return "damaged"
+      const files: Array<readonly [string, Content.FileContent]> = []
+      for (const [name, entry] of Object.entries(listed.value)) {
         const found = yield* blob(entry.digest, entry.size)
         if (typeof found === "string") return found
-        files[name] = fileAt(entry.digest, found)
+        files.push([name, fileAt(entry.digest, found)])
       }
-      return Content.directory(files)
+      const directory = Content.directory(Object.fromEntries(files))
+      return directory.digest === digest ? directory : "damaged"
     })
 
     const condition = (kind: "file" | "directory", digest: string) =>
@@ -175,17 +196,21 @@ export const makeStore = (
       ),
       refs: Effect.gen(function* () {
         const found: Array<StoreRef> = []
-        for (const pipeline of yield* texts.list(layout.refs)) {
-          for (const output of yield* texts.list(join(layout.refs, pipeline))) {
-            const ref = yield* read(join(layout.refs, pipeline, output), decodeRef)
-            if (Option.isSome(ref))
-              found.push({ pipeline: nameOf(pipeline), output: nameOf(output), ...ref.value })
+        for (const directory of yield* texts.list(layout.refs)) {
+          for (const file of yield* texts.list(join(layout.refs, directory))) {
+            const ref = yield* read(join(layout.refs, directory, file), decodeRef)
+            const [pipeline, output] = [nameOf(directory), nameOf(file)]
+            if (Option.isSome(ref) && pipeline !== undefined && output !== undefined)
+              found.push({ pipeline, output, ...ref.value })
           }
         }
         return found
       }),
       runs: Effect.map(texts.list(layout.runs), (names) =>
-        names.map((name) => nameOf(withoutSuffix(name))).toSorted(),
+        inOrder(
+          names.flatMap((name) => nameOf(withoutSuffix(name)) ?? []),
+          Date.now(),
+        ),
       ),
       events: (run) =>
         Effect.map(texts.read(layout.run(run)), (text) =>
@@ -194,7 +219,7 @@ export const makeStore = (
         ),
       parts: Effect.gen(function* () {
         const found: Array<{ readonly key: string; readonly parts: ReadonlyArray<Part> }> = []
-        for (const key of yield* texts.list(layout.allParts)) {
+        for (const key of (yield* texts.list(layout.allParts)).filter(isDigest)) {
           const names = yield* texts.list(layout.parts(key))
           const parts = yield* Effect.forEach(names, (name) =>
             read(join(layout.parts(key), name), decodePart),
@@ -207,12 +232,14 @@ export const makeStore = (
         disk.entries(layout.cas).flatMap((prefix) =>
           disk.entries(join(layout.cas, prefix.name)).flatMap(({ name }) => {
             const info = disk.stat(join(layout.cas, prefix.name, name))
-            return info === undefined ? [] : [{ digest: name, size: info.size, changed: info.changed }]
+            return info === undefined || !isDigest(name)
+              ? []
+              : [{ digest: name, size: info.size, changed: info.changed }]
           }),
         ),
       ),
       manifest: (digest) =>
-        Effect.map(manifest(digest), (entries) => Object.values(entries).map((entry) => entry.digest)),
+        Effect.map(manifest(digest), (listed) => (Option.isNone(listed) ? [] : Object.values(listed.value))),
       rehash: (digest) => storeTry("read", layout.blob(digest), (disk) => disk.hash(layout.blob(digest))),
       quarantine: (digest) =>
         storeTry("set aside", layout.blob(digest), async (disk) => {

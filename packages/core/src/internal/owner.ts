@@ -25,11 +25,12 @@ const host = encodeURIComponent(
 ).replaceAll("~", "%7E")
 
 /** When a process started, in the kernel's ticks: field 22 of its stat, counted after the name in parentheses. */
+const unknown = "0"
 const startOf = (pid: number): string =>
   quietly(() => {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8")
-    return atOr(text.slice(text.lastIndexOf(")") + 2).split(" "), 19, "0")
-  }, "0")
+    return atOr(text.slice(text.lastIndexOf(")") + 2).split(" "), 19, unknown)
+  }, unknown)
 
 /** A new name of a process's own. */
 export const create = (pid: number): string =>
@@ -50,11 +51,13 @@ export const condition = (owner: string): "alive" | "dead" | "elsewhere" => {
   const number = Number(pid)
   if (at === undefined || start === undefined || !Number.isSafeInteger(number) || number <= 0) return "dead"
   if (at !== host) return "elsewhere"
-  return isAlive(number) && startOf(number) === start ? "alive" : "dead"
+  // A start that cannot be read, as when no more files can be opened, says nothing against it.
+  return isAlive(number) && [start, unknown].includes(startOf(number)) ? "alive" : "dead"
 }
 
 /** An owner for people: `process 4711 on host`. */
 export const describe = (owner: string): string => {
   const [at = "", pid] = owner.split("~")
-  return `process ${pid} on ${decodeURIComponent(at).replace(/\.+\d*\.*$/, "")}`
+  const name = quietly(() => decodeURIComponent(at), at)
+  return `process ${pid} on ${name.replace(/\.+\d*\.*$/, "")}`
 }

@@ -16,6 +16,7 @@ import { Disk } from "../Disk.ts"
 import type { StoreError } from "../CoreError.ts"
 import { storeSync } from "./files.ts"
 import type { Layout } from "./layout.ts"
+import { isDigest } from "./names.ts"
 import { writeAtomic } from "./publication.ts"
 import * as scratch from "./scratch.ts"
 import type { Texts } from "./texts.ts"
@@ -90,7 +91,9 @@ export const make = (layout: Layout, texts: Texts) => {
 
   const copied = (stage: string, key: string): Action | undefined => {
     const known = stages.get(stage)
-    return known?.read === undefined ? undefined : known.copy?.[key]
+    const found = known?.read === undefined ? undefined : known.copy?.[key]
+    // Whoever writes the copy writes its digest too: what becomes a path is looked at here.
+    return found?.key === key && isDigest(found.digest) ? found : undefined
   }
 
   const read = (stage: string, key: string): Effect.Effect<Option.Option<Action>, StoreError> => {

@@ -111,14 +111,15 @@ export const storeContract: ReadonlyArray<Check<Store>> = [
     name: "keeps the elements of an unfinished stage until they are dropped",
     check: Effect.gen(function* () {
       const store = yield* Store
+      const key = Digest.of("a stage")
       const { digest } = yield* publish("element")
       const part = { id: "a/b c", kind: "file", digest } as const
-      yield* store.recordPart("k", part)
-      yield* same(yield* store.part("k", part.id), Option.some(part))
-      yield* same(yield* store.part("k", "other"), Option.none())
-      yield* same(yield* store.parts, [{ key: "k", parts: [part] }])
-      yield* store.dropParts("k")
-      yield* same(yield* store.part("k", part.id), Option.none())
+      yield* store.recordPart(key, part)
+      yield* same(yield* store.part(key, part.id), Option.some(part))
+      yield* same(yield* store.part(key, "other"), Option.none())
+      yield* same(yield* store.parts, [{ key, parts: [part] }])
+      yield* store.dropParts(key)
+      yield* same(yield* store.part(key, part.id), Option.none())
     }),
   },
   {

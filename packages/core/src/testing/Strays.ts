@@ -18,7 +18,7 @@ export const strays = Effect.fnUntraced(function* (directory: string) {
   for (const { digest, ingredients, key, kind, source } of yield* store.actions) {
     expected.add(`actions/${encodeURIComponent(ingredients.stage)}/${key}.json`)
     keep(digest)
-    if (kind === "directory") for (const entry of yield* store.manifest(digest)) keep(entry)
+    if (kind === "directory") for (const entry of yield* store.manifest(digest)) keep(entry.digest)
     if (source !== undefined) keep(source)
     for (const input of Object.values(ingredients.inputs).flat()) keep(input)
     const found = yield* store.lookup(ingredients.stage, key)
