@@ -9,14 +9,19 @@
  */
 import { at, known } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 
-interface Params {
-  readonly omega: number
-  /** a_c by column, or by row where the tensor is stored as [in, out]; empty where nothing is known. */
-  readonly columns: ReadonlyArray<number>
-  readonly transposed: boolean
-}
+const parameters = {
+  omega: {
+    level: "merge",
+    kind: "number",
+    default: 0.4,
+    range: [0, 1],
+    description: "how much of the change stays in the channel that the base uses most",
+  },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters> & Definition.Columns
 
 export const method = elementwise<Params>({
   name: "aim",
@@ -35,19 +40,15 @@ export const method = elementwise<Params>({
   },
 })
 
-export const definition: Definition = {
-  parameters: {
-    omega: {
-      level: "merge",
-      kind: "number",
-      default: 0.4,
-      range: [0, 1],
-      description: "how much of the change stays in the channel that the base uses most",
-    },
-  },
+export const definition = Definition.make({
+  name: "aim",
+  version: 1,
+  summary: "relaxes a merged model towards the base in the channels that the base uses most",
+  sources: [{ text: "Nobari et al. 2025", arxiv: "2502.02421", place: "equation 5" }],
+  parameters,
   base: "required",
   models: [1, 1],
   taskVectors: false,
   statistics: { kinds: ["activation"], of: "base", use: "columns" },
-  method: () => untyped(method),
-}
+  method: () => method,
+})

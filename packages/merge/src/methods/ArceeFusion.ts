@@ -11,9 +11,11 @@
 import { at, known } from "@hila/core/Lookup"
 import type { Block, Method } from "../engine/Method.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
-import { elementsOf, type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Largest from "./Largest.ts"
 import * as RowDivergence from "./RowDivergence.ts"
+
+const parameters = {} as const
 
 interface State extends Largest.State {
   readonly threshold: number
@@ -98,14 +100,18 @@ export const method: Method<unknown, State> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {},
+export const definition = Definition.make({
+  name: "arcee_fusion",
+  version: 1,
+  summary: "takes over the other model's weights where they matter most",
+  sources: [{ text: "mergekit 0.1.5" }],
+  parameters,
   base: "required",
   models: [1, 1],
   taskVectors: false,
-  method: () => untyped(method),
+  method: () => method,
   departure: (_, shape) =>
-    elementsOf(shape) > 1e6
+    Definition.elementsOf(shape) > 1e6
       ? "quantiles are exact; mergekit 0.1.5 takes them from a random sample of a million elements"
       : undefined,
-}
+})

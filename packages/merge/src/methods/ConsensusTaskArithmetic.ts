@@ -9,15 +9,29 @@
 import { at, known } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
-import { type Definition, untyped } from "./Definition.ts"
-import * as shared from "./parameters.ts"
+import * as Definition from "./Definition.ts"
+import * as shared from "./shared.ts"
 
-interface Params {
-  readonly weight: ReadonlyArray<number>
-  readonly threshold: ReadonlyArray<number>
-  readonly k: number
-  readonly lambda: number
-}
+const parameters = {
+  weight: { ...shared.weight, default: 1 },
+  threshold: {
+    level: "model",
+    kind: "number",
+    default: 0.4,
+    range: [0, Infinity],
+    description: "how far a task's own change must exceed the others' for it to rely on an element",
+  },
+  k: {
+    level: "merge",
+    kind: "number",
+    default: 2,
+    range: [0, Infinity],
+    description: "how many tasks must rely on an element",
+  },
+  lambda: shared.lambda,
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 export const method = elementwise<Params>({
   name: "consensus_ta",
@@ -48,27 +62,14 @@ export const method = elementwise<Params>({
   },
 })
 
-export const definition: Definition = {
-  parameters: {
-    weight: { ...shared.weight, default: 1 },
-    threshold: {
-      level: "model",
-      kind: "number",
-      default: 0.4,
-      range: [0, Infinity],
-      description: "how far a task's own change must exceed the others' for it to rely on an element",
-    },
-    k: {
-      level: "merge",
-      kind: "number",
-      default: 2,
-      range: [0, Infinity],
-      description: "how many tasks must rely on an element",
-    },
-    lambda: shared.lambda,
-  },
+export const definition = Definition.make({
+  name: "consensus_ta",
+  version: 1,
+  summary: "keeps the sum of task vectors where enough tasks rely on it",
+  sources: [{ text: "Wang et al. 2024", arxiv: "2405.07813", place: "sections 4.1 and 4.3" }],
+  parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

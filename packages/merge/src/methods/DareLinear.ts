@@ -7,18 +7,21 @@
  * Mergekit 0.1.5 chooses r so that the L1 norm of the tensor stays (`rescale: l1`); the paper's r is 1/density
  * (`rescale: probability`), which is unbiased element by element. `dare_ties` elects signs as TIES does.
  */
-import type { Method } from "../engine/Method.ts"
-import { type Definition, untyped } from "./Definition.ts"
-import { make, parameters, type Params, type State } from "./RandomDrop.ts"
+import * as Definition from "./Definition.ts"
+import * as RandomDrop from "./RandomDrop.ts"
 import * as Sum from "./Sum.ts"
 
-export const method: Method<Params, State> = make("dare_linear", import.meta.url, Sum.weighted)
+export const method = RandomDrop.make("dare_linear", import.meta.url, Sum.weighted)
 
-export const definition: Definition = {
-  parameters: parameters(false),
+export const definition = Definition.make({
+  name: "dare_linear",
+  version: 1,
+  summary: "drops elements of task vectors at random, scales up the rest, and adds",
+  sources: [{ text: "Yu et al. 2024", arxiv: "2311.03099", place: "section 3.2" }],
+  parameters: RandomDrop.parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
   random: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

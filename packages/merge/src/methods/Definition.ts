@@ -1,42 +1,31 @@
 /**
- * What a recipe has to know about a method: its parameters, its models, and how they become the engine's task.
+ * The definition of a merge method: its name, version, sources and typed parameters, what it needs, and its arithmetic.
  *
- * Plain data beside the arithmetic, in the method's own file. Nothing here is run while weights stream.
+ * Plain data beside the arithmetic, in the method's own file. Recipes, their JSON Schema, `hila methods` and the tables of
+ * the README come from it; nothing here is run while weights stream.
  */
-import type { AnyMethod, Method } from "../engine/Method.ts"
+import type { AnyMethod, Method, Task } from "../engine/Method.ts"
+import type { Parameters, ParamsOf, Values } from "./Parameters.ts"
 
-/** Whose numbers a recipe asks for: the existing merge tool's, or those of the methods' papers. */
-export type Profile = "tool" | "paper"
+export type { Default, Parameter, ParamsOf, Profile, Scalar, Values } from "./Parameters.ts"
 
-/** A value of a parameter, after filters and gradients. */
-export type Scalar = number | boolean | string
-
-/** One value, or one for each profile; undefined: none. */
-export type Default = Scalar | Readonly<Record<Profile, Scalar>> | undefined
-
-/** A parameter of a method. */
-export interface Parameter {
-  /** `model`: one value per model; `merge`: one for all. */
-  readonly level: "model" | "merge"
-  readonly kind: "number" | "boolean" | ReadonlyArray<string>
-  /** Without a default the recipe has to give it. */
-  readonly default?: Default
-  /** Least and greatest number, both allowed. */
-  readonly range?: readonly [least: number, greatest: number]
-  /** What `true` and `false` mean where the kind is a list of words. */
-  readonly flags?: Readonly<Record<"true" | "false", Default>>
-  /** Why a value is accepted and has no effect. */
-  readonly ignored?: string
-  readonly description: string
+/** Where a method comes from. */
+export interface Source {
+  /** Authors and year, or the program that has it. */
+  readonly text: string
+  /** The paper's number, as in `2306.01708`. */
+  readonly arxiv?: string
+  /** Where in the source: a section, an equation, an algorithm. */
+  readonly place?: string
 }
 
-/** A tensor's parameters: a number for each model, or one for the merge. */
-export type Values = Readonly<Record<string, Scalar | ReadonlyArray<Scalar>>>
+/** Kinds of `WeightStatistics`; all but `gram` and `activation` take gradients to collect. */
+type Kind = "fisher" | "saliency" | "gram" | "kronecker" | "activation"
 
 /** Statistics files that a method needs, and how they reach it. */
 export interface Statistics {
-  /** Kinds of `WeightStatistics` that serve. */
-  readonly kinds: ReadonlyArray<"fisher" | "saliency" | "gram" | "kronecker" | "activation">
+  /** Kinds that serve, the preferred one first. */
+  readonly kinds: ReadonlyArray<Kind>
   readonly of: "models" | "base" | "both"
   /**
    * `elements`: a number per weight, as the extras of a block, the models' in their order and then the base's.
@@ -46,28 +35,82 @@ export interface Statistics {
   readonly use: "elements" | "columns" | "equations"
 }
 
-/** A method as recipes see it. */
-export interface Definition {
-  readonly parameters: Readonly<Record<string, Parameter>>
+/** A tensor's statistics by input channel, for methods whose statistics are of use `columns`. */
+export interface Columns {
+  /** By column, or by row where the tensor is stored as [in, out]; empty where nothing is known. */
+  readonly columns: ReadonlyArray<number>
+  readonly transposed: boolean
+}
+
+/** What a method says of itself. */
+interface About {
+  /** As recipes call it. */
+  readonly name: string
+  /**
+   * Raise it when the results of the method change, here and in `names.ts`: above 1 it is part of the key of what the
+   * method merged, so that results of older versions are not taken for its own.
+   */
+  readonly version: number
+  /** One line that begins where "it …" ends: what the method does. */
+  readonly summary: string
+  readonly sources: ReadonlyArray<Source>
   /** `none`: a base takes part as one of the models. */
   readonly base: "required" | "optional" | "none"
   /** Least and greatest number of models besides the base. */
   readonly models: readonly [least: number, greatest: number]
   /** Whether it works on differences to the base, so that unit coefficients and masks apply. */
   readonly taskVectors: boolean
-  /** The statistics files it needs. */
-  readonly statistics?: Statistics
   /** Whether it draws random numbers. */
   readonly random?: boolean
-  /** The arithmetic for these parameters. */
-  readonly method: (values: Values) => AnyMethod
-  /** Why these values cannot be used. */
-  readonly refuse?: (values: Values) => string | undefined
   /** Where the numbers are not mergekit 0.1.5's, for a tensor of this shape. */
   readonly departure?: (values: Values, shape: ReadonlyArray<number>) => string | undefined
 }
 
-/** A method without its types: parameters reach it as the plain values of its definition, checked by name and kind. */
+/** A method as recipes see it. */
+export interface Definition<P extends Parameters = Parameters> extends About {
+  readonly parameters: P
+  /** The statistics files it needs. */
+  readonly statistics?: Statistics
+  /** The arithmetic for these parameters. */
+  readonly method: (values: Values) => AnyMethod
+  /** Why these values cannot be used. */
+  readonly refuse?: (values: Values) => string | undefined
+}
+
+/** A method that can do with parameters `P`, whatever its own state is. */
+interface Arithmetic<P> extends Pick<Method<P>, "name" | "module" | "block" | "group" | "keptBytes"> {
+  readonly start: (task: Task<P>) => unknown
+  readonly passes: (task: Task<P>) => ReadonlyArray<unknown>
+  readonly combine: Method<P, never, never>["combine"]
+}
+
+/** What reaches the arithmetic: its parameters, a seed where it draws, and statistics by column where it asks for them. */
+type Given<P extends Parameters, R extends boolean, S extends Statistics> = ParamsOf<P> &
+  ([R] extends [true] ? { readonly seed: number } : unknown) &
+  ([S["use"]] extends ["columns"] ? Columns : unknown)
+
+/**
+ * A definition whose arithmetic takes exactly what its parameters say: a parameter that is renamed in one of the two places
+ * does not compile.
+ */
+export const make = <
+  const P extends Parameters,
+  const R extends boolean = false,
+  const S extends Statistics = Statistics,
+>(
+  described: About & {
+    readonly parameters: P
+    readonly random?: R
+    readonly statistics?: S
+    readonly method: (values: ParamsOf<P>) => Arithmetic<Given<P, R, S>>
+    readonly refuse?: (values: ParamsOf<P>) => string | undefined
+  },
+): Definition<P> =>
+  // Values are checked by name, kind and range before they get here, and the engine never looks into a method's state.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the one place where a method's own types are left
+  described as unknown as Definition<P>
+
+/** A method without its types: parameters reach it as plain values, checked by name and kind. */
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the definition beside a method declares what it reads
 export const untyped = <P, S, C>(method: Method<P, S, C>): AnyMethod => method as unknown as AnyMethod
 

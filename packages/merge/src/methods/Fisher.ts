@@ -10,14 +10,27 @@
  */
 import { at, known } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
-import { type Definition, numbers, untyped } from "./Definition.ts"
-import * as shared from "./parameters.ts"
+import * as Definition from "./Definition.ts"
+import * as shared from "./shared.ts"
 
-interface Params {
-  readonly weight: ReadonlyArray<number>
-  readonly floor: number
-  readonly normalize: boolean
-}
+const parameters = {
+  weight: { ...shared.weight, default: 1 },
+  floor: {
+    level: "merge",
+    kind: "number",
+    default: 1e-6,
+    range: [0, Infinity],
+    description: "added to every element of the Fisher diagonals",
+  },
+  normalize: {
+    level: "merge",
+    kind: "boolean",
+    default: false,
+    description: "let every model count the same in all, whatever the norm of its Fisher diagonal",
+  },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 /** a_t over the whole model. */
 type State = ReadonlyArray<number>
@@ -59,30 +72,19 @@ export const method: Method<Params, State> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {
-    weight: { ...shared.weight, default: 1 },
-    floor: {
-      level: "merge",
-      kind: "number",
-      default: 1e-6,
-      range: [0, Infinity],
-      description: "added to every element of the Fisher diagonals",
-    },
-    normalize: {
-      level: "merge",
-      kind: "boolean",
-      default: false,
-      description: "let every model count the same in all, whatever the norm of its Fisher diagonal",
-    },
-  },
+export const definition = Definition.make({
+  name: "fisher",
+  version: 1,
+  summary: "averages models, each weight of a model by how much its loss depends on it",
+  sources: [{ text: "Matena & Raffel 2022", arxiv: "2111.09832", place: "section 2.3" }],
+  parameters,
   base: "none",
   models: [1, Infinity],
   taskVectors: false,
   statistics: { kinds: ["fisher"], of: "models", use: "elements" },
-  method: () => untyped(method),
+  method: () => method,
   refuse: (values) =>
-    numbers(values, "weight").every((weight) => weight > 0) && values["floor"] !== 0
+    values.weight.every((weight) => weight > 0) && values.floor !== 0
       ? undefined
       : "weights and floor must be above 0, or an element may have nothing to be divided by",
-}
+})

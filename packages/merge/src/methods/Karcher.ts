@@ -8,13 +8,27 @@
  */
 import { at, known } from "@hila/core/Lookup"
 import * as Combination from "./Combination.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Gram from "./Gram.ts"
 
-interface Params {
-  readonly max_iter: number
-  readonly tol: number
-}
+const parameters = {
+  max_iter: {
+    level: "merge",
+    kind: "number",
+    default: 10,
+    range: [1, 100_000],
+    description: "most steps of the iteration",
+  },
+  tol: {
+    level: "merge",
+    kind: "number",
+    default: 1e-5,
+    range: [0, 1],
+    description: "length of a step that ends the iteration",
+  },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 /** Coefficients of the unit vectors at their Karcher mean. */
 const mean = (gram: Gram.Gram, units: ReadonlyArray<ReadonlyArray<number>>, { max_iter, tol }: Params) => {
@@ -54,25 +68,14 @@ export const method = Combination.make<Params>("karcher", import.meta.url, (gram
   return mean(gram, units, params).map((coefficient) => coefficient * scale)
 })
 
-export const definition: Definition = {
-  parameters: {
-    max_iter: {
-      level: "merge",
-      kind: "number",
-      default: 10,
-      range: [1, 100_000],
-      description: "most steps of the iteration",
-    },
-    tol: {
-      level: "merge",
-      kind: "number",
-      default: 1e-5,
-      range: [0, 1],
-      description: "length of a step that ends the iteration",
-    },
-  },
+export const definition = Definition.make({
+  name: "karcher",
+  version: 1,
+  summary: "takes the point of the sphere that is nearest to all models",
+  sources: [{ text: "Karcher 1977" }, { text: "mergekit 0.1.5" }],
+  parameters,
   base: "none",
   models: [1, Infinity],
   taskVectors: false,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

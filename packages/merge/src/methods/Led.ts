@@ -11,15 +11,23 @@
 import { at, known } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Largest from "./Largest.ts"
-import * as shared from "./parameters.ts"
+import * as shared from "./shared.ts"
 
-interface Params {
-  readonly weight: ReadonlyArray<number>
-  readonly rate: ReadonlyArray<number>
-  readonly lambda: number
-}
+const parameters = {
+  weight: { ...shared.weight, default: 1 },
+  rate: {
+    level: "model",
+    kind: "number",
+    default: 0.5,
+    range: [0, 1],
+    description: "share of each tensor's elements that count as salient, in the expert and in the base",
+  },
+  lambda: { ...shared.lambda, default: 0.9 },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 /** The saliencies as streams: one per expert, and the base's once more for each of their rates. */
 const streams = ({ extras, models }: Block): ReadonlyArray<Float32Array> => [
@@ -65,21 +73,15 @@ export const method: Method<Params, Largest.State, Largest.Carry> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {
-    weight: { ...shared.weight, default: 1 },
-    rate: {
-      level: "model",
-      kind: "number",
-      default: 0.5,
-      range: [0, 1],
-      description: "share of each tensor's elements that count as salient, in the expert and in the base",
-    },
-    lambda: { ...shared.lambda, default: 0.9 },
-  },
+export const definition = Definition.make({
+  name: "led",
+  version: 1,
+  summary: "elects the elements that matter to an expert and to the base, and keeps experts disjoint",
+  sources: [{ text: "Ma et al. 2025", arxiv: "2502.16770", place: "section 3" }],
+  parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
   statistics: { kinds: ["saliency"], of: "both", use: "elements" },
-  method: () => untyped(method),
-}
+  method: () => method,
+})

@@ -11,13 +11,25 @@ import { at } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Gram from "./Gram.ts"
 
-interface Params {
-  readonly filter_wise: boolean
-  readonly clamp: boolean
-}
+const parameters = {
+  filter_wise: {
+    level: "merge",
+    kind: "boolean",
+    default: false,
+    description: "each row of a tensor is a vector of its own",
+  },
+  clamp: {
+    level: "merge",
+    kind: "boolean",
+    default: { tool: false, paper: true },
+    description: "take a negative mean cosine as 0",
+  },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 /** The cosine of two task vectors; the product of their lengths counts as 1e-6 at least, as in mergekit 0.1.5. */
 const cosine = (gram: Gram.Gram, i: number, j: number): number => {
@@ -71,23 +83,14 @@ export const method: Method<Params, number> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {
-    filter_wise: {
-      level: "merge",
-      kind: "boolean",
-      default: false,
-      description: "each row of a tensor is a vector of its own",
-    },
-    clamp: {
-      level: "merge",
-      kind: "boolean",
-      default: { tool: false, paper: true },
-      description: "take a negative mean cosine as 0",
-    },
-  },
+export const definition = Definition.make({
+  name: "model_stock",
+  version: 1,
+  summary: "goes from the base towards the models' mean as far as their task vectors agree",
+  sources: [{ text: "Jang et al. 2024", arxiv: "2403.19522", place: "section 4" }],
+  parameters,
   base: "required",
   models: [2, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

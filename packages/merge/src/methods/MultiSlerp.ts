@@ -9,15 +9,28 @@
  */
 import { at } from "@hila/core/Lookup"
 import * as Combination from "./Combination.ts"
-import { type Definition, numbers, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Gram from "./Gram.ts"
-import * as shared from "./parameters.ts"
+import * as shared from "./shared.ts"
 
-interface Params {
-  readonly weight: ReadonlyArray<number>
-  readonly normalize_weights: boolean
-  readonly eps: number
-}
+const parameters = {
+  weight: shared.weight,
+  normalize_weights: {
+    level: "merge",
+    kind: "boolean",
+    default: true,
+    description: "divide the weights by their sum",
+  },
+  eps: {
+    level: "merge",
+    kind: "number",
+    default: 1e-8,
+    range: [0, 1],
+    description: "length below which a vector counts as zero",
+  },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 export const method = Combination.make<Params>("multislerp", import.meta.url, (gram, { params }) => {
   const total = params.normalize_weights ? params.weight.reduce((sum, weight) => sum + weight, 0) : 1
@@ -30,30 +43,18 @@ export const method = Combination.make<Params>("multislerp", import.meta.url, (g
   return mean.map((coefficient) => (coefficient / length) * scale)
 })
 
-export const definition: Definition = {
-  parameters: {
-    weight: shared.weight,
-    normalize_weights: {
-      level: "merge",
-      kind: "boolean",
-      default: true,
-      description: "divide the weights by their sum",
-    },
-    eps: {
-      level: "merge",
-      kind: "number",
-      default: 1e-8,
-      range: [0, 1],
-      description: "length below which a vector counts as zero",
-    },
-  },
+export const definition = Definition.make({
+  name: "multislerp",
+  version: 1,
+  summary: "interpolates on the sphere between several models, or between their task vectors",
+  sources: [{ text: "mergekit 0.1.5" }],
+  parameters,
   base: "optional",
   models: [1, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
+  method: () => method,
   refuse: (values) =>
-    values["normalize_weights"] === true &&
-    Math.abs(numbers(values, "weight").reduce((sum, weight) => sum + weight, 0)) < 1e-8
+    values.normalize_weights && Math.abs(values.weight.reduce((sum, weight) => sum + weight, 0)) < 1e-8
       ? "the weights sum to zero and cannot be normalised; change them or set normalize_weights: false"
       : undefined,
-}
+})

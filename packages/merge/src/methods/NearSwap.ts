@@ -7,11 +7,17 @@
  */
 import { at, known } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 
-interface Params {
-  readonly t: number
-}
+const parameters = {
+  t: {
+    level: "merge",
+    kind: "number",
+    description: "distance up to which the other model's weight is taken",
+  },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 export const method = elementwise<Params>({
   name: "nearswap",
@@ -30,16 +36,14 @@ export const method = elementwise<Params>({
   },
 })
 
-export const definition: Definition = {
-  parameters: {
-    t: {
-      level: "merge",
-      kind: "number",
-      description: "distance up to which the other model's weight is taken",
-    },
-  },
+export const definition = Definition.make({
+  name: "nearswap",
+  version: 1,
+  summary: "takes over the other model's weights where they are near the base's",
+  sources: [{ text: "mergekit 0.1.5" }],
+  parameters,
   base: "required",
   models: [1, 1],
   taskVectors: false,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

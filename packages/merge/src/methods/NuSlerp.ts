@@ -10,11 +10,27 @@
 import { known } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import * as Combination from "./Combination.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Gram from "./Gram.ts"
 import { method as columns } from "./NuSlerpColumns.ts"
 import { type Params, shares } from "./NuSlerpShares.ts"
-import * as shared from "./parameters.ts"
+import * as shared from "./shared.ts"
+
+const parameters = {
+  weight: shared.weight,
+  nuslerp_flatten: {
+    level: "merge",
+    kind: "boolean",
+    default: true,
+    description: "a tensor is one vector",
+  },
+  nuslerp_row_wise: {
+    level: "merge",
+    kind: "boolean",
+    default: false,
+    description: "without nuslerp_flatten: vectors run along the first dimension, not the last",
+  },
+} as const
 
 export const method: Method<Params, Combination.State> = {
   name: "nuslerp",
@@ -44,27 +60,14 @@ export const method: Method<Params, Combination.State> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {
-    weight: shared.weight,
-    nuslerp_flatten: {
-      level: "merge",
-      kind: "boolean",
-      default: true,
-      description: "a tensor is one vector",
-    },
-    nuslerp_row_wise: {
-      level: "merge",
-      kind: "boolean",
-      default: false,
-      description: "without nuslerp_flatten: vectors run along the first dimension, not the last",
-    },
-  },
+export const definition = Definition.make({
+  name: "nuslerp",
+  version: 1,
+  summary: "interpolates on the sphere between two models, or between their task vectors",
+  sources: [{ text: "mergekit 0.1.5" }],
+  parameters,
   base: "optional",
   models: [2, 2],
   taskVectors: true,
-  method: (values) =>
-    values["nuslerp_flatten"] === false && values["nuslerp_row_wise"] === true
-      ? untyped(columns)
-      : untyped(method),
-}
+  method: (values) => (!values.nuslerp_flatten && values.nuslerp_row_wise ? columns : method),
+})

@@ -7,11 +7,13 @@
  */
 import { at } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 
-interface Params {
-  readonly scale: ReadonlyArray<number>
-}
+const parameters = {
+  scale: { level: "model", kind: "number", default: 1, description: "factor of the model's weights" },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 export const method = elementwise<Params>({
   name: "passthrough",
@@ -23,12 +25,14 @@ export const method = elementwise<Params>({
   },
 })
 
-export const definition: Definition = {
-  parameters: {
-    scale: { level: "model", kind: "number", default: 1, description: "factor of the model's weights" },
-  },
+export const definition = Definition.make({
+  name: "passthrough",
+  version: 1,
+  summary: "copies a model's tensors, times a factor; slices of several models stack layers",
+  sources: [{ text: "mergekit 0.1.5" }],
+  parameters,
   base: "none",
   models: [1, 1],
   taskVectors: false,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

@@ -14,18 +14,38 @@ import { known } from "@hila/core/Lookup"
 import type { Block, Method, Pass, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Largest from "./Largest.ts"
-import * as shared from "./parameters.ts"
+import * as shared from "./shared.ts"
 
-interface Params {
-  readonly weight: ReadonlyArray<number>
-  readonly variant: "v1" | "v2" | "v3"
-  readonly r: number
-  readonly q: number
-  readonly lambda: number
-  readonly scope: "tensor" | "global"
-}
+const parameters = {
+  weight: { ...shared.weight, default: 1 },
+  variant: {
+    level: "merge",
+    kind: ["v1", "v2", "v3"],
+    default: "v1",
+    description: "which form of the competition between tasks",
+  },
+  r: {
+    level: "merge",
+    kind: "number",
+    default: 0.1,
+    range: [0, 1],
+    description: "share of each task vector's elements that stay",
+  },
+  q: {
+    level: "merge",
+    kind: "number",
+    default: 0,
+    range: [0, 0.5],
+    description:
+      "share of the elements at either end that is winsorised; 0: 1e-4 for v1, 0.01 for the others",
+  },
+  lambda: shared.lambda,
+  scope: { ...shared.scope, default: "global" },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 /** Least and greatest value. */
 type Bounds = readonly [least: number, greatest: number]
@@ -191,35 +211,14 @@ export const method: Method<Params, State> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {
-    weight: { ...shared.weight, default: 1 },
-    variant: {
-      level: "merge",
-      kind: ["v1", "v2", "v3"],
-      default: "v1",
-      description: "which form of the competition between tasks",
-    },
-    r: {
-      level: "merge",
-      kind: "number",
-      default: 0.1,
-      range: [0, 1],
-      description: "share of each task vector's elements that stay",
-    },
-    q: {
-      level: "merge",
-      kind: "number",
-      default: 0,
-      range: [0, 0.5],
-      description:
-        "share of the elements at either end that is winsorised; 0: 1e-4 for v1, 0.01 for the others",
-    },
-    lambda: shared.lambda,
-    scope: { ...shared.scope, default: "global" },
-  },
+export const definition = Definition.make({
+  name: "pcb",
+  version: 1,
+  summary: "lets elements compete within a task by size and between tasks by agreement",
+  sources: [{ text: "Du et al. 2024", arxiv: "2410.02396" }],
+  parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

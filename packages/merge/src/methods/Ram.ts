@@ -8,12 +8,12 @@
 import { known } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import { epsilon, isActive } from "./Active.ts"
 
-interface Params {
-  readonly epsilon: number
-}
+const parameters = { epsilon } as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 export const method = elementwise<Params>({
   name: "ram",
@@ -37,10 +37,14 @@ export const method = elementwise<Params>({
   },
 })
 
-export const definition: Definition = {
-  parameters: { epsilon },
+export const definition = Definition.make({
+  name: "ram",
+  version: 1,
+  summary: "takes over what one model changed, and averages what several changed",
+  sources: [{ text: "RAM", arxiv: "2601.13572" }],
+  parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

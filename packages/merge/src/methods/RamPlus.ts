@@ -9,14 +9,22 @@
 import { at, known } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import { epsilon, isActive } from "./Active.ts"
 
-interface Params {
-  readonly r: number
-  readonly alpha: number
-  readonly epsilon: number
-}
+const parameters = {
+  r: { level: "merge", kind: "number", default: 0.1, description: "strength of the scaling" },
+  alpha: {
+    level: "merge",
+    kind: "number",
+    default: 0.2,
+    range: [0, Infinity],
+    description: "greatest ratio of shared to unique changes that counts",
+  },
+  epsilon,
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 export const method: Method<Params, ReadonlyArray<number>> = {
   name: "ramplus_tl",
@@ -67,20 +75,14 @@ export const method: Method<Params, ReadonlyArray<number>> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {
-    r: { level: "merge", kind: "number", default: 0.1, description: "strength of the scaling" },
-    alpha: {
-      level: "merge",
-      kind: "number",
-      default: 0.2,
-      range: [0, Infinity],
-      description: "greatest ratio of shared to unique changes that counts",
-    },
-    epsilon,
-  },
+export const definition = Definition.make({
+  name: "ramplus_tl",
+  version: 1,
+  summary: "does as ram, and scales up what a model alone changed",
+  sources: [{ text: "RAM", arxiv: "2601.13572" }],
+  parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

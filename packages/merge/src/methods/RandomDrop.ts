@@ -8,16 +8,30 @@ import { at } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 import * as Random from "../kernels/Random.ts"
-import type { Parameter } from "./Definition.ts"
-import * as shared from "./parameters.ts"
+import type { ParamsOf } from "./Parameters.ts"
+import * as shared from "./shared.ts"
 import * as Rescale from "./Rescale.ts"
 import type * as Sum from "./Sum.ts"
 
-export interface Params extends Sum.ElectParams {
-  readonly density: ReadonlyArray<number>
-  readonly rescale: "none" | "l1" | "probability"
-  readonly seed: number
-}
+/** Parameters of the form that adds up what is left. */
+export const parameters = {
+  weight: shared.weight,
+  density: shared.density,
+  normalize: shared.normalize(false),
+  rescale: shared.rescale({ tool: "l1", paper: "probability" }, { tool: "l1", paper: "probability" }, [
+    "none",
+    "l1",
+    "probability",
+  ]),
+  lambda: shared.lambda,
+  int8_mask: shared.int8Mask,
+} as const
+
+/** Parameters of the form that elects signs. */
+export const electing = { ...parameters, elect: shared.elect } as const
+
+export type Params = ParamsOf<typeof parameters> & { readonly seed: number }
+export type ElectingParams = ParamsOf<typeof electing> & { readonly seed: number }
 
 export type State = Rescale.State
 
@@ -32,7 +46,7 @@ const factorsOf = ({ density, rescale }: Params): ReadonlyArray<number> =>
   rescale === "probability" ? density.map((keep) => (keep > 0 ? 1 / keep : 1)) : []
 
 /** A method that drops, scales and sums. */
-export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method<Params, State> => ({
+export const make = <P extends Params>(name: string, module: string, sum: Sum.Sum<P>): Method<P, State> => ({
   name,
   module,
   start: ({ params }) => ({ factors: factorsOf(params) }),
@@ -45,19 +59,4 @@ export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method
     )
     sum(kernels, block, task, deltas)
   },
-})
-
-/** Their parameters, with or without sign election. */
-export const parameters = (elects: boolean): Readonly<Record<string, Parameter>> => ({
-  weight: shared.weight,
-  density: shared.density,
-  normalize: shared.normalize(false),
-  rescale: shared.rescale({ tool: "l1", paper: "probability" }, { tool: "l1", paper: "probability" }, [
-    "none",
-    "l1",
-    "probability",
-  ]),
-  lambda: shared.lambda,
-  ...(elects ? { elect: shared.elect } : {}),
-  int8_mask: shared.int8Mask,
 })

@@ -11,17 +11,38 @@ import { at, known, last } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
 import * as Random from "../kernels/Random.ts"
-import { type Definition, numbers, type Values } from "./Definition.ts"
-import * as shared from "./parameters.ts"
+import type { ParamsOf } from "./Parameters.ts"
+import * as shared from "./shared.ts"
 import * as Rescale from "./Rescale.ts"
 import type * as Sum from "./Sum.ts"
 
-export interface Params extends Sum.ElectParams {
-  readonly density: ReadonlyArray<number>
-  readonly epsilon: ReadonlyArray<number>
-  readonly rescale: "none" | "l1" | "probability"
-  readonly seed: number
-}
+const common = {
+  weight: shared.weight,
+  density: shared.density,
+  epsilon: {
+    level: "model",
+    kind: "number",
+    default: 0.15,
+    range: [0, 1],
+    description: "half the difference between the probabilities of the largest and the smallest element",
+  },
+  rescale: shared.rescale({ tool: "l1", paper: "probability" }, { tool: "l1", paper: "probability" }, [
+    "none",
+    "l1",
+    "probability",
+  ]),
+  lambda: shared.lambda,
+  int8_mask: shared.int8Mask,
+} as const
+
+/** Parameters of the form that adds up what is left. */
+export const parameters = { ...common, normalize: shared.normalize(false) } as const
+
+/** Parameters of the form that elects signs. */
+export const electing = { ...common, normalize: shared.normalize(true), elect: shared.elect } as const
+
+export type Params = ParamsOf<typeof parameters> & { readonly seed: number }
+export type ElectingParams = ParamsOf<typeof electing> & { readonly seed: number }
 
 export type State = Rescale.State
 
@@ -64,7 +85,7 @@ const bitsOf = ({ columns, firstRow, kept, rows }: Block, task: Task, model: num
   return kept.subarray(start, start + rows * stride)
 }
 
-export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method<Params, State> => ({
+export const make = <P extends Params>(name: string, module: string, sum: Sum.Sum<P>): Method<P, State> => ({
   name,
   module,
   block: "rows",
@@ -73,7 +94,7 @@ export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method
   passes: ({ models, params }) =>
     remembers(params)
       ? [
-          Rescale.l1<Params, State, undefined>(models, (kernels, block, task, delta, model) => {
+          Rescale.l1<P, State, undefined>(models, (kernels, block, task, delta, model) => {
             thin(kernels, block, task, delta, model)
             if (block.kept.length > 0) kernels.packNonzero(bitsOf(block, task, model), delta, block.columns)
           }),
@@ -89,36 +110,16 @@ export const make = (name: string, module: string, sum: Sum.Sum<Params>): Method
   },
 })
 
-/** Their parameters. */
-export const parameters = (elects: boolean): Definition["parameters"] => ({
-  weight: shared.weight,
-  density: shared.density,
-  epsilon: {
-    level: "model",
-    kind: "number",
-    default: 0.15,
-    range: [0, 1],
-    description: "half the difference between the probabilities of the largest and the smallest element",
-  },
-  normalize: shared.normalize(elects),
-  rescale: shared.rescale({ tool: "l1", paper: "probability" }, { tool: "l1", paper: "probability" }, [
-    "none",
-    "l1",
-    "probability",
-  ]),
-  lambda: shared.lambda,
-  ...(elects ? { elect: shared.elect } : {}),
-  int8_mask: shared.int8Mask,
-})
-
 /** Probabilities must be probabilities. */
-export const refuse = (values: Values): string | undefined => {
-  const epsilons = numbers(values, "epsilon")
-  const at = numbers(values, "density").findIndex(
-    (density, model) =>
-      density < 1 && !(density - known(epsilons[model]) > 0 && density + known(epsilons[model]) < 1),
+export const refuse = ({
+  density: densities,
+  epsilon: epsilons,
+}: Pick<Params, "density" | "epsilon">): string | undefined => {
+  const model = densities.findIndex(
+    (density, index) =>
+      density < 1 && !(density - known(epsilons[index]) > 0 && density + known(epsilons[index]) < 1),
   )
-  return at === -1
+  return model === -1
     ? undefined
-    : `density ${numbers(values, "density")[at]} ± epsilon ${epsilons[at]} of model ${at + 1} leaves the range of probabilities (0, 1); make epsilon smaller`
+    : `density ${densities[model]} ± epsilon ${epsilons[model]} of model ${model + 1} leaves the range of probabilities (0, 1); make epsilon smaller`
 }

@@ -11,8 +11,19 @@
  */
 import { at } from "@hila/core/Lookup"
 import { elementwise } from "../engine/Method.ts"
-import { type Definition, numbers, untyped } from "./Definition.ts"
-import * as shared from "./parameters.ts"
+import * as Definition from "./Definition.ts"
+import * as shared from "./shared.ts"
+
+const parameters = {
+  weight: { ...shared.weight, default: 1 },
+  alpha: {
+    level: "merge",
+    kind: "number",
+    default: 0.9,
+    range: [0, 1],
+    description: "factor of the off-diagonal elements of the covariances",
+  },
+} as const
 
 /** The average, for tensors without statistics. */
 export const method = elementwise<{ readonly weight: ReadonlyArray<number> }>({
@@ -25,22 +36,16 @@ export const method = elementwise<{ readonly weight: ReadonlyArray<number> }>({
   },
 })
 
-export const definition: Definition = {
-  parameters: {
-    weight: { ...shared.weight, default: 1 },
-    alpha: {
-      level: "merge",
-      kind: "number",
-      default: 0.9,
-      range: [0, 1],
-      description: "factor of the off-diagonal elements of the covariances",
-    },
-  },
+export const definition = Definition.make({
+  name: "regmean",
+  version: 1,
+  summary: "solves each linear layer for what comes closest to every model's own outputs",
+  sources: [{ text: "Jin et al. 2023", arxiv: "2212.09849", place: "equation 2" }],
+  parameters,
   base: "none",
   models: [1, Infinity],
   taskVectors: false,
   statistics: { kinds: ["gram", "kronecker"], of: "models", use: "equations" },
-  method: () => untyped(method),
-  refuse: (values) =>
-    numbers(values, "weight").every((weight) => weight > 0) ? undefined : "weights must be above 0",
-}
+  method: () => method,
+  refuse: (values) => (values.weight.every((weight) => weight > 0) ? undefined : "weights must be above 0"),
+})

@@ -11,13 +11,22 @@ import { at, known } from "@hila/core/Lookup"
 import type { Block, Method, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Largest from "./Largest.ts"
-import * as shared from "./parameters.ts"
+import * as shared from "./shared.ts"
 
-interface Params {
-  readonly select_topk: number
-}
+const parameters = {
+  select_topk: {
+    level: "merge",
+    kind: "number",
+    default: 1,
+    range: [0, 1],
+    description: "share of the positions with nonzero variance that take part",
+  },
+  int8_mask: shared.int8Mask,
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 interface State extends Largest.State {
   readonly weights: ReadonlyArray<number>
@@ -87,19 +96,15 @@ export const method: Method<Params, State, Largest.Carry> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {
-    select_topk: {
-      level: "merge",
-      kind: "number",
-      default: 1,
-      range: [0, 1],
-      description: "share of the positions with nonzero variance that take part",
-    },
-    int8_mask: shared.int8Mask,
-  },
+export const definition = Definition.make({
+  name: "sce",
+  version: 1,
+  summary:
+    "takes the elements that vary most between models, weighs the models by them, and drops minority signs",
+  sources: [{ text: "Wan et al. 2024", arxiv: "2408.07990", place: "section 3.3" }],
+  parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

@@ -8,12 +8,14 @@
  */
 import { at } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Gram from "./Gram.ts"
 
-interface Params {
-  readonly t: number
-}
+const parameters = {
+  t: { level: "merge", kind: "number", description: "0 gives the base, 1 the other model" },
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 type State = readonly [base: number, model: number]
 
@@ -45,12 +47,14 @@ export const method: Method<Params, State> = {
   sum: (_, state) => ({ weights: state, divisor: 1 }),
 }
 
-export const definition: Definition = {
-  parameters: {
-    t: { level: "merge", kind: "number", description: "0 gives the base, 1 the other model" },
-  },
+export const definition = Definition.make({
+  name: "slerp",
+  version: 1,
+  summary: "interpolates on the sphere between the base and one model",
+  sources: [{ text: "Shoemake 1985" }, { text: "mergekit 0.1.5" }],
+  parameters,
   base: "required",
   models: [1, 1],
   taskVectors: false,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

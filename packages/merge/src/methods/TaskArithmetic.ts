@@ -7,9 +7,21 @@
  */
 import { elementwise } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
-import { type Definition, untyped } from "./Definition.ts"
-import * as shared from "./parameters.ts"
+import * as Definition from "./Definition.ts"
+import * as shared from "./shared.ts"
 import * as Sum from "./Sum.ts"
+
+const parameters = {
+  weight: shared.weight,
+  normalize: shared.normalize(false),
+  lambda: shared.lambda,
+  density: shared.unused(shared.density, "task arithmetic keeps every element; ties, dare or della do not"),
+  rescale: shared.unused(
+    shared.rescale("none", "l1", ["none", "l1", "probability"]),
+    "task arithmetic drops nothing that scaling could make up for",
+  ),
+  int8_mask: shared.int8Mask,
+} as const
 
 export const method = elementwise<Sum.SumParams>({
   name: "task_arithmetic",
@@ -18,20 +30,14 @@ export const method = elementwise<Sum.SumParams>({
   sum: ({ params }) => Sum.weightedSum(params),
 })
 
-export const definition: Definition = {
-  parameters: {
-    weight: shared.weight,
-    normalize: shared.normalize(false),
-    lambda: shared.lambda,
-    density: shared.unused(shared.density, "task arithmetic keeps every element; ties, dare or della do not"),
-    rescale: shared.unused(
-      shared.rescale("none", "l1", ["none", "l1", "probability"]),
-      "task arithmetic drops nothing that scaling could make up for",
-    ),
-    int8_mask: shared.int8Mask,
-  },
+export const definition = Definition.make({
+  name: "task_arithmetic",
+  version: 1,
+  summary: "adds the weighted sum of task vectors to the base",
+  sources: [{ text: "Ilharco et al. 2023", arxiv: "2212.04089", place: "section 2" }],
+  parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

@@ -12,18 +12,30 @@
 import { at } from "@hila/core/Lookup"
 import type { Method, Pass, Task } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
-import { type Definition, untyped } from "./Definition.ts"
+import * as Definition from "./Definition.ts"
 import * as Largest from "./Largest.ts"
-import * as shared from "./parameters.ts"
+import * as shared from "./shared.ts"
 import * as Rescale from "./Rescale.ts"
 import * as Sum from "./Sum.ts"
 
-interface Params extends Sum.ElectParams {
-  readonly density: ReadonlyArray<number>
-  readonly rescale: "none" | "l1"
-  readonly scope: "tensor" | "global"
-  readonly zero_vote: "positive" | "majority"
-}
+const parameters = {
+  weight: shared.weight,
+  density: shared.density,
+  normalize: shared.normalize(true),
+  rescale: shared.rescale("none", "l1", ["none", "l1"]),
+  lambda: shared.lambda,
+  scope: shared.scope,
+  elect: shared.elect,
+  zero_vote: {
+    level: "merge",
+    kind: ["positive", "majority"],
+    default: { tool: "positive", paper: "majority" },
+    description: "the sign of a position whose votes sum to 0",
+  },
+  int8_mask: shared.int8Mask,
+} as const
+
+type Params = Definition.ParamsOf<typeof parameters>
 
 interface State extends Largest.State, Rescale.State {
   readonly zero: 1 | -1
@@ -83,25 +95,14 @@ export const method: Method<Params, State, Largest.Carry> = {
   },
 }
 
-export const definition: Definition = {
-  parameters: {
-    weight: shared.weight,
-    density: shared.density,
-    normalize: shared.normalize(true),
-    rescale: shared.rescale("none", "l1", ["none", "l1"]),
-    lambda: shared.lambda,
-    scope: shared.scope,
-    elect: shared.elect,
-    zero_vote: {
-      level: "merge",
-      kind: ["positive", "majority"],
-      default: { tool: "positive", paper: "majority" },
-      description: "the sign of a position whose votes sum to 0",
-    },
-    int8_mask: shared.int8Mask,
-  },
+export const definition = Definition.make({
+  name: "ties",
+  version: 1,
+  summary: "trims task vectors to their largest elements, elects signs, and averages what agrees",
+  sources: [{ text: "Yadav et al. 2023", arxiv: "2306.01708", place: "algorithm 1" }],
+  parameters,
   base: "required",
   models: [1, Infinity],
   taskVectors: true,
-  method: () => untyped(method),
-}
+  method: () => method,
+})

@@ -10,17 +10,34 @@ import { at } from "@hila/core/Lookup"
 import type { Method } from "../engine/Method.ts"
 import * as TaskVector from "../engine/TaskVector.ts"
 import type { Kernels } from "../kernels/Kernels.ts"
-import type { Definition } from "./Definition.ts"
 import * as Largest from "./Largest.ts"
-import * as shared from "./parameters.ts"
+import type { ParamsOf } from "./Parameters.ts"
+import * as shared from "./shared.ts"
 import * as Rescale from "./Rescale.ts"
 import type * as Sum from "./Sum.ts"
 
-export interface Params extends Sum.ElectParams {
-  readonly density: ReadonlyArray<number>
-  readonly gamma: ReadonlyArray<number>
-  readonly rescale: "none" | "l1"
-}
+/** Parameters of the form that adds up what is left. */
+export const parameters = {
+  weight: shared.weight,
+  density: shared.density,
+  gamma: {
+    level: "model",
+    kind: "number",
+    default: 0.01,
+    range: [0, 1],
+    description: "share of the elements, the largest, that is dropped",
+  },
+  normalize: shared.normalize(false),
+  rescale: shared.rescale("none", "l1", ["none", "l1"]),
+  lambda: shared.lambda,
+  int8_mask: shared.int8Mask,
+} as const
+
+/** Parameters of the form that elects signs. */
+export const electing = { ...parameters, elect: shared.elect } as const
+
+export type Params = ParamsOf<typeof parameters>
+export type ElectingParams = ParamsOf<typeof electing>
 
 export interface State extends Largest.State, Rescale.State {}
 
@@ -37,16 +54,16 @@ const thin = (kernels: Kernels, delta: Float32Array, model: number, state: State
   Largest.keepLast(kernels, delta, state, carry, model, 1)
 }
 
-export const make = (
+export const make = <P extends Params>(
   name: string,
   module: string,
-  sum: Sum.Sum<Params>,
-): Method<Params, State, Largest.Carry> => ({
+  sum: Sum.Sum<P>,
+): Method<P, State, Largest.Carry> => ({
   name,
   module,
   start: () => ({ ...Largest.start, factors: [] }),
   passes: ({ models, params }) => [
-    ...Largest.passes<Params, State>({
+    ...Largest.passes<P, State>({
       streams: models,
       each: 2,
       values: TaskVector.all,
@@ -56,7 +73,7 @@ export const make = (
     }),
     ...(params.rescale === "l1"
       ? [
-          Rescale.l1<Params, State, Largest.Carry>(models, (kernels, _, __, delta, model, state, carry) =>
+          Rescale.l1<P, State, Largest.Carry>(models, (kernels, _, __, delta, model, state, carry) =>
             thin(kernels, delta, model, state, carry),
           ),
         ]
@@ -69,22 +86,4 @@ export const make = (
     )
     sum(kernels, block, task, deltas)
   },
-})
-
-/** Their parameters, with or without sign election. */
-export const parameters = (elects: boolean): Definition["parameters"] => ({
-  weight: shared.weight,
-  density: shared.density,
-  gamma: {
-    level: "model",
-    kind: "number",
-    default: 0.01,
-    range: [0, 1],
-    description: "share of the elements, the largest, that is dropped",
-  },
-  normalize: shared.normalize(false),
-  rescale: shared.rescale("none", "l1", ["none", "l1"]),
-  lambda: shared.lambda,
-  ...(elects ? { elect: shared.elect } : {}),
-  int8_mask: shared.int8Mask,
 })
