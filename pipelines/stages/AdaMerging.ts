@@ -34,14 +34,36 @@ type Step = typeof Step.Type
 const Learned = Schema.Struct({
   best: Schema.Int,
   steps: Schema.Array(Schema.Struct({ objective: Schema.Finite, cost: Schema.Finite })),
-  /** Objective and cost by step; SVG. */
-  plot: Schema.String,
   coefficients: Coefficients.Coefficients,
 })
 
+type Learned = typeof Learned.Type
+
+const summary = ({ best, steps }: Learned): string =>
+  `step ${best} of ${steps.length}, golden loss ${steps[best]?.cost.toFixed(4)}, objective ${steps[0]?.objective.toFixed(4)} → ${steps[best]?.objective.toFixed(4)}`
+
+const plot = ({ best, steps }: Learned): string => {
+  const points = (name: "cost" | "objective") => steps.map((step, x) => ({ x, y: step[name] }))
+  return Plot.lines(
+    { x: "step", y: "nats per token" },
+    [
+      { name: "objective", points: points("objective") },
+      { name: "golden loss", points: points("cost") },
+    ],
+    { x: best, y: at(steps, best).cost },
+  )
+}
+
 const artifact = Artifact.json("learned-coefficients", Learned, {
-  summary: ({ best, steps }) =>
-    `step ${best} of ${steps.length}, golden loss ${steps[best]?.cost.toFixed(4)}, objective ${steps[0]?.objective.toFixed(4)} → ${steps[best]?.objective.toFixed(4)}`,
+  summary,
+  figures: (learned) => [
+    {
+      _tag: "Picture",
+      title: summary(learned),
+      svg: plot(learned),
+      note: "The ring is the step whose coefficients were taken.",
+    },
+  ],
 })
 
 const StepArtifact = Artifact.json("learning-step", Step)
@@ -91,7 +113,7 @@ const descend = Effect.fnUntraced(function* (
 /** Coefficients learned on `unlabeled` texts, stopped by the loss on `golden`; one set per domain in both. */
 export const learn = Stage.make({
   name: "learn-coefficients",
-  version: 1,
+  version: 2,
   inputs: {
     base: Checkpoint.artifact,
     directions: Stage.each(Checkpoint.artifact),
@@ -147,19 +169,9 @@ export const learn = Stage.make({
           ] ?? init,
       )
     const groups = by === "task" ? [...new Set([...base.tensors.keys()].map(LayerGroup.of))] : merge.groups
-    const points = (pick: (step: (typeof done)[number]) => number) =>
-      done.map((step, x) => ({ x, y: pick(step) }))
     return {
       best,
       steps: done.map(({ cost, objective: value }) => ({ objective: value, cost })),
-      plot: Plot.lines(
-        { x: "step", y: "nats per token" },
-        [
-          { name: objective, points: points((step) => step.objective) },
-          { name: "golden loss", points: points(({ cost }) => cost) },
-        ],
-        { x: best, y: at(done, best).cost },
-      ),
       coefficients: {
         ...(by === "unit" ? { scheme: "kvGroup" as const } : {}),
         rows: groups.map((group) => ({ group, weights: ofGroup(group) })),

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Entry } from "./Baselines.ts"
 import { answers, type Family } from "./Family.ts"
+import * as Markdown from "./Markdown.ts"
 import { results } from "./Results.ts"
 import * as Trials from "./Trials.ts"
 import type { Bench, Model } from "./Tuned.ts"
@@ -22,52 +23,50 @@ export const benchOf = (family: Family, options: { readonly budget: number }): B
   budget: options.budget,
 })
 
-const cells = (line: string): ReadonlyArray<string> =>
-  line
-    .split("|")
-    .slice(1, -1)
-    .map((cell) => cell.trim())
+const Tunings = Schema.Array(
+  Schema.Struct({
+    row: Schema.String,
+    /** Mean retention on the tune split. */
+    retention: Schema.Finite,
+    /** The numbers and choices, for people. */
+    tuned: Schema.String,
+    trials: Schema.Int,
+  }),
+)
+type Tunings = typeof Tunings.Type
 
-/** A table as Markdown. */
-const Tunings = Artifact.json("tunings", Schema.String, {
-  summary: (text) => `${text.split("\n").length - 2} rows`,
-  show: (text) => text,
-  figures: (text) => {
-    const [head = "", , ...rows] = text.split("\n")
-    return [
-      {
-        _tag: "Table",
-        title: "What every search found",
-        head: cells(head),
-        rows: rows.map((row) => cells(row)),
-      },
-    ]
-  },
+const tuningsHead = ["", "retention on the tune split", "tuned", "trials"]
+
+const tuningsCells = (rows: Tunings): ReadonlyArray<ReadonlyArray<string>> =>
+  rows.map(({ retention, row, trials, tuned }) => [row, retention.toFixed(4), tuned, String(trials)])
+
+/** What searches found in the store; `hila run` prints a Markdown table. */
+const tuningsArtifact = Artifact.json("tunings", Tunings, {
+  summary: (rows) => `${rows.length} rows`,
+  show: (rows) => Markdown.table(tuningsHead, tuningsCells(rows)),
+  figures: (rows) => [
+    { _tag: "Table", title: "What every search found", head: tuningsHead, rows: tuningsCells(rows) },
+  ],
 })
 
 /** What every search found on the tune split, best first. Nothing of the held-out side is in it. */
 export const tunings = Stage.make({
   name: "tunings",
-  version: 1,
+  version: 2,
   inputs: { trials: Stage.each(Trials.artifact) },
   params: { rows: Schema.Array(Schema.String) },
-  output: Tunings,
-  run: ({ trials }, { rows }) => {
-    const lines = trials
-      .map((own, i) => ({ own, row: at(rows, i) }))
-      .toSorted((a, b) => a.own.best.cost - b.own.best.cost)
-      .map(({ own, row }) => {
-        const time = Trials.seconds(own.trials)
-        return `| ${row} | ${(1 - own.best.cost).toFixed(4)} | ${Trials.named(own.best)} | ${own.trials.length} | ${time.toFixed(1)} |`
-      })
-    return Effect.succeed(
-      [
-        "| | retention on the tune split | tuned | trials | s |",
-        "| --- | --: | --: | --: | --: |",
-        ...lines,
-      ].join("\n"),
-    )
-  },
+  output: tuningsArtifact,
+  run: ({ trials }, { rows }) =>
+    Effect.succeed(
+      trials
+        .map(({ best, trials: tried }, i) => ({
+          row: at(rows, i),
+          retention: 1 - best.cost,
+          tuned: Trials.named(best),
+          trials: tried.length,
+        }))
+        .toSorted((a, b) => b.retention - a.retention),
+    ),
 })
 
 /** The outputs of a comparison: `tuned` knows the tune split only, `results` opens the held-out side. */

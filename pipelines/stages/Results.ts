@@ -11,6 +11,7 @@ import { Accuracy, Drift, GoldenLoss, HeldOut, Paired } from "@hila/eval"
 import { Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Markdown from "./Markdown.ts"
 import * as Plot from "./Plot.ts"
 import * as Trials from "./Trials.ts"
 
@@ -42,8 +43,6 @@ const Row = Schema.Struct({
   tuned: Schema.String,
   /** Trials of its tuning, of all seeds. */
   trials: Schema.Int,
-  /** Wall time of them. */
-  seconds: Maybe,
   /** What it needs of golden data before tuning, for people. */
   needs: Schema.String,
 })
@@ -81,7 +80,6 @@ const cells = ({ domains, reference, rows }: Results): ReadonlyArray<ReadonlyArr
     "drift",
     "tuned",
     "trials",
-    "s",
     "needs",
   ]
   const lines = rows.map((row) => [
@@ -99,7 +97,6 @@ const cells = ({ domains, reference, rows }: Results): ReadonlyArray<ReadonlyArr
     fixed(row.drift, 4),
     row.tuned,
     row.trials === 0 ? "–" : String(row.trials),
-    fixed(row.seconds, 1),
     row.needs,
   ])
   const kept = head.map((_, i) => i === 0 || lines.some((line) => !["", "–"].includes(at(line, i))))
@@ -109,9 +106,7 @@ const cells = ({ domains, reference, rows }: Results): ReadonlyArray<ReadonlyArr
 /** The results as a Markdown table. */
 export const markdown = (results: Results): string => {
   const [head = [], ...lines] = cells(results)
-  return [head, head.map((_, i) => (i === 0 ? "---" : "--:")), ...lines]
-    .map((line) => `| ${line.join(" | ")} |`)
-    .join("\n")
+  return Markdown.table(head, lines)
 }
 
 const figures = (results: Results): ReadonlyArray<Figure> => {
@@ -217,7 +212,7 @@ const bitRetentions = (measured: ReadonlyArray<{ readonly bits: Items | undefine
  */
 export const results = Stage.make({
   name: "results",
-  version: 2,
+  version: 3,
   inputs: {
     losses: Stage.each(GoldenLoss.artifact),
     accuracies: Stage.each(Accuracy.artifact),
@@ -310,12 +305,6 @@ export const results = Stage.make({
               seeds.flatMap(({ trials: own }) => (own === undefined ? [] : [Trials.named(own.best)])),
             ),
           ].join("; "),
-          seconds: seeds.every(({ trials: own }) => own === undefined)
-            ? null
-            : seeds.reduce(
-                (sum, { trials: own }) => sum + (own === undefined ? 0 : Trials.seconds(own.trials)),
-                0,
-              ),
         }
       }),
     })

@@ -1,5 +1,7 @@
 /**
- * Trials of a search: what was tried, what it cost, which was best. As a table, and as a plot of cost by λ.
+ * Trials of a search: what was tried, what it cost, which was best. Shown as a table, and as a plot of cost by λ.
+ *
+ * How long trials took is no part of them: two searches that find the same are the same. The log of a run has the time.
  */
 import { Artifact } from "@hila/core"
 import * as Schema from "effect/Schema"
@@ -15,8 +17,6 @@ export const Trial = Schema.Struct({
   losses: Schema.Array(Schema.Finite),
   /** What the search minimises. */
   cost: Schema.Finite,
-  /** Wall time; of the first trial of a variant with what it takes to open it. */
-  seconds: Schema.Finite,
 })
 export type Trial = typeof Trial.Type
 
@@ -25,8 +25,6 @@ const Trials = Schema.Struct({
   best: Trial,
   /** In the order they were tried. */
   trials: Schema.Array(Trial),
-  /** Cost by λ, a line per variant; SVG. */
-  plot: Schema.String,
 })
 type Trials = typeof Trials.Type
 
@@ -43,24 +41,23 @@ const numbers = (setting: Trial["setting"]): string =>
 export const named = ({ setting, variant }: Pick<Trial, "setting" | "variant">): string =>
   [variant, numbers(setting)].filter((part) => part !== "").join(", ")
 
-/** Wall time of trials. */
-export const seconds = (trials: ReadonlyArray<Trial>): number =>
-  trials.reduce((sum, trial) => sum + trial.seconds, 0)
-
 /** The number that trials are drawn over, where a search has one of all the others. */
 const mainNumber = "lambda"
 
-/** One line: `λ = 0.4 of 40 trials, retention cost 0.263, 21.3 s`. */
+/** One line: `λ = 0.4 of 40 trials, retention cost 0.2630`. */
 export const summary = ({ best, objective, trials }: Trials): string =>
-  `${named(best)} of ${trials.length} trials, ${objective} cost ${best.cost.toFixed(4)}, ${seconds(trials).toFixed(1)} s`
+  `${named(best)} of ${trials.length} trials, ${objective} cost ${best.cost.toFixed(4)}`
+
+/** Whether two trials are one: read from the store, they are no longer one object. */
+const isSame = (a: Trial, b: Trial): boolean => JSON.stringify(a) === JSON.stringify(b)
 
 const show = (value: Trials): string =>
   [
     summary(value),
-    `    ${"setting".padEnd(44)} ${"cost".padEnd(6)}  time    loss of each golden set`,
+    `    ${"setting".padEnd(44)} ${"cost".padEnd(6)}  loss of each golden set`,
     ...value.trials.map(
       (trial) =>
-        `  ${trial === value.best || JSON.stringify(trial) === JSON.stringify(value.best) ? "→" : " "} ${named(trial).padEnd(44)} ${trial.cost.toFixed(4)}  ${trial.seconds.toFixed(2)} s  ${trial.losses.map((loss) => loss.toFixed(4)).join(" ")}`,
+        `  ${isSame(trial, value.best) ? "→" : " "} ${named(trial).padEnd(44)} ${trial.cost.toFixed(4)}  ${trial.losses.map((loss) => loss.toFixed(4)).join(" ")}`,
     ),
   ].join("\n")
 
@@ -73,39 +70,39 @@ export const artifact: Artifact.Artifact<Trials> = Artifact.json("trials", Trial
     {
       _tag: "Picture",
       title: summary(value),
-      svg: value.plot,
+      svg: plot(value),
       note: "The ring is the setting that was chosen.",
     },
     {
       _tag: "Table",
       title: "All trials",
-      head: ["setting", "cost", "loss on each set that is judged by, nats", "s"],
+      head: ["setting", "cost", "loss on each set that is judged by, nats"],
       rows: value.trials.map((trial) => [
         named(trial),
         trial.cost.toFixed(4),
         trial.losses.map((loss) => loss.toFixed(4)).join("  "),
-        trial.seconds.toFixed(2),
       ]),
     },
   ],
 })
 
-/** All trials with the best of them, the first among equals. Without a λ they are drawn in the order they were tried. */
+/** All trials with the best of them, the first among equals. */
 export const of = (objective: string, trials: ReadonlyArray<Trial>): Trials => {
   const [first, ...others] = trials
-  const none = { variant: "", setting: {}, losses: [], cost: 0, seconds: 0 }
+  const none = { variant: "", setting: {}, losses: [], cost: 0 }
   const best = others.reduce((low, trial) => (trial.cost < low.cost ? trial : low), first ?? none)
-  return { objective, best, trials, plot: plot(objective, trials, best) }
+  return { objective, best, trials }
 }
 
-const plot = (objective: string, trials: ReadonlyArray<Trial>, best: Trial): string =>
+/** Cost by λ, a line per variant; without a λ, in the order in which trials were made. SVG. */
+const plot = ({ best, objective, trials }: Trials): string =>
   Plot.lines(
     { x: mainNumber in best.setting ? "λ" : "trial", y: `cost (${objective})` },
     [...Map.groupBy(trials, ({ variant }) => variant)].map(([name, own]) => ({
       name,
       points: own.map(({ cost, setting }, i) => ({ x: setting[mainNumber] ?? i, y: cost })),
     })),
-    { x: best.setting[mainNumber] ?? trials.indexOf(best), y: best.cost },
+    { x: best.setting[mainNumber] ?? trials.findIndex((trial) => isSame(trial, best)), y: best.cost },
   )
 
 const Choice = Schema.Struct({

@@ -60,14 +60,13 @@ const tieBreak = 1e-6
 /** Settings of a head, tried on the validation rows. */
 export const tuneHead = Stage.make({
   name: "tune-head",
-  version: 1,
+  version: 2,
   inputs,
   params: { start: Start, domains: Search.Domains, search: Search.Method },
   output: Trials.artifact,
   run: Effect.fnUntraced(function* ({ features, queries, texts }, { domains, search: method, start }) {
     const data = yield* Collab.load(features, queries, texts)
     const trial = Effect.fnUntraced(function* (setting: Search.Setting) {
-      const started = performance.now()
       const params = yield* under(start, setting)
       const { validation } = yield* Collab.fit(data, texts.classes.length, params, (_, make) => make)
       return {
@@ -75,7 +74,6 @@ export const tuneHead = Stage.make({
         setting,
         losses: [validation.nll],
         cost: 1 - validation.macroF1 + tieBreak * validation.nll,
-        seconds: Math.round(performance.now() - started) / 1000,
       }
     }, Effect.scoped)
     const search = Search.make(domains, method)

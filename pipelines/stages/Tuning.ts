@@ -109,7 +109,7 @@ const references = Effect.fnUntraced(function* (
  */
 export const tune = Stage.make({
   name: "tune",
-  version: 1,
+  version: 2,
   inputs: {
     base: Checkpoint.artifact,
     directions: Stage.each(Checkpoint.artifact),
@@ -130,7 +130,6 @@ export const tune = Stage.make({
     const open = yield* opened(base, directions, tables)
     const known = objective === "loss" ? { base: [], experts: [] } : yield* references(base, experts, golden)
     const trial = Effect.fnUntraced(function* (setting: Search.Setting) {
-      const started = performance.now()
       const variant = variants[Math.floor(setting["variant"] ?? 0)] ?? variants[0]
       const { coefficients, merge } = yield* open(variant)
       const lambdas = Coefficients.lambdas(coefficients, merge.groups, variant.directions.length, setting)
@@ -141,7 +140,6 @@ export const tune = Stage.make({
         setting: numbers,
         losses,
         cost: costOf(objective, losses, known),
-        seconds: Math.round(performance.now() - started) / 1000,
       }
     })
     const search = Search.make({ variant: [...variants.keys()] as never, ...domains }, method)
@@ -159,7 +157,7 @@ export const tune = Stage.make({
   }, Effect.scoped),
 })
 
-/** What a search chose, apart from how long it took: the numbers, and the variant they go with. */
+/** What a search chose: the numbers, and the variant they go with. */
 export const choice = Stage.make({
   name: "choice",
   version: 1,
