@@ -4,7 +4,7 @@
  * Everything is Spearman's rank correlation over units, in −1 … 1; none where a method gives all units one value.
  */
 import { Artifact, type Figure, Stage } from "@hila/core"
-import { at } from "@hila/core/Lookup"
+import { at, atOr } from "@hila/core/Lookup"
 import { Ranking, Scores, Statistics } from "@hila/scoring"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -49,7 +49,7 @@ const tables = ({ agreement, direct, examples, stability, units }: Study) => [
       "Stability (of all: against the whole first draw; two draws: against as many examples of another draw)",
     head: [
       "Spearman",
-      ...(stability[0]?.cells ?? []).flatMap(({ size }) => [`${size} of all`, `${size}, two draws`]),
+      ...atOr(stability, 0, { cells: [] }).cells.flatMap(({ size }) => [`${size} of all`, `${size}, two draws`]),
     ],
     rows: stability.map(({ cells, method }) => [
       method,

@@ -16,26 +16,31 @@ export interface Outcome {
   readonly error: string
 }
 
-/** Runs the command; `kill` is asked at every event line and may end the process with SIGKILL; `env` adds variables. */
+/**
+ * Runs the command; `kill` is asked at every event line and may end the process with SIGKILL; `env` adds variables, and
+ * `through` is a command that starts it.
+ */
 export const hila = (
   args: ReadonlyArray<string>,
   kill: (line: string) => boolean = () => false,
   env: Readonly<Record<string, string>> = {},
+  through: ReadonlyArray<string> = [],
 ) =>
   Effect.promise(
     () =>
       new Promise<Outcome>((resolve, reject) => {
-        const child = spawn(process.execPath, [bin, ...args], {
+        const [program = process.execPath, ...rest] = [...through, process.execPath, bin, ...args]
+        const child = spawn(program, rest, {
           env: { ...process.env, ...env },
           stdio: ["ignore", "pipe", "pipe"],
         })
         let out = ""
         let error = ""
-        let rest = ""
+        let left = ""
         child.stdout.setEncoding("utf8").on("data", (text: string) => {
           out += text
-          const lines = (rest + text).split("\n")
-          rest = lines.pop() ?? ""
+          const lines = (left + text).split("\n")
+          left = lines.pop() ?? ""
           if (lines.some(kill)) child.kill("SIGKILL")
         })
         child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -70,6 +75,7 @@ export interface LoggedEvent {
   readonly _tag: string
   readonly node?: string
   readonly key?: string
+  readonly digest?: string
   readonly done?: number
   readonly kept?: number
 }

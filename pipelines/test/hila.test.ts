@@ -7,8 +7,8 @@ import { events, hila, type LoggedEvent, pipeline, temporaryStore } from "./comm
 /** Small sets: these tests are about what runs when, not about the figures. */
 const small = (density: number) =>
   [`golden=24`, `questions=12`, `density=${density}`].flatMap((option) => ["--set", option])
-/** The report; what is before it has the times of trials. */
-const table = (out: string) => out.slice(out.indexOf("\nreport\n"))
+/** The outputs; the lines of stages before them have times. */
+const table = (out: string) => out.slice(out.indexOf("\narithmetic\n"))
 const titles = (run: ReadonlyArray<LoggedEvent>, tag: string) =>
   run.filter((event) => event._tag === tag).map((event) => event.node ?? "")
 
