@@ -49,7 +49,10 @@ const tables = ({ agreement, direct, examples, stability, units }: Study) => [
       "Stability (of all: against the whole first draw; two draws: against as many examples of another draw)",
     head: [
       "Spearman",
-      ...atOr(stability, 0, { cells: [] }).cells.flatMap(({ size }) => [`${size} of all`, `${size}, two draws`]),
+      ...atOr(stability, 0, { cells: [] }).cells.flatMap(({ size }) => [
+        `${size} of all`,
+        `${size}, two draws`,
+      ]),
     ],
     rows: stability.map(({ cells, method }) => [
       method,

@@ -64,9 +64,11 @@ const run = Command.make(
       (opened) => Effect.sync(opened.close),
     )
     const failed = new Map<string, string>()
+    const measured: Record<string, Readonly<Record<string, number>> | undefined> = {}
     const emit = (event: Event) =>
       Effect.sync(() => {
         if (event._tag === "Failed") failed.set(event.message, event.node)
+        if (event._tag === "Output") measured[event.output] = event.measured
         screen.emit(event)
       })
     const values = yield* Run.outputs(wanted, {
@@ -82,7 +84,7 @@ const run = Command.make(
       Effect.provide(Layer.mergeAll(loaded.layer, Stores.layer(given))),
     )
     yield* Effect.sync(screen.close)
-    yield* Console.log(given.json ? Outputs.toJson(wanted, values) : Outputs.show(wanted, values))
+    yield* Console.log(given.json ? Outputs.toJson(wanted, values) : Outputs.show(wanted, values, measured))
   }, Effect.scoped),
 ).pipe(
   Command.withDescription("Makes a pipeline's outputs, computing only what changed, and prints them"),

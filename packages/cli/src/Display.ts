@@ -39,6 +39,8 @@ const lasting = (event: Event, width: number): string | undefined => {
     case "Planned":
     case "Started":
     case "Progress":
+    case "Source":
+    case "Output":
       return undefined
   }
 }

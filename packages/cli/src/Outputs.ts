@@ -6,11 +6,14 @@ type Values = Readonly<Record<string, unknown>>
 
 const artifactOf = (node: Node.AnyNode) => (node.kind === "source" ? node.artifact : node.stage.output)
 
+/** Numbers about the making of outputs, by output. */
+type Measured = Readonly<Record<string, Readonly<Record<string, number>> | undefined>>
+
 /** Every output under its name; what takes several lines gets them below it. */
-export const show = (nodes: Nodes, values: Values): string =>
+export const show = (nodes: Nodes, values: Values, measured: Measured): string =>
   Object.entries(nodes)
     .map(([name, node]) => {
-      const shown = artifactOf(node).show(values[name])
+      const shown = artifactOf(node).show(values[name], measured[name])
       return shown.includes("\n") ? `\n${name}\n${shown}` : `${name}: ${shown}`
     })
     .join("\n")

@@ -25,7 +25,9 @@ export const report = Command.make(
     ),
     pipeline: Flag.String("pipeline").pipe(
       Flag.withMetavar("file.ts"),
-      Flag.withDescription("The pipeline, where it no longer lies where the run found it"),
+      Flag.withDescription(
+        "Draws results as this pipeline draws them now, in place of how they looked when they were made",
+      ),
       Flag.optional,
     ),
     store,

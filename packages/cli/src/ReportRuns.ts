@@ -53,12 +53,9 @@ export const report = Effect.fnUntraced(function* (given: {
 }) {
   const data = yield* Effect.gen(function* () {
     const run = yield* findRun(given.run)
-    const file = Option.getOrUndefined(given.pipeline) ?? run.file
-    if (file === undefined) {
-      const problem = `run ${run.run} does not say which file its pipeline is in: name it with --pipeline file.ts`
-      return yield* new UsageError({ problem })
-    }
-    return yield* Data.collect(run, yield* PipelineFile.load(file))
+    if (Option.isNone(given.pipeline)) return yield* Data.collect(run)
+    const pipeline = yield* PipelineFile.load(given.pipeline.value)
+    return yield* Data.collect(run, yield* Data.artistsOf(pipeline, run.set))
   }).pipe(Effect.provide(Stores.layer(given)))
   if (!given.html) return yield* Console.log(given.json ? json(data) : text(data))
   const path = Option.getOrElse(given.output, () => `${data.run.pipeline}-report.html`)

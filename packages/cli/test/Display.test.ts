@@ -1,7 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Display from "../src/Display.ts"
 
-const planned = { _tag: "Planned", run: "r", pipeline: "p", nodes: ["golden", "score math"] } as const
+const planned = {
+  _tag: "Planned",
+  run: "r",
+  pipeline: "p",
+  nodes: ["golden", "score math"],
+  outputs: ["scores"],
+} as const
 const started = { _tag: "Started", node: "golden", key: "k", reasons: [] } as const
 const progress = { _tag: "Progress", node: "golden", done: 3, kept: 0, total: 9 } as const
 const published = {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { readFileSync } from "node:fs"
+import { readFileSync, rmSync } from "node:fs"
 import { good, workbench } from "./workbench.ts"
 
 /** The toy pipeline with an artifact that has figures, and a text that would be markup if it were not escaped. */
@@ -44,13 +44,39 @@ describe("hila report", () => {
       const none = yield* bench.hila("report")
       assert.deepStrictEqual([none.code, none.err], [2, 'hila: there is no run "last": no run yet\n'])
       yield* bench.hila("run", "toy.ts")
-      bench.write("toy.ts", good.replaceAll("version: 1", "version: 2"))
-      const other = yield* bench.hila("report")
-      assert.strictEqual(other.code, 2)
+      rmSync(bench.path(".hila/actions"), { recursive: true })
+      const gone = yield* bench.hila("report")
+      assert.strictEqual(gone.code, 2)
       assert.match(
-        other.err,
-        /^hila: run \S+ has no stage in common with pipeline toy as it is now: .*run it again/,
+        gone.err,
+        /^hila: run \S+ has no result that is still in the store: run the pipeline again/,
       )
     }),
+  )
+
+  it.live(
+    "tells what the run told, whatever has become of the pipeline; --pipeline draws it as it is now",
+    () =>
+      Effect.gen(function* () {
+        const bench = yield* workbench
+        bench.write("drawn.ts", drawn)
+        yield* bench.hila("run", "drawn.ts")
+        const page = Effect.map(bench.hila("report", "--html", "--output", "page.html"), () =>
+          readFileSync(bench.path("page.html"), "utf8"),
+        )
+        const [text, html] = [(yield* bench.hila("report")).out, yield* page]
+
+        const changed = drawn.replaceAll("version: 1", "version: 2").replace("A circle", "A disc")
+        bench.write("drawn.ts", changed.replaceAll("density", "breadth"))
+        assert.strictEqual((yield* bench.hila("report")).out, text)
+        rmSync(bench.path("drawn.ts"))
+        assert.strictEqual((yield* bench.hila("report")).out, text)
+        assert.strictEqual(yield* page, html)
+        assert.include(html, "A circle")
+
+        bench.write("now.ts", changed)
+        yield* bench.hila("report", "--html", "--output", "now.html", "--pipeline", "now.ts")
+        assert.include(readFileSync(bench.path("now.html"), "utf8"), "A disc")
+      }),
   )
 })

@@ -22,6 +22,10 @@ export const Action = Schema.Struct({
   seconds: Schema.Finite,
   /** Numbers worth comparing between runs, by name. */
   metrics: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite)),
+  /** Numbers about the execution rather than the value, such as times, by name; see `Stage.measure`. */
+  measured: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite)),
+  /** Digest of what the value looked like when it was made; see `Look`. */
+  look: Schema.optionalKey(Digest),
   /** Digest of the list of modules that made it; see `SourceCode`. */
   source: Schema.optionalKey(Digest),
 })

@@ -26,13 +26,16 @@ export interface Artifact<in out A> {
   readonly decode: (content: Content.Content) => Effect.Effect<A, ArtifactError>
   /** One line about a value, for plans and reports. */
   readonly summary: (value: A) => string
-  /** What `hila run` prints when the value is an output of the pipeline. */
-  readonly show: (value: A) => string
+  /** What `hila run` prints when the value is an output of the pipeline, with what `Stage.measure` told of its making. */
+  readonly show: (value: A, measured?: Measured) => string
   /** Numbers about a value that are worth comparing between runs, by name. */
   readonly metrics: (value: A) => Readonly<Record<string, number>>
   /** Tables and pictures of a value, for the page of a run. */
-  readonly figures: (value: A) => ReadonlyArray<Figure>
+  readonly figures: (value: A, measured?: Measured) => ReadonlyArray<Figure>
 }
+
+/** Numbers about the making of a value, by name. */
+export type Measured = Readonly<Record<string, number>>
 
 /** The type of an artifact's values. */
 export type Value<X> = X extends Artifact<infer A> ? A : never
@@ -43,9 +46,9 @@ export type Value<X> = X extends Artifact<infer A> ? A : never
  */
 export interface Describe<A> {
   readonly summary?: (value: A) => string
-  readonly show?: (value: A) => string
+  readonly show?: (value: A, measured?: Measured) => string
   readonly metrics?: (value: A) => Readonly<Record<string, number>>
-  readonly figures?: (value: A) => ReadonlyArray<Figure>
+  readonly figures?: (value: A, measured?: Measured) => ReadonlyArray<Figure>
 }
 
 /** An artifact from its parts; `show` defaults to `summary`, `metrics` to those of a number or of numeric fields. */

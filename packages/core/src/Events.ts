@@ -14,11 +14,15 @@ export type Event =
       readonly run: string
       readonly pipeline: string
       readonly nodes: ReadonlyArray<string>
+      /** The outputs asked for, in their order. */
+      readonly outputs: ReadonlyArray<string>
       /** Options that were set, as text. */
       readonly set?: Readonly<Record<string, string>>
       /** The module of the pipeline, as it was named. */
       readonly file?: string
     }
+  /** Something of the user's that the run takes. */
+  | { readonly _tag: "Source"; readonly node: string; readonly artifact: string; readonly digest: string }
   | {
       readonly _tag: "Hit"
       readonly node: string
@@ -53,6 +57,15 @@ export type Event =
       readonly summary: string
       readonly seconds: number
       readonly metrics?: Readonly<Record<string, number>>
+      readonly measured?: Readonly<Record<string, number>>
+    }
+  /** An output of the pipeline is there; `key` is that of its record, which a source has not. */
+  | {
+      readonly _tag: "Output"
+      readonly output: string
+      readonly node: string
+      readonly key?: string
+      readonly measured?: Readonly<Record<string, number>>
     }
   | { readonly _tag: "Failed"; readonly node: string; readonly message: string }
   | {

@@ -13,6 +13,7 @@ import type * as Ingredients from "./Ingredients.ts"
 import { promise } from "./internal/erased.ts"
 import { instance } from "./internal/instance.ts"
 import { keep } from "./internal/resolution.ts"
+import * as Look from "./Look.ts"
 import type * as Node from "./Node.ts"
 import { Instance } from "./Stage.ts"
 import type { Store } from "./Store.ts"
@@ -42,6 +43,10 @@ export interface Outcome {
   readonly size: number
   readonly summary: string
   readonly metrics: Readonly<Record<string, number>>
+  /** What the body measured of its own execution. */
+  readonly measured: Readonly<Record<string, number>>
+  /** Digest of what the value looks like, where that is more than its summary. */
+  readonly look?: string
 }
 
 const isMany = (input: Input | ReadonlyArray<Input>): input is ReadonlyArray<Input> => Array.isArray(input)
@@ -83,12 +88,16 @@ const here = (task: Task): Effect.Effect<Outcome, unknown, Store> =>
       )
       const value = yield* retry === undefined ? attempt : Effect.retry(attempt, retry)
       const content = yield* keep(output, value, running.scratchPath())
+      const [summary, measured] = [output.summary(value), running.measured()]
+      const look = yield* Look.store(Look.of(output, value, measured), summary)
       return {
         kind: output.kind,
         digest: content.digest,
         size: content.size,
-        summary: output.summary(value),
+        summary,
         metrics: output.metrics(value),
+        measured,
+        ...(look === undefined ? {} : { look }),
       }
     }),
   )

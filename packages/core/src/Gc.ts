@@ -69,9 +69,9 @@ export const find = Effect.fn("Gc.find")(function* (
     if (kind === "file") return
     for (const entry of yield* store.manifest(digest)) live.add(entry.digest)
   })
-  for (const { digest, ingredients, kind, source } of kept) {
+  for (const { digest, ingredients, kind, look, source } of kept) {
     yield* mark(kind, digest)
-    if (source !== undefined) live.add(source)
+    for (const beside of [source, look]) if (beside !== undefined) live.add(beside)
     // Values written in the pipeline: they would be written again by the next run.
     for (const input of Object.values(ingredients.inputs).flat()) live.add(input)
   }

@@ -37,6 +37,8 @@ const decodeAction = Schema.decodeUnknownOption(Schema.fromJsonString(Action))
 /** A record is ingredients and a few numbers, a manifest a line for each file: no more bytes than these are read. */
 const maxRecord = 8 << 20
 const maxManifest = 256 << 20
+/** Tables and pictures of one result. */
+const maxLook = 64 << 20
 
 /** Reads what is left of a small answer, so that its connection is free again; a long one is given up. */
 const drain = ({ body }: Response) =>
@@ -161,6 +163,8 @@ const tiered = (local: Store["Service"], options: Options): Store["Service"] => 
       }
       for (const entry of entries) if (!(yield* fetchBlob(entry.digest, entry.size))) return here
     }
+    // Without its look a result is told by its summary alone.
+    if (action.look !== undefined) yield* fetchBlob(action.look, maxLook)
     const fetched = yield* local.content(kind, digest)
     if (Option.isSome(fetched)) {
       pending.delete(digest)
@@ -179,13 +183,10 @@ const tiered = (local: Store["Service"], options: Options): Store["Service"] => 
   })
 
   const offer = Effect.fnUntraced(function* (action: Action) {
-    const { digest, key, kind, source } = action
+    const { digest, key, kind, look, source } = action
     const entries = kind === "directory" ? yield* local.manifest(digest) : []
-    for (const each of new Set([
-      ...entries.map((entry) => entry.digest),
-      digest,
-      ...(source === undefined ? [] : [source]),
-    ]))
+    const beside = [source, look].filter((each) => each !== undefined)
+    for (const each of new Set([...entries.map((entry) => entry.digest), digest, ...beside]))
       yield* offerBlob(each)
     yield* request(`/ac/${key}`, { method: "PUT", body: Canonical.stringify(action) })
   })

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { randomBytes } from "node:crypto"
 import { availableParallelism } from "node:os"
+import type { Action } from "./Action.ts"
 import type { ArtifactError, ResourceError, SourceError, StoreError } from "./CoreError.ts"
 import { Events, type Event } from "./Events.ts"
 import { all, evaluator } from "./internal/evaluation.ts"
@@ -46,6 +47,15 @@ const enter = Effect.gen(function* () {
   while (!(yield* store.enter).held) yield* wait
 })
 
+/** Events that are logged with the next that is none of them: a run of hits writes its log once, at the end. */
+const waits: ReadonlySet<Event["_tag"]> = new Set(["Hit", "Planned", "Source", "Output"])
+
+/** What an event tells of a record. */
+const told = (action: Action | undefined) =>
+  action === undefined
+    ? {}
+    : { key: action.key, ...(action.measured === undefined ? {} : { measured: action.measured }) }
+
 /**
  * Runs what the outputs need and returns their values.
  *
@@ -81,8 +91,7 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
           if (event._tag === "Hit") tally.hits++
           if (event._tag === "Published") tally.runs++
           pending.push(JSON.stringify(event))
-          // A run of hits writes its log once, at the end.
-          const stored = event._tag === "Hit" || event._tag === "Planned" ? Effect.void : flush
+          const stored = waits.has(event._tag) ? Effect.void : flush
           return Effect.andThen(stored, events.emit(event))
         })
 
@@ -91,7 +100,8 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
       const titles = Node.stages(nodes).map(Node.title)
       const set = options.set === undefined ? {} : { set: options.set }
       const file = options.file === undefined ? {} : { file: options.file }
-      yield* emit({ _tag: "Planned", run, pipeline, nodes: titles, ...set, ...file })
+      const asked = Object.keys(targets)
+      yield* emit({ _tag: "Planned", run, pipeline, nodes: titles, outputs: asked, ...set, ...file })
       const evaluate = yield* evaluator(nodes, { emit, jobs, pools: yield* pools, keepGoing, strict })
       const entries = yield* all(
         Object.entries(targets),
@@ -99,6 +109,7 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
           Effect.gen(function* () {
             const done = yield* evaluate(node)
             if (done.action !== undefined && refer) yield* store.refer(pipeline, name, done.action)
+            yield* emit({ _tag: "Output", output: name, node: Node.title(node), ...told(done.action) })
             return [name, yield* done.value] as const
           }),
         keepGoing,

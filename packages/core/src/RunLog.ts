@@ -18,6 +18,10 @@ const Line = Schema.fromJsonString(
     set: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
     file: Schema.optionalKey(Schema.String),
     node: Schema.optionalKey(Schema.String),
+    output: Schema.optionalKey(Schema.String),
+    outputs: Schema.optionalKey(Schema.Array(Schema.String)),
+    artifact: Schema.optionalKey(Schema.String),
+    digest: Schema.optionalKey(Schema.String),
     key: Schema.optionalKey(Schema.String),
     message: Schema.optionalKey(Schema.String),
     seconds: Schema.optionalKey(Schema.Finite),
@@ -42,6 +46,14 @@ export interface RunLog {
   readonly runs: number
   /** Stages that hit or were published. */
   readonly nodes: ReadonlyArray<{ readonly node: string; readonly key: string; readonly hit: boolean }>
+  /** What it started from, each once. */
+  readonly sources: ReadonlyArray<{
+    readonly node: string
+    readonly artifact: string
+    readonly digest: string
+  }>
+  /** The outputs that it came to, in the order they were asked for, with the keys of their records; a source has none. */
+  readonly outputs: ReadonlyArray<{ readonly output: string; readonly node: string; readonly key?: string }>
 }
 
 /** The log of one run. */
@@ -54,6 +66,7 @@ export const read = Effect.fnUntraced(function* (run: string): Effect.fn.Return<
   const planned = lines.find(({ _tag }) => _tag === "Planned")
   const finished = lines.find(({ _tag }) => _tag === "Finished")
   const failed = lines.find(({ _tag }) => _tag === "Failed")
+  const asked = planned?.outputs ?? []
   const count = (tag: string) => lines.filter(({ _tag }) => _tag === tag).length
   return {
     run,
@@ -70,6 +83,18 @@ export const read = Effect.fnUntraced(function* (run: string): Effect.fn.Return<
         ? [{ node, key, hit: _tag === "Hit" }]
         : [],
     ),
+    sources: lines.flatMap(({ _tag, artifact, digest, node }) =>
+      _tag === "Source" && node !== undefined && artifact !== undefined && digest !== undefined
+        ? [{ node, artifact, digest }]
+        : [],
+    ),
+    outputs: lines
+      .flatMap(({ _tag, key, node, output }) =>
+        _tag === "Output" && node !== undefined && output !== undefined
+          ? [{ output, node, ...(key === undefined ? {} : { key }) }]
+          : [],
+      )
+      .toSorted((a, b) => asked.indexOf(a.output) - asked.indexOf(b.output)),
   }
 })
 

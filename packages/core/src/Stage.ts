@@ -189,6 +189,8 @@ export class Instance extends Context.Service<
     readonly scratch: Effect.Effect<string, StoreError>
     /** Reports elements done, of them kept from an earlier run, out of a total. */
     readonly progress: (done: number, kept: number, total: number) => Effect.Effect<void>
+    /** Adds numbers about this execution to its record. */
+    readonly measure: (numbers: Readonly<Record<string, number>>) => Effect.Effect<void>
   }
 >()("@hila/core/Stage/Instance") {}
 
@@ -238,6 +240,14 @@ export const scratch: Effect.Effect<string, StoreError, Instance> = Effect.flatM
   (instance) => instance.scratch,
 )
 
+/**
+ * Notes finite numbers about this execution by name: times, memory, whatever another run of the same stage would find
+ * otherwise. They go to the stage's record and the log of the run, and to its artifact's `show` and `figures`; they are no
+ * part of its content, so that two equal runs make equal content.
+ */
+export const measure = (numbers: Readonly<Record<string, number>>): Effect.Effect<void, never, Instance> =>
+  Effect.flatMap(Instance, (instance) => instance.measure(numbers))
+
 /** Runs stage bodies without a store: no checkpoints, scratch space below the system's temporary directory. */
 export const layerDetached: Layer.Layer<Instance> = Layer.effect(
   Instance,
@@ -251,6 +261,7 @@ export const layerDetached: Layer.Layer<Instance> = Layer.effect(
       part: (_id, _artifact, effect) => Effect.map(effect, (value) => ({ value, kept: false })),
       scratch: Effect.provideService(directory, Scope.Scope, scope),
       progress: () => Effect.void,
+      measure: () => Effect.void,
     })
   }),
 )

@@ -2,7 +2,6 @@
  * The graph of a run as a picture: one box per kind of stage, with how many there were, how many were hits and what they
  * took. A pipeline of two hundred stages has twenty kinds; the stages themselves are in a table below.
  */
-import { Node } from "@hila/core"
 import { entry, entryOr } from "@hila/core/Lookup"
 import { duration } from "../Tables.ts"
 import type { Step } from "./Data.ts"
@@ -19,16 +18,12 @@ interface Box {
 }
 
 const boxesOf = (steps: ReadonlyArray<Step>): ReadonlyArray<Box> =>
-  [...Map.groupBy(steps, ({ node }) => node.stage.name)].map(([name, group]) => ({
+  [...Map.groupBy(steps, ({ action }) => action.ingredients.stage)].map(([name, group]) => ({
     name,
     stages: group.length,
     hits: group.filter(({ hit }) => hit).length,
     seconds: group.reduce((sum, { action, hit }) => sum + (hit ? 0 : action.seconds), 0),
-    after: new Set(
-      group
-        .flatMap(({ node }) => Node.inputsOf(node))
-        .flatMap((input) => (input.kind === "stage" && input.stage.name !== name ? [input.stage.name] : [])),
-    ),
+    after: new Set(group.flatMap(({ after }) => [...after])),
   }))
 
 /** The level of each box: one more than the last of those before it, kinds that feed each other apart. */

@@ -36,12 +36,12 @@ const made = ({ inputs, steps }: Data): string => {
     inputs.map(({ artifact, digest, title }) => [title, artifact, short(digest)]),
   )
   if (models.length === 0) return given
-  const rows = models.map(({ action, node, title }) => [title, node.stage.output.id, short(action.digest)])
+  const rows = models.map(({ action, title }) => [title, action.ingredients.output, short(action.digest)])
   return `${given}\n${details(`${models.length} models made on the way`, table(head, rows))}`
 }
 
-const parameters = ({ node }: Step): string =>
-  Object.entries(node.encodedParams)
+const parameters = ({ action }: Step): string =>
+  Object.entries(action.ingredients.params)
     .map(([name, value]) => `${name} ${abridged(typeof value === "string" ? value : JSON.stringify(value))}`)
     .join(", ")
 
@@ -75,7 +75,7 @@ const provenance = (data: Data, versions: Readonly<Record<string, string>>): str
     ["run", run.run],
     ["again", command(data)],
     ...Object.entries(versions),
-    ...(missing.length === 0 ? [] : [["not part of this run", missing.join(", ")]]),
+    ...(missing.length === 0 ? [] : [["no longer in the store", missing.join(", ")]]),
   ]
   return table(["", ""], rows)
 }

@@ -94,7 +94,10 @@ export const evaluator = Effect.fnUntraced(function* (targets: ReadonlyArray<Nod
     if (node.kind === "source") {
       // What is wrong with a source is for those to say who need it.
       const resolved = yield* Effect.exit(evaluate(node))
-      if (Exit.isSuccess(resolved)) found.set(node, resolved.value)
+      if (Exit.isFailure(resolved)) continue
+      found.set(node, resolved.value)
+      const { digest } = resolved.value.content
+      yield* tools.emit({ _tag: "Source", node: Node.title(node), artifact: node.artifact.id, digest })
     } else if (Node.inputsOf(node).every((input) => found.has(input))) {
       const call = yield* callOf(node, found, codeOf, tools)
       const before = yield* byKey.get(call.key) ?? traced(call, recorded(call))
@@ -226,7 +229,7 @@ const compute = (call: Call): Evaluation =>
         Effect.orDie(emit({ _tag: "Progress", node: title, done: finished, kept, total })),
       retried: (attempt, message) => Effect.orDie(emit({ _tag: "Retried", node: title, attempt, message })),
     })
-    const { digest, kind, metrics, size, summary } = outcome
+    const { digest, kind, look, metrics, size, summary } = outcome
     const content = yield* store.content(kind, digest)
     if (Option.isNone(content)) {
       const problem = "the executor announced it, but it is not in the store"
@@ -235,7 +238,10 @@ const compute = (call: Call): Evaluation =>
     const seconds = ((yield* Clock.currentTimeMillis) - start) / 1000
     const code = yield* codeOf(node)
     if (code !== undefined) yield* SourceCode.store(code)
-    const measured = Object.keys(metrics).length === 0 ? {} : { metrics }
+    const numbers = {
+      ...(Object.keys(metrics).length === 0 ? {} : { metrics }),
+      ...(Object.keys(outcome.measured).length === 0 ? {} : { measured: outcome.measured }),
+    }
     const action: Action = {
       key,
       ingredients,
@@ -246,12 +252,13 @@ const compute = (call: Call): Evaluation =>
       started: new Date(start).toISOString(),
       seconds,
       ...(node.label === undefined ? {} : { label: node.label }),
-      ...measured,
+      ...numbers,
+      ...(look === undefined ? {} : { look }),
       ...(code === undefined ? {} : { source: code.digest }),
     }
     yield* store.record(action)
     yield* store.dropParts(key)
-    yield* emit({ _tag: "Published", node: title, key, digest, summary, seconds, ...measured })
+    yield* emit({ _tag: "Published", node: title, key, digest, summary, seconds, ...numbers })
     return yield* done(node.stage.output, content.value, action)
   })
 

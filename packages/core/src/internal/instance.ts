@@ -40,5 +40,13 @@ export const instance = Effect.fnUntraced(function* (
       return { value, kept: false }
     })
 
-  return { service: Instance.of({ part, scratch: create, progress }), scratchPath: () => path }
+  const measured: Record<string, number> = {}
+  const measure = (numbers: Readonly<Record<string, number>>) =>
+    Effect.sync(() => void Object.assign(measured, numbers))
+
+  return {
+    service: Instance.of({ part, scratch: create, progress, measure }),
+    scratchPath: () => path,
+    measured: (): Readonly<Record<string, number>> => measured,
+  }
 })
