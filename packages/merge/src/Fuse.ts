@@ -7,16 +7,16 @@
 import { atOr, entryOr } from "@hila/core/Lookup"
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Coefficients from "./Coefficients.ts"
+import * as Coefficients from "./units/Coefficients.ts"
 import * as Engine from "./engine/Engine.ts"
-import type { Mask } from "./Mask.ts"
+import type { Mask } from "./units/Mask.ts"
 import { MergeError } from "./MergeError.ts"
-import * as TrainedOn from "./postflight/TrainedOn.ts"
+import * as TrainedOn from "./output/TrainedOn.ts"
 import * as Preflight from "./Preflight.ts"
 import * as TaskVectors from "./TaskVectors.ts"
-import * as UnitCheck from "./UnitCheck.ts"
-import * as UnitCoefficients from "./UnitCoefficients.ts"
-import type { UnitWeights } from "./UnitWeights.ts"
+import * as UnitCheck from "./units/UnitCheck.ts"
+import * as UnitCoefficients from "./units/UnitCoefficients.ts"
+import type { UnitWeights } from "./units/UnitWeights.ts"
 
 /** Options of `fuse`. */
 export interface FuseParams {

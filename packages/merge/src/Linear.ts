@@ -5,12 +5,12 @@
  */
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Coefficients from "./Coefficients.ts"
+import * as Coefficients from "./units/Coefficients.ts"
 import * as Engine from "./engine/Engine.ts"
 import { MergeError } from "./MergeError.ts"
 import * as Arithmetic from "./methods/Linear.ts"
 import { untyped } from "./methods/Definition.ts"
-import * as TrainedOn from "./postflight/TrainedOn.ts"
+import * as TrainedOn from "./output/TrainedOn.ts"
 import * as Preflight from "./Preflight.ts"
 
 /** Options of `linear`. */

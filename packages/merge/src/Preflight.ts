@@ -8,9 +8,9 @@ import { at, entry } from "@hila/core/Lookup"
 import { Buffers, type Checkpoint, Dtype, type Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "./MergeError.ts"
-import * as Meaning from "./preflight/Meaning.ts"
-import * as Numbers from "./preflight/Numbers.ts"
-import * as View from "./preflight/View.ts"
+import * as Meaning from "./plan/Meaning.ts"
+import * as Numbers from "./plan/Numbers.ts"
+import * as View from "./names/View.ts"
 import * as SameTokens from "./tokenizers/SameTokens.ts"
 
 /** A model and its part in the merge, `"base"` or `"expert 2"`, for error messages. */

@@ -3,8 +3,8 @@
  *
  * Apart from the index because it loads every method and a YAML reader, which pipelines need not.
  */
-export * as Prepared from "./preflight/Prepared.ts"
-export * as Report from "./preflight/Report.ts"
+export * as Prepared from "./plan/Prepared.ts"
+export * as Report from "./plan/Report.ts"
 export {
   mergePrepared,
   mergeRecipe,
@@ -12,6 +12,6 @@ export {
   preflight,
   type RecipeMergeError,
   reportOf,
-} from "./recipe/Merge.ts"
-export { merge, type MergeInputs, type MergeParams } from "./recipe/MergeModels.ts"
+} from "./output/Result.ts"
+export { merge, type MergeInputs, type MergeParams } from "./Merge.ts"
 export { type Acceptable, acceptable, jsonSchema } from "./recipe/RecipeSchema.ts"

@@ -5,10 +5,10 @@
  */
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Coefficients from "./Coefficients.ts"
+import * as Coefficients from "./units/Coefficients.ts"
 import * as Engine from "./engine/Engine.ts"
 import { MergeError } from "./MergeError.ts"
-import * as TrainedOn from "./postflight/TrainedOn.ts"
+import * as TrainedOn from "./output/TrainedOn.ts"
 import * as Preflight from "./Preflight.ts"
 import * as TaskVectors from "./TaskVectors.ts"
 

@@ -9,17 +9,17 @@ import { Checkpoint, UnitTable, WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
-import { adaptiveWeights as adaptiveWeightsOf } from "./AdaptiveWeights.ts"
+import { adaptiveWeights as adaptiveWeightsOf } from "./units/AdaptiveWeights.ts"
 import { fuse as fuseOf } from "./Fuse.ts"
-import * as LayerWeights from "./LayerWeights.ts"
+import * as LayerWeights from "./units/LayerWeights.ts"
 import { linear as linearOf } from "./Linear.ts"
-import * as Mask from "./Mask.ts"
+import * as Mask from "./units/Mask.ts"
 import { names } from "./methods/names.ts"
 import { MergeError } from "./MergeError.ts"
-import { prune as pruneOf } from "./Prune.ts"
+import { prune as pruneOf } from "./prune/Prune.ts"
 import { Acceptable, DtypeName, Parameters } from "./recipe/RecipeSchema.ts"
 import { taskArithmetic as taskArithmeticOf } from "./TaskArithmetic.ts"
-import * as UnitWeights from "./UnitWeights.ts"
+import * as UnitWeights from "./units/UnitWeights.ts"
 
 const scratch = (name: string) => Effect.map(Stage.scratch, (directory) => join(directory, name))
 const withDefault = (value: number) =>
@@ -141,7 +141,7 @@ export const merge = Stage.make({
       return yield* new MergeError({ method: params.method, input: "base", problem })
     }
     // The methods and the readers of recipes are loaded when a merge runs, not when a pipeline is planned.
-    const { merge: mergeOf } = yield* Effect.promise(() => import("./recipe/MergeModels.ts"))
+    const { merge: mergeOf } = yield* Effect.promise(() => import("./Merge.ts"))
     return yield* mergeOf({ base, ...inputs }, params, yield* scratch("merged"))
   }),
 })

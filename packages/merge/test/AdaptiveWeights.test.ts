@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { adaptiveWeights, UnitWeights } from "@hila/merge"
 import * as Effect from "effect/Effect"
-import { softmax } from "../src/AdaptiveWeights.ts"
+import { softmax } from "../src/units/AdaptiveWeights.ts"
 import { micro, random, table } from "./support.ts"
 
 describe("adaptiveWeights", () => {

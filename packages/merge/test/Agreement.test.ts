@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { taskArithmetic } from "@hila/merge"
-import { merge as mergeModels } from "@hila/merge/recipe/MergeModels"
+import { merge as mergeModels } from "@hila/merge/Recipe"
 import { Inspect } from "@hila/merge/Tools"
 import { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"

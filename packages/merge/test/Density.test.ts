@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Density from "../src/Density.ts"
+import * as Density from "../src/prune/Density.ts"
 import { random } from "./support.ts"
 
 const row = (index: number, fields: Partial<UnitTable.Row>): UnitTable.Row => ({

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import * as Meaning from "../src/preflight/Meaning.ts"
+import * as Meaning from "../src/plan/Meaning.ts"
 import { list, micro, scratch, table } from "./support.ts"
 
 type Changes = Readonly<Record<string, unknown>>

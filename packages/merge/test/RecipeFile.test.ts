@@ -3,7 +3,7 @@ import { jsonSchema } from "@hila/merge/Recipe"
 import * as Effect from "effect/Effect"
 import * as RecipeFile from "../src/recipe/RecipeFile.ts"
 import * as Reference from "../src/recipe/Reference.ts"
-import * as Value from "../src/recipe/Value.ts"
+import * as Value from "../src/plan/Value.ts"
 
 const mistake = (text: string) =>
   Effect.map(Effect.flip(RecipeFile.parse(text, "recipe.yml")), ({ message }) => message)

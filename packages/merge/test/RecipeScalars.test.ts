@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import { readFileSync } from "node:fs"
 import * as RecipeFile from "../src/recipe/RecipeFile.ts"
 import * as Scalar from "../src/recipe/Scalar.ts"
-import * as Value from "../src/recipe/Value.ts"
+import * as Value from "../src/plan/Value.ts"
 
 const Reading = Schema.NullOr(Schema.Union([Schema.Finite, Schema.Boolean, Schema.String]))
 const Table = Schema.fromJsonString(

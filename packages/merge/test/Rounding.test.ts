@@ -13,7 +13,7 @@ import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { exact, formulas, type Given } from "./exact.ts"
-import * as Departures from "../src/preflight/Departures.ts"
+import * as Departures from "../src/plan/Departures.ts"
 import { scratch } from "./support.ts"
 
 const fixture = (name: string) => fileURLToPath(new URL(`fixtures/rounding/${name}`, import.meta.url))

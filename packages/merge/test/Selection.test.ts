@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Selection from "../src/Selection.ts"
+import * as Selection from "../src/prune/Selection.ts"
 import { random } from "./support.ts"
 
 /** The slow obvious selection: sort indices by falling magnitude, lower index first, and keep the first `keep`. */

@@ -114,10 +114,11 @@ describe("the weights on disk are byte for byte those of before", () => {
       }
       for (const [set, masks] of Object.entries(sets)) {
         for (const [name, params] of Object.entries(fusions)) {
-          const merged = yield* Stages.fuse.run(
-            { base, experts, masks, weights },
-            { lambda: 0.6, residual: "mean", ...params } as Parameters<typeof Stages.fuse.run>[1],
-          )
+          const merged = yield* Stages.fuse.run({ base, experts, masks, weights }, {
+            lambda: 0.6,
+            residual: "mean",
+            ...params,
+          } as Parameters<typeof Stages.fuse.run>[1])
           found[`${set}, ${name}`] = yield* digestOf(merged.files["model.safetensors"]!)
         }
       }

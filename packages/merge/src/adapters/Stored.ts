@@ -11,9 +11,9 @@ import {
   type SafetensorsError,
 } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Naming from "../preflight/Naming.ts"
-import * as Ties from "../preflight/Ties.ts"
-import * as TensorName from "../recipe/TensorName.ts"
+import * as Naming from "../names/Naming.ts"
+import * as Ties from "../names/Ties.ts"
+import * as TensorName from "../names/TensorName.ts"
 
 /** What PEFT can adapt: a linear layer, or an embedding, which it multiplies from the other side. */
 export type Kind = "linear" | "embedding"

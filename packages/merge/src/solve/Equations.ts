@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import { type Factor, meanDiagonal } from "../dense/Factor.ts"
 import { type Forms, type Work, workspaceBytes } from "../dense/Work.ts"
 import { numbers, type Values } from "../methods/Definition.ts"
-import type { OutputTensor } from "../preflight/Plan.ts"
-import type { Factors } from "../preflight/Statistics.ts"
+import type { OutputTensor } from "../plan/Plan.ts"
+import type { Factors } from "../plan/Statistics.ts"
 
 type Info = Safetensors.TensorInfo
 

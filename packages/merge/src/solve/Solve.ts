@@ -12,7 +12,7 @@ import { join } from "node:path"
 import type { Solved } from "../dense/Regression.ts"
 import type { EngineError } from "../MergeError.ts"
 import { definitions } from "../methods/registry.ts"
-import type { OutputTensor } from "../preflight/Plan.ts"
+import type { OutputTensor } from "../plan/Plan.ts"
 import * as Equations from "./Equations.ts"
 import * as Threads from "./Threads.ts"
 

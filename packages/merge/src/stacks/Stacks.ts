@@ -7,7 +7,7 @@
  * where it lies inside the tower.
  */
 import { at, atOr, entry, entryOr } from "@hila/core/Lookup"
-import * as TensorName from "../recipe/TensorName.ts"
+import * as TensorName from "../names/TensorName.ts"
 import * as Role from "./Role.ts"
 
 /** A part of a model. */

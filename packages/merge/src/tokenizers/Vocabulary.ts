@@ -5,8 +5,8 @@
  * one of them by one of the two and not by the other is not guessed: `doubtful` says why its rows cannot be moved.
  */
 import type { Checkpoint, Safetensors } from "@hila/model"
-import * as Config from "../preflight/Config.ts"
-import * as TensorName from "../recipe/TensorName.ts"
+import * as Config from "../plan/Config.ts"
+import * as TensorName from "../names/TensorName.ts"
 
 /** A tensor of one row per token; the rows of a bias are single numbers. */
 export interface Rows {

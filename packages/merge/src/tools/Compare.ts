@@ -9,7 +9,7 @@ import { at, entryOr, known, last } from "@hila/core/Lookup"
 import { type Checkpoint, Quantisation, Safetensors, Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "../MergeError.ts"
-import * as Report from "../preflight/Report.ts"
+import * as Report from "../plan/Report.ts"
 import * as Stacks from "../stacks/Stacks.ts"
 import * as Values from "./Values.ts"
 

@@ -15,7 +15,7 @@ import {
 } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Ties from "../preflight/Ties.ts"
+import * as Ties from "../names/Ties.ts"
 
 /** A model against its record. */
 export interface Structure {
