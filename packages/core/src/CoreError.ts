@@ -40,6 +40,8 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   operation: Schema.String,
   path: Schema.String,
   problem: Schema.String,
+  /** The system's own name of the failure, `EROFS`, where it was one of the system's. */
+  code: Schema.optionalKey(Schema.String),
   blame: Schema.Literals(["input", "system"]).pipe(
     Schema.withConstructorDefault(Effect.succeed("system" as const)),
   ),

@@ -6,19 +6,19 @@ import { codeOf, describe } from "./systemError.ts"
 
 /** What the system says of a place that nobody may write to, and what is first tried there. */
 const refusals = new Set(["EACCES", "ENOTDIR", "EPERM", "EROFS"])
-const attempts = new Set(["create", "lock", "write"])
+export const readOnlyCodes: ReadonlySet<string> = new Set(["EROFS", "EACCES", "EPERM"])
+const attempts = new Set(["create", "lock", "publish to", "write"])
 
 const failure = (operation: string, path: string, cause: unknown): StoreError => {
-  const problem = describe(cause)
-  return attempts.has(operation) && refusals.has(codeOf(cause) ?? "")
-    ? new StoreError({
-        operation,
-        path,
-        problem: `${problem}; name another directory with --store`,
-        blame: "input",
-      })
-    : new StoreError({ operation, path, problem })
+  const [problem, code] = [describe(cause), codeOf(cause)]
+  const said = { operation, path, ...(code === undefined ? {} : { code }) }
+  return attempts.has(operation) && refusals.has(code ?? "")
+    ? new StoreError({ ...said, problem: `${problem}; name another directory with --store`, blame: "input" })
+    : new StoreError({ ...said, problem })
 }
+
+/** Whether a failure says that nothing may be written there, rather than that something went wrong. */
+export const isReadOnly = ({ code }: StoreError): boolean => readOnlyCodes.has(code ?? "")
 
 /** Makes calls on the disk for a path of the store's. */
 export const storeTry = <A>(

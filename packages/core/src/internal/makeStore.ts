@@ -8,8 +8,8 @@ import { Action, Part } from "../Action.ts"
 import * as Canonical from "../Canonical.ts"
 import * as Content from "../Content.ts"
 import { StoreError } from "../CoreError.ts"
-import type { Ref as StoreRef, Store } from "../Store.ts"
-import { storeSync, storeTry } from "./files.ts"
+import type { Claim, Ref as StoreRef, Store } from "../Store.ts"
+import { isReadOnly, storeSync, storeTry } from "./files.ts"
 import { format, type Layout, nameOf } from "./layout.ts"
 import * as locks from "./locks.ts"
 import { areFiles, Digest, isDigest } from "./names.ts"
@@ -160,6 +160,26 @@ export const makeStore = (
       })
     })
 
+    let isWarned = false
+    /**
+     * What a run writes besides results: that it goes on, what it did, where its outputs are. A store that is there and may
+     * only be read from does without, so that a run of hits can be had from it; a stage that has to run fails as it claims
+     * its key.
+     */
+    const ifWritable = <A, R>(
+      write: Effect.Effect<A, StoreError, R>,
+      otherwise: A | Effect.Effect<A, StoreError, R>,
+    ): Effect.Effect<A, StoreError, R> =>
+      Effect.catchTag(write, "StoreError", (error) =>
+        Effect.gen(function* () {
+          if (!isReadOnly(error) || (yield* texts.read(layout.format)) === undefined) return yield* error
+          if (!isWarned)
+            yield* Effect.logWarning(`${layout.root} may only be read from: this run leaves no log there`)
+          isWarned = true
+          return Effect.isEffect(otherwise) ? yield* otherwise : otherwise
+        }),
+      )
+
     const { save: _, ...userFiles } = files
     return {
       lookup,
@@ -177,17 +197,23 @@ export const makeStore = (
       part: (key, id) => read(layout.part(key, id), decodePart),
       recordPart: (key, part) => write(layout.part(key, part.id), part),
       dropParts: (key) => texts.remove(layout.parts(key)),
-      scratch: Effect.andThen(prepare, scratch.directory(layout)),
+      // What a pipeline states in its text is put there to see whether it is known.
+      scratch: ifWritable(Effect.andThen(prepare, scratch.directory(layout)), scratch.elsewhere),
       claim: (key) => locks.claim(layout, key),
-      enter: Effect.andThen(prepare, locks.enter(layout)),
+      enter: ifWritable<Claim, Scope.Scope>(Effect.andThen(prepare, locks.enter(layout)), { held: true }),
       refer: (pipeline, output, action) =>
-        write(layout.ref(pipeline, output), {
-          stage: action.ingredients.stage,
-          key: action.key,
-          digest: action.digest,
-        }),
-      log: (run, lines) =>
-        Effect.andThen(prepare, texts.append(layout.run(run), lines.map((line) => `${line}\n`).join(""))),
+        ifWritable(
+          write(layout.ref(pipeline, output), {
+            stage: action.ingredients.stage,
+            key: action.key,
+            digest: action.digest,
+          }),
+          undefined,
+        ),
+      log: (run, lines) => {
+        const text = lines.map((line) => `${line}\n`).join("")
+        return ifWritable(Effect.andThen(prepare, texts.append(layout.run(run), text)), undefined)
+      },
       actions: Effect.flatMap(texts.list(layout.allActions), (stages) =>
         Effect.map(
           Effect.forEach(stages, (stage) => historyAt(join(layout.allActions, stage))),

@@ -11,7 +11,7 @@ import { dirname, join } from "node:path"
 import * as Content from "../Content.ts"
 import type { StoreError } from "../CoreError.ts"
 import type { Disk } from "../Disk.ts"
-import { filesBelow, persist, storeSync, storeTry } from "./files.ts"
+import { filesBelow, persist, readOnlyCodes, storeSync, storeTry } from "./files.ts"
 import type { Layout } from "./layout.ts"
 import { codeOf } from "./systemError.ts"
 
@@ -72,7 +72,8 @@ const publishFile = (
     const blob = layout.blob(digest)
     const there = await inspect(disk, layout, digest, size)
     // Its time of change becomes now: a collection leaves alone what is in use since a moment ago.
-    if (typeof there === "number") await disk.touch(blob, epoch)
+    // One that may only be read from is never collected.
+    if (typeof there === "number") await disk.touch(blob, epoch).catch(ignoreReadOnly)
     else {
       // A name elsewhere could be written to: such a file is copied, a private one is taken as it is.
       const ours = names === 1 || (names === 2 && own.has(inode))
@@ -90,6 +91,10 @@ const publishFile = (
     await disk.remove(path)
     return { _tag: "File" as const, path: blob, size, digest }
   })
+
+const ignoreReadOnly = (cause: unknown): void => {
+  if (!readOnlyCodes.has(codeOf(cause) ?? "")) throw cause
+}
 
 const ignoreExisting = (cause: unknown): void => {
   if (codeOf(cause) !== "EEXIST") throw cause

@@ -1,5 +1,7 @@
 /** Temporary names: `tmp/<owner>`, so that what a killed process left can be told from what is in use. */
 import * as Effect from "effect/Effect"
+import { randomBytes } from "node:crypto"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Disk } from "../Disk.ts"
 import { persist, storeTry } from "./files.ts"
@@ -19,6 +21,16 @@ export const directory = (layout: Layout) =>
     }),
     (path) => Effect.ignore(storeTry("remove", path, (disk) => persist(() => disk.remove(path)))),
   )
+
+/** A private directory beside no store, for what is compared with one that may only be read from. */
+export const elsewhere = Effect.acquireRelease(
+  storeTry("create", tmpdir(), async (disk) => {
+    const path = join(tmpdir(), `hila-${randomBytes(6).toString("hex")}`)
+    await disk.makeDirectory(path)
+    return path
+  }),
+  (path) => Effect.ignore(storeTry("remove", path, (disk) => persist(() => disk.remove(path)))),
+)
 
 /** Removes the temporary files of processes that are gone. */
 export const sweep = (layout: Layout) =>
