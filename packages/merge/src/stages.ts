@@ -4,7 +4,7 @@
  * Each is the plain function on the values of its input nodes; a checkpoint or mask is written to the stage's own
  * directory and kept by the store.
  */
-import { Stage } from "@hila/core"
+import { Choice, Stage } from "@hila/core"
 import { Checkpoint, UnitTable, WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -14,7 +14,7 @@ import { fuse as fuseOf } from "./Fuse.ts"
 import * as LayerWeights from "./units/LayerWeights.ts"
 import { linear as linearOf } from "./Linear.ts"
 import * as Mask from "./units/Mask.ts"
-import { names } from "./methods/names.ts"
+import { names, versions } from "./methods/names.ts"
 import { MergeError } from "./MergeError.ts"
 import { prune as pruneOf } from "./prune/Prune.ts"
 import { Acceptable, DtypeName, Parameters } from "./recipe/RecipeSchema.ts"
@@ -124,7 +124,7 @@ export const merge = Stage.make({
     statistics: Stage.each(WeightStatistics.artifact),
   },
   params: {
-    method: Schema.Literals(names),
+    method: Choice.schema(names, versions),
     parameters: Parameters.pipe(Schema.withConstructorDefault(Effect.succeed({}))),
     perModel: Schema.optionalKey(Schema.Array(Parameters)),
     seed: withDefault(0),

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Artifact, Stage } from "@hila/core"
 import { Mask, prune, Stages, taskArithmetic, UnitWeights } from "@hila/merge"
 import { Checkpoint, UnitTable } from "@hila/model"
+import { names, versions } from "@hila/merge/methods/names"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import { experts, micro, scratch, table, tensorBytes } from "./support.ts"
@@ -76,5 +77,18 @@ describe("stages", () => {
     const merged = Stages.taskArithmetic({ base, experts: [base, base] }, { lambda: 0.3 })
     assert.deepStrictEqual(merged.encodedParams, { lambda: 0.3 })
     assert.deepStrictEqual(Stages.linear({ models: [base] }).encodedParams, {})
+    const inputs = {
+      base: [base],
+      models: [base],
+      masks: [],
+      layerWeights: [],
+      unitWeights: [],
+      statistics: [],
+    }
+    // Methods of version 1 stand in the key by their names alone.
+    for (const method of names.filter((name) => versions[name] === undefined)) {
+      const { encodedParams } = Stages.merge(inputs, { method, parameters: { lambda: 0.3 } })
+      assert.deepStrictEqual(encodedParams, { method, parameters: { lambda: 0.3 }, seed: 0 })
+    }
   })
 })

@@ -62,19 +62,25 @@ interface About {
   readonly taskVectors: boolean
   /** Whether it draws random numbers. */
   readonly random?: boolean
+}
+
+/** What a method says of values of its parameters `P`. */
+interface Judgement<P> {
+  /** Why these values cannot be used. */
+  readonly refuse?: (values: P) => string | undefined
   /** Where the numbers are not mergekit 0.1.5's, for a tensor of this shape. */
-  readonly departure?: (values: Values, shape: ReadonlyArray<number>) => string | undefined
+  readonly departure?: (values: P, shape: ReadonlyArray<number>) => string | undefined
+  /** Whether the equations of an embedding are solved too, for statistics of use `equations`. */
+  readonly embedding?: (values: P) => boolean
 }
 
 /** A method as recipes see it. */
-export interface Definition<P extends Parameters = Parameters> extends About {
+export interface Definition<P extends Parameters = Parameters> extends About, Judgement<Values> {
   readonly parameters: P
   /** The statistics files it needs. */
   readonly statistics?: Statistics
   /** The arithmetic for these parameters. */
   readonly method: (values: Values) => AnyMethod
-  /** Why these values cannot be used. */
-  readonly refuse?: (values: Values) => string | undefined
 }
 
 /** A method that can do with parameters `P`, whatever its own state is. */
@@ -98,13 +104,13 @@ export const make = <
   const R extends boolean = false,
   const S extends Statistics = Statistics,
 >(
-  described: About & {
-    readonly parameters: P
-    readonly random?: R
-    readonly statistics?: S
-    readonly method: (values: ParamsOf<P>) => Arithmetic<Given<P, R, S>>
-    readonly refuse?: (values: ParamsOf<P>) => string | undefined
-  },
+  described: About &
+    Judgement<ParamsOf<P>> & {
+      readonly parameters: P
+      readonly random?: R
+      readonly statistics?: S
+      readonly method: (values: ParamsOf<P>) => Arithmetic<Given<P, R, S>>
+    },
 ): Definition<P> =>
   // Values are checked by name, kind and range before they get here, and the engine never looks into a method's state.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the one place where a method's own types are left
@@ -113,6 +119,11 @@ export const make = <
 /** A method without its types: parameters reach it as plain values, checked by name and kind. */
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the definition beside a method declares what it reads
 export const untyped = <P, S, C>(method: Method<P, S, C>): AnyMethod => method as unknown as AnyMethod
+
+/** Checked values of a definition's parameters, with their types. */
+export const valuesOf = <P extends Parameters>(_: Definition<P>, values: Values): ParamsOf<P> =>
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- recipes check values by the definition's parameters
+  values as ParamsOf<P>
 
 /** Numbers per model. */
 export const numbers = (values: Values, name: string): ReadonlyArray<number> => {

@@ -84,4 +84,5 @@ export const definition = Definition.make({
   taskVectors: false,
   statistics: { kinds: ["kronecker", "gram"], of: "models", use: "equations" },
   method: () => method,
+  embedding: ({ embedding }) => embedding,
 })

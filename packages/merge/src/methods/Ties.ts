@@ -105,4 +105,10 @@ export const definition = Definition.make({
   models: [1, Infinity],
   taskVectors: true,
   method: () => method,
+  departure: ({ density, scope }, shape) => {
+    const none = (share: number) => share > 0 && Math.floor(share * Definition.elementsOf(shape)) === 0
+    return scope === "tensor" && density.some(none)
+      ? "the density keeps no element of a model here; mergekit 0.1.5 would keep one"
+      : undefined
+  },
 })

@@ -4,7 +4,6 @@
 import { at, entryOr } from "@hila/core/Lookup"
 import { Buffers } from "@hila/model"
 import { definitions } from "../methods/registry.ts"
-import { elementsOf, numbers } from "../methods/Definition.ts"
 import type { Name } from "../methods/names.ts"
 import * as Value from "./Value.ts"
 import * as Overrides from "./Overrides.ts"
@@ -84,16 +83,8 @@ const linesOf = ({ base, method, models, shape, values }: OutputTensor): Readonl
   const first = base ?? at(models, 0)
   if (method === undefined && Buffers.is(first)) return ["config.json determines it: copied from one model"]
   if (method === undefined) return [`${first.dtype} holds integers: copied from the first model`]
-  const definition = definitions[method]
-  const lines: Array<string> = []
-  const departure = definition.departure?.(values, shape)
-  if (departure !== undefined) lines.push(departure)
-  const trims = method === "ties" && values["scope"] === "tensor"
-  const none = (density: number) => density > 0 && Math.floor(density * elementsOf(shape)) === 0
-  if (trims && numbers(values, "density").some(none)) {
-    lines.push("the density keeps no element of a model here; mergekit 0.1.5 would keep one")
-  }
-  return lines
+  const departure = definitions[method].departure?.(values, shape)
+  return departure === undefined ? [] : [departure]
 }
 
 /** A gradient has a value for each layer; embeddings, final norm and head get its first one, which surprises. */

@@ -144,7 +144,7 @@ const tensorOf = Effect.fnUntraced(function* (
     shape,
     sources: slice.sources,
     nameIn: place.nameIn,
-    embedding: values["embedding"] === true,
+    embedding: definitions[name].embedding?.(values) === true,
   })
   return {
     name: subject.tensor,

@@ -6,7 +6,9 @@ import { Dtype, Safetensors, type SafetensorsError, WeightStatistics } from "@hi
 import * as Effect from "effect/Effect"
 import { type Factor, meanDiagonal } from "../dense/Factor.ts"
 import { type Forms, type Work, workspaceBytes } from "../dense/Work.ts"
-import { numbers, type Values } from "../methods/Definition.ts"
+import * as Definition from "../methods/Definition.ts"
+import { definition as factored } from "../methods/Factored.ts"
+import { definition as regmean } from "../methods/RegMean.ts"
 import type { OutputTensor } from "../plan/Plan.ts"
 import type { Factors } from "../plan/Statistics.ts"
 
@@ -82,40 +84,34 @@ export const read = Effect.fnUntraced(function* ({
   )
   const shape = { rows, columns, models }
   if (method === "regmean" || base === undefined) {
-    const shares = numbers(values, "weight")
+    const { alpha, weight: shares } = Definition.valuesOf(regmean, values)
     const inputs = terms.map(({ right }) => right)
-    const job = {
-      weights: shares,
-      alpha: number(values, "alpha"),
-      towards: average(models, shares),
-      ridge: 0,
-    }
+    const job = { weights: shares, alpha, towards: average(models, shares), ridge: 0 }
     return { _tag: "Regression", job: { ...shape, inputs, ...job } }
   }
   const isEmbedding = factors.some((own) => own.terms.some(({ left }) => left?.name.endsWith(".frequency")))
-  const lambda = number(values, isEmbedding ? "lambda_rest" : "lambda")
+  const params = Definition.valuesOf(factored, values)
+  const lambda = isEmbedding ? params.lambda_rest : params.lambda
   const towards = taskArithmetic(yield* weights(base), models, lambda)
   const scale =
     terms.reduce(
       (sum, { left, right }) => sum + (left === undefined ? 1 : meanDiagonal(left)) * meanDiagonal(right),
       0,
     ) / models.length
-  const ridge = number(values, "rho") * scale
+  const ridge = params.rho * scale
   if (terms.every(({ left }) => left === undefined)) {
     const inputs = terms.map(({ right }) => right)
     const job = { weights: models.map(() => 1), alpha: 1, towards, ridge }
     return { _tag: "Regression", job: { ...shape, inputs, ...job } }
   }
   const both = terms.flatMap(({ left, ...term }) => (left === undefined ? [] : [{ ...term, left }]))
-  const job = { iterations: Math.floor(number(values, "iterations")), tolerance: number(values, "tolerance") }
+  const job = { iterations: Math.floor(params.iterations), tolerance: params.tolerance }
   return { _tag: "Kronecker", job: { ...shape, terms: both, towards, ridge, ...job } }
 })
 
 /** What was solved, as the tensor is stored. */
 export const stored = ({ columns, rows, tensor }: Equations, solved: Float32Array): Float32Array =>
   tensor.statistics.transposed ? turned(solved, rows, columns) : solved
-
-const number = (values: Values, name: string) => Number(values[name])
 
 const readFloats = (info: Info) =>
   Effect.map(Safetensors.read(info), (bytes) =>
