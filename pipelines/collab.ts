@@ -1,5 +1,5 @@
 /**
- * Small models that answer together: experts → features → gate and fusion → comparison, plot and guide.
+ * Small models that answer together: experts → features → gate and fusion → comparison and guide.
  *
  * Without `data` it makes up texts, so that everything, the training of the experts included, runs in a minute or two.
  * With `--set data=…` it reads AG News, medical abstracts, DBpedia classes or IMDB from a directory of the user's.
@@ -68,6 +68,7 @@ export default Pipeline.make({
         heads: timedHeads.map((name) => at(fused, names.indexOf(name))),
         cascades,
         last,
+        comparison,
       },
       { specs, alone: aloneSpecs, heads: timedHeads, topK, runs: timed, warm: Math.min(20, timed) },
     )
@@ -75,8 +76,8 @@ export default Pipeline.make({
       { models: experts, texts: divided, head: last, cascades: [at(cascades, 1)] },
       { specs },
     )
-    const guide = Collab.guide({ comparison, latency })
-    return { ...trials, report: comparison, latency, guide, plot: Collab.plot({ comparison }), bundle }
+    const guide = Collab.guide({ comparison })
+    return { ...trials, report: comparison, guide, latency, bundle }
   },
   layer: Compute.layer,
 })

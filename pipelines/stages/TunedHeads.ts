@@ -7,7 +7,7 @@
  * search which finds the same setting trains nothing.
  */
 import { Artifact, type Node, PipelineError, Stage } from "@hila/core"
-import { CollabError, type Compute, Features, Head, LabelledText, Stages as Collab } from "@hila/collab"
+import { CollabError, type Compute, Features, Head, HeadFit, HeadTables, LabelledText } from "@hila/collab"
 import type { Runtime } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -16,7 +16,7 @@ import * as Search from "./Search.ts"
 import * as Trials from "./Trials.ts"
 import { choice } from "./Tuning.ts"
 
-const Start = Schema.Struct(Collab.headParams)
+const Start = Schema.Struct(HeadFit.params)
 type Start = typeof Start.Type
 
 /** Numbers of a head that can be searched; those that count something are rounded. */
@@ -65,10 +65,10 @@ export const tuneHead = Stage.make({
   params: { start: Start, domains: Search.Domains, search: Search.Method },
   output: Trials.artifact,
   run: Effect.fnUntraced(function* ({ features, queries, texts }, { domains, search: method, start }) {
-    const data = yield* Collab.load(features, queries, texts)
+    const data = yield* HeadTables.load(features, queries, texts)
     const trial = Effect.fnUntraced(function* (setting: Search.Setting) {
       const params = yield* under(start, setting)
-      const { validation } = yield* Collab.fit(data, texts.classes.length, params, (_, make) => make)
+      const { validation } = yield* HeadFit.fit(data, texts.classes.length, params, (_, make) => make)
       return {
         variant: "",
         setting,
@@ -98,9 +98,9 @@ export const trainChosen = Stage.make({
   params: { start: Start },
   output: Head.artifact,
   run: Effect.fnUntraced(function* ({ choice: { setting }, features, queries, texts }, { start }) {
-    const data = yield* Collab.load(features, queries, texts)
+    const data = yield* HeadTables.load(features, queries, texts)
     const params = yield* under(start, setting)
-    const { head } = yield* Collab.fit(data, texts.classes.length, params, (_, make) => make)
+    const { head } = yield* HeadFit.fit(data, texts.classes.length, params, (_, make) => make)
     return yield* Head.write(join(yield* Stage.scratch, "head.safetensors"), head)
   }, Effect.scoped),
 })

@@ -22,7 +22,6 @@ describe("pipelines/collab.ts", () => {
           "run",
           file,
           "report",
-          "plot",
           "bundle",
           "tuning-F3",
           "--store",

@@ -10,7 +10,7 @@ const files = readdirSync(fileURLToPath(new URL("..", import.meta.url)))
   .map((name) => name.slice(0, -".ts".length))
 
 /** The others take minutes: `npm run equal-runs` runs them all. */
-const quick = ["hila"]
+const quick = ["hila", "collab", "importance-study"]
 
 describe("two runs of a pipeline on two stores", () => {
   it.effect.each(quick)(

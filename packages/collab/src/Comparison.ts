@@ -5,7 +5,7 @@
  * exact test within each seed, adjusted by Holm over all strategies, of which the median over seeds is shown, and a
  * bootstrap over texts of the mean over seeds.
  */
-import { Artifact } from "@hila/core"
+import { Artifact, type Figure } from "@hila/core"
 import { at } from "@hila/core/Lookup"
 import { Paired, PairedProportions, Table } from "@hila/eval"
 import * as Effect from "effect/Effect"
@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import { CollabError } from "./CollabError.ts"
 import * as Evaluation from "./Evaluation.ts"
 import * as Metrics from "./Metrics.ts"
+import * as Plot from "./Plot.ts"
 import * as Random from "./Random.ts"
 
 const Interval = Schema.Struct({ value: Schema.Finite, low: Schema.Finite, high: Schema.Finite })
@@ -205,8 +206,8 @@ const range = ({ high, low, value }: Interval): string => `${share(value)} [${sh
 const short = (value: number): string =>
   value >= 1e6 ? `${(value / 1e6).toFixed(2)} M` : `${(value / 1e3).toFixed(0)} k`
 
-/** The table as text. */
-export const show = ({ best, classes, rows, seeds, texts }: Comparison): string => {
+/** Titles, rows and notes of the table. */
+const tableOf = ({ best, classes, rows, seeds, texts }: Comparison) => {
   const head = [
     "",
     "accuracy, %",
@@ -239,12 +240,32 @@ export const show = ({ best, classes, rows, seeds, texts }: Comparison): string 
     `${texts} test texts, ${classes} classes, seeds ${seeds.join(", ")}; means over seeds, 95 % bootstrap intervals over texts`,
     `gain: over the best single expert by validation (${[...new Set(best)].join("; ")}); p: McNemar, adjusted by Holm, median over seeds`,
   ]
-  return [Table.render([head], body), ...notes].join("\n")
+  return { head, rows: body, notes }
+}
+
+/** The table as text. */
+export const show = (comparison: Comparison): string => {
+  const { head, notes, rows } = tableOf(comparison)
+  return [Table.render([head], rows), ...notes].join("\n")
+}
+
+const figures = (comparison: Comparison): ReadonlyArray<Figure> => {
+  const { head, notes, rows } = tableOf(comparison)
+  return [
+    { _tag: "Table", title: "All ways of answering", head, rows, note: `${notes.join(". ")}.` },
+    {
+      _tag: "Picture",
+      title: "Accuracy against operations per text",
+      svg: Plot.svg(comparison.rows),
+      note: "Whiskers are the intervals of the accuracy.",
+    },
+  ]
 }
 
 export const artifact: Artifact.Artifact<Comparison> = Artifact.json("collab-comparison", Comparison, {
   summary: ({ rows, seeds }) => `${rows.length} ways of answering, ${seeds.length} seeds`,
   show,
+  figures,
   metrics: ({ rows }) =>
     Object.fromEntries(rows.map(({ accuracy, name }) => [`${name} accuracy`, accuracy.value])),
 })

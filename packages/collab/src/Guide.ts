@@ -1,57 +1,107 @@
 /**
  * Which way of answering to choose for a budget, read from measured tables; nothing is extrapolated.
  *
- * For each budget of stored parameters, of operations and of latency: what is most accurate on the validation rows
- * among all that keep within it. The test rows only say what that choice is worth.
+ * For each budget of stored parameters and of operations: what is most accurate on the validation rows among all that
+ * keep within it. The test rows only say what that choice is worth.
  */
+import { Artifact, type Figure } from "@hila/core"
 import { Table } from "@hila/eval"
-import type { Comparison, Row } from "./Comparison.ts"
-import type { Latency } from "./Latency.ts"
+import * as Schema from "effect/Schema"
+import type { Comparison } from "./Comparison.ts"
 
-interface Choice {
-  readonly limit: number
-  readonly row: Row
-}
+/** One way of answering and what it is worth. */
+export const Way = Schema.Struct({
+  name: Schema.String,
+  /** Share of right answers on the test texts, 0 … 1. */
+  accuracy: Schema.Finite,
+  validationMacroF1: Schema.Finite,
+})
+export type Way = typeof Way.Type
 
-/** The frontier of a cost: each step up in cost that the validation rows reward. */
-const frontier = (
-  rows: ReadonlyArray<Row>,
-  cost: (row: Row) => number | undefined,
+const budgets = ["stored parameters", "operations per text", "latency, batch 1"] as const
+type Budget = (typeof budgets)[number]
+
+/** From this limit on, this way. */
+const Choice = Schema.Struct({
+  budget: Schema.Literals(budgets),
+  /** Parameters, operations, or milliseconds. */
+  limit: Schema.Finite,
+  choose: Schema.String,
+  accuracy: Schema.Finite,
+})
+export type Choice = typeof Choice.Type
+
+/** The ways of a comparison that can be chosen: an oracle cannot. */
+export const waysOf = ({ rows }: Pick<Comparison, "rows">) =>
+  rows
+    .filter(({ kind }) => kind !== "oracle")
+    .map(({ accuracy, flops, name, stored, validationMacroF1 }) => ({
+      name,
+      accuracy: accuracy.value,
+      validationMacroF1,
+      stored,
+      flops,
+    }))
+
+/** Each step up in a cost that the validation rows reward; ways without that cost take no part. */
+export const frontier = <A extends Way>(
+  budget: Budget,
+  ways: ReadonlyArray<A>,
+  cost: (way: A) => number | undefined,
 ): ReadonlyArray<Choice> => {
-  const priced = rows
-    .flatMap((row) => {
-      const limit = cost(row)
-      return row.kind === "oracle" || limit === undefined ? [] : [{ limit, row }]
+  const priced = ways
+    .flatMap((way) => {
+      const limit = cost(way)
+      return limit === undefined ? [] : [{ limit, way }]
     })
-    .toSorted((a, b) => a.limit - b.limit || b.row.validationMacroF1 - a.row.validationMacroF1)
-  const steps: Array<Choice> = []
-  for (const choice of priced) {
-    const last = steps.at(-1)
-    if (last === undefined || choice.row.validationMacroF1 > last.row.validationMacroF1) steps.push(choice)
-  }
-  return steps
+    .toSorted((a, b) => a.limit - b.limit || b.way.validationMacroF1 - a.way.validationMacroF1)
+  let best = -Infinity
+  return priced.flatMap(({ limit, way: { accuracy, name, validationMacroF1 } }) => {
+    if (validationMacroF1 <= best) return []
+    best = validationMacroF1
+    return [{ budget, limit, choose: name, accuracy }]
+  })
 }
 
-const percent = (value: number): string => `${(100 * value).toFixed(1)} %`
+/** The guide to a comparison. */
+export const of = (comparison: Pick<Comparison, "rows">): ReadonlyArray<Choice> => [
+  ...frontier("stored parameters", waysOf(comparison), ({ stored }) => stored),
+  ...frontier("operations per text", waysOf(comparison), ({ flops }) => flops),
+]
 
-/** The guide as text; latency only where it was measured. */
-export const show = ({ rows }: Comparison, latency?: Latency): string => {
-  const costs: ReadonlyArray<readonly [string, (row: Row) => number | undefined, (n: number) => string]> = [
-    ["stored parameters", (row) => row.stored, (n) => `${(n / 1e3).toFixed(0)} k`],
-    ["operations per text", (row) => row.flops, (n) => `${(n / 1e6).toFixed(2)} M`],
-    [
-      "latency, batch 1",
-      (row) => latency?.rows.find(({ name }) => name === row.name)?.one.median,
-      (n) => `${n.toFixed(2)} ms`,
-    ],
-  ]
-  const body = costs.flatMap(([name, cost, text]) =>
-    frontier(rows, cost).map(({ limit, row }, i) => [
-      i === 0 ? name : "",
-      `from ${text(limit)}`,
-      row.name,
-      percent(row.accuracy.value),
-    ]),
-  )
-  return Table.render([["budget", "", "choose", "test accuracy"]], body)
+const units: Readonly<Record<Budget, (limit: number) => string>> = {
+  "stored parameters": (n) => `${(n / 1e3).toFixed(0)} k`,
+  "operations per text": (n) => `${(n / 1e6).toFixed(2)} M`,
+  "latency, batch 1": (n) => `${n.toFixed(2)} ms`,
 }
+
+const head = ["budget", "", "choose", "test accuracy"]
+
+const cells = (choices: ReadonlyArray<Choice>): ReadonlyArray<ReadonlyArray<string>> =>
+  choices.map(({ accuracy, budget, choose, limit }, i) => [
+    budget === choices[i - 1]?.budget ? "" : budget,
+    `from ${units[budget](limit)}`,
+    choose,
+    `${(100 * accuracy).toFixed(1)} %`,
+  ])
+
+/** Choices as text. */
+export const show = (choices: ReadonlyArray<Choice>): string => Table.render([head], cells(choices))
+
+/** Choices as a table on a page. */
+export const table = (title: string, choices: ReadonlyArray<Choice>): Figure => ({
+  _tag: "Table",
+  title,
+  head,
+  rows: cells(choices),
+})
+
+export const artifact: Artifact.Artifact<ReadonlyArray<Choice>> = Artifact.json(
+  "guide",
+  Schema.Array(Choice),
+  {
+    summary: (choices) => `${choices.length} choices`,
+    show,
+    figures: (choices) => [table("What to choose for a budget", choices)],
+  },
+)

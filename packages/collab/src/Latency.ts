@@ -1,45 +1,54 @@
 /**
  * How long answers take, by the clock: median and 95th percentile of whole answers at a batch of 1 and of 32.
  *
- * Texts go through tokenizer, gate, experts and head as they do behind the endpoint. Figures hold for the machine and
- * the load they were taken on.
+ * Figures hold for the machine and the load they were taken on. They are numbers of an execution (`Stage.measure`): the
+ * content says which ways of answering were timed and what those are worth, and two runs agree in it.
  */
-import { Artifact } from "@hila/core"
+import { Artifact, type Figure } from "@hila/core"
 import { at, atOr, known } from "@hila/core/Lookup"
 import { Table } from "@hila/eval"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { availableParallelism, loadavg } from "node:os"
+import type { Comparison } from "./Comparison.ts"
+import * as Guide from "./Guide.ts"
 
-const Timing = Schema.Struct({ median: Schema.Finite, p95: Schema.Finite })
-
-export const Row = Schema.Struct({
-  name: Schema.String,
-  /** Milliseconds of a whole answer. */
-  one: Timing,
-  thirtyTwo: Timing,
-  /** Highest resident memory of the process while it ran, bytes. */
-  memory: Schema.Finite,
-})
-export type Row = typeof Row.Type
-
-export const Latency = Schema.Struct({
-  rows: Schema.Array(Row),
-  cpus: Schema.Int,
-  /** Load of the machine, last minute, when it ended. */
-  load: Schema.Finite,
+const Latency = Schema.Struct({
+  /** Ways of answering, with what a comparison says of them; nothing where it does not know them. */
+  ways: Schema.Array(Schema.Struct({ name: Schema.String, worth: Schema.NullOr(Guide.Way) })),
+  /** Answers of each way that were timed at each batch. */
   runs: Schema.Int,
 })
 export type Latency = typeof Latency.Type
 
-type Answer<E> = (texts: ReadonlyArray<string>) => Effect.Effect<unknown, E>
+/** Milliseconds of a whole answer, and the highest resident memory of the process meanwhile, in bytes. */
+const quantities = [
+  "batch 1: median, ms",
+  "batch 1: p95, ms",
+  "batch 32: median, ms",
+  "batch 32: p95, ms",
+  "memory, MB",
+] as const
+type Quantity = (typeof quantities)[number]
+
+/** One way of answering with its times. */
+export interface Timing {
+  readonly name: string
+  readonly times: Readonly<Record<Quantity, number>>
+}
+
+/** How often each way is asked, and how often before that counts. */
+export interface Repetitions {
+  readonly runs: number
+  readonly warm: number
+}
 
 /** Times `runs` answers after `warm` that do not count. */
-export const measure = Effect.fnUntraced(function* <E>(
+export const measure = Effect.fnUntraced(function* <E, R>(
   name: string,
-  answer: Answer<E>,
+  answer: (texts: ReadonlyArray<string>) => Effect.Effect<unknown, E, R>,
   texts: ReadonlyArray<string>,
-  { runs, warm }: { readonly runs: number; readonly warm: number },
+  { runs, warm }: Repetitions,
 ) {
   let memory = 0
   const timed = Effect.fnUntraced(function* (batch: number) {
@@ -53,39 +62,81 @@ export const measure = Effect.fnUntraced(function* <E>(
       memory = Math.max(memory, process.memoryUsage.rss())
     }
     const sorted = times.toSorted((a, b) => a - b)
-    const quantile = (share: number) => at(sorted, Math.round(share * (sorted.length - 1)))
-    return { median: quantile(0.5), p95: quantile(0.95) }
+    return (share: number) => at(sorted, Math.round(share * (sorted.length - 1)))
   })
   const one = yield* timed(1)
   const thirtyTwo = yield* timed(32)
-  return { name, one, thirtyTwo, memory } satisfies Row
+  const timing: Timing = {
+    name,
+    times: {
+      "batch 1: median, ms": one(0.5),
+      "batch 1: p95, ms": one(0.95),
+      "batch 32: median, ms": thirtyTwo(0.5),
+      "batch 32: p95, ms": thirtyTwo(0.95),
+      "memory, MB": memory / 1e6,
+    },
+  }
+  return timing
 })
 
-/** The rows with what is known of the machine. */
-export const of = (rows: ReadonlyArray<Row>, runs: number): Latency => ({
-  rows,
-  runs,
-  cpus: availableParallelism(),
-  load: atOr(loadavg(), 0, 0),
-})
+const keyOf = (name: string, quantity: Quantity): string => `${name}, ${quantity}`
 
-const show = ({ cpus, load, rows, runs }: Latency): string =>
-  [
-    Table.render(
-      [["", "batch 1: median, ms", "p95", "batch 32: median, ms", "p95", "memory, MB"]],
-      rows.map(({ memory, name, one, thirtyTwo }) => [
-        name,
-        one.median.toFixed(2),
-        one.p95.toFixed(2),
-        thirtyTwo.median.toFixed(2),
-        thirtyTwo.p95.toFixed(2),
-        (memory / 1e6).toFixed(0),
-      ]),
+/** All times by name, with what is known of the machine. */
+export const measured = (timings: ReadonlyArray<Timing>): Artifact.Measured => ({
+  ...Object.fromEntries(
+    timings.flatMap(({ name, times }) =>
+      quantities.map((quantity) => [keyOf(name, quantity), times[quantity]] as const),
     ),
-    `${runs} answers each, ${cpus} processors, load ${load.toFixed(1)}; memory of the whole process`,
-  ].join("\n")
+  ),
+  processors: availableParallelism(),
+  "load, last minute": atOr(loadavg(), 0, 0),
+})
+
+/** What was timed, with what it is worth where a comparison knows it. */
+export const of = (
+  timings: ReadonlyArray<Pick<Timing, "name">>,
+  comparison: Pick<Comparison, "rows">,
+  runs: number,
+): Latency => ({
+  ways: timings.map(({ name }) => {
+    const found = Guide.waysOf(comparison).find((way) => way.name === name)
+    if (found === undefined) return { name, worth: null }
+    const { accuracy, validationMacroF1 } = found
+    return { name, worth: { name, accuracy, validationMacroF1 } }
+  }),
+  runs,
+})
+
+const shown = (value: number | undefined, digits: number): string => value?.toFixed(digits) ?? "–"
+
+/** Titles, rows and a note of the table of times. */
+const times = ({ runs, ways }: Latency, numbers: Artifact.Measured) => ({
+  head: ["", ...quantities],
+  rows: ways.map(({ name }) => [
+    name,
+    ...quantities.map((quantity) => shown(numbers[keyOf(name, quantity)], quantity === "memory, MB" ? 0 : 2)),
+  ]),
+  note: `${runs} answers each, ${shown(numbers["processors"], 0)} processors, load ${shown(numbers["load, last minute"], 1)}; memory of the whole process`,
+})
+
+/** What to choose for which time, among what was timed. */
+const choices = ({ ways }: Latency, numbers: Artifact.Measured): ReadonlyArray<Guide.Choice> =>
+  Guide.frontier(
+    "latency, batch 1",
+    ways.flatMap(({ worth }) => worth ?? []),
+    ({ name }) => numbers[keyOf(name, "batch 1: median, ms")],
+  )
+
+const figures = (latency: Latency, numbers: Artifact.Measured = {}): ReadonlyArray<Figure> => [
+  { _tag: "Table", title: "How long answers take", ...times(latency, numbers) },
+  Guide.table("What to choose for a time", choices(latency, numbers)),
+]
 
 export const artifact: Artifact.Artifact<Latency> = Artifact.json("collab-latency", Latency, {
-  summary: ({ rows }) => `${rows.length} ways of answering timed`,
-  show,
+  summary: ({ ways }) => `${ways.length} ways of answering timed`,
+  show: (latency, numbers = {}) => {
+    const { head, note, rows } = times(latency, numbers)
+    return [Table.render([head], rows), note, "", Guide.show(choices(latency, numbers))].join("\n")
+  },
+  figures,
 })

@@ -2,12 +2,20 @@
  * Accuracy against cost as an SVG: operations per text on a logarithmic axis, every way of answering a point.
  */
 import { at } from "@hila/core/Lookup"
-import type { Comparison, Row } from "./Comparison.ts"
+import type { kinds } from "./Evaluation.ts"
 
 const [width, height] = [760, 440]
 const margin = { left: 60, right: 190, top: 30, bottom: 50 }
 
-const colours: Readonly<Record<Row["kind"], string>> = {
+/** A way of answering: its kind, its accuracy with an interval, 0 … 1, and operations per text. */
+export interface Point {
+  readonly name: string
+  readonly kind: (typeof kinds)[number]
+  readonly accuracy: { readonly value: number; readonly low: number; readonly high: number }
+  readonly flops: number
+}
+
+const colours: Readonly<Record<Point["kind"], string>> = {
   expert: "#7a7a7a",
   model: "#9a6700",
   strategy: "#0b62c4",
@@ -30,9 +38,9 @@ const spread = (wanted: ReadonlyArray<number>, gap: number): ReadonlyArray<numbe
   return out
 }
 
-/** The picture of a comparison; whiskers are the intervals of the accuracy. */
-export const svg = ({ rows }: Comparison): string => {
-  const shown = rows.filter(({ kind }) => kind !== "oracle")
+/** The picture of points; whiskers are the intervals of the accuracy. */
+export const svg = (all: ReadonlyArray<Point>): string => {
+  const shown = all.filter(({ kind }) => kind !== "oracle")
   const logs = shown.map(({ flops }) => Math.log10(Math.max(flops, 1)))
   const [low, high] = [Math.min(...logs) - 0.1, Math.max(...logs) + 0.1]
   const [least, most] = [

@@ -58,11 +58,11 @@ describe("a comparison", () => {
       const text = Comparison.artifact.show(made)
       assert.match(text, /fused +90\.0 \[/)
       assert.match(text, /gain: over the best single expert by validation \(expert y\)/)
-      const guide = Guide.show(made)
+      const guide = Guide.artifact.show(Guide.of(made))
       assert.match(guide, /stored parameters +from 1 k +expert x/)
       assert.match(guide, /from 4 k +fused +90\.0 %/)
       assert.notInclude(guide, "oracle")
-      const svg = Plot.svg(made)
+      const svg = Plot.svg(made.rows)
       assert.strictEqual(svg.match(/<circle /g)!.length, 4)
     }),
   )

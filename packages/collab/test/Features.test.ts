@@ -6,7 +6,7 @@ import { stat } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import * as Expert from "../src/Expert.ts"
 import * as Features from "../src/Features.ts"
-import { Compute, HeadTraining, Metrics, Stages } from "../src/index.ts"
+import { Compute, HeadFit, HeadTables, HeadTraining, Metrics, Stages } from "../src/index.ts"
 import * as Quantise from "../src/Quantise.ts"
 import * as Query from "../src/Query.ts"
 import * as View from "../src/View.ts"
@@ -153,10 +153,10 @@ layer(Compute.layerWith({ workers: 1, threads: 1 }).pipe(Layer.provideMerge(Stag
           silent.message,
           "cascade: reads class logits, and expert silent has none; give it a probe",
         )
-        const data = yield* Stages.load([file], file, divided)
+        const data = yield* HeadTables.load([file], file, divided)
         const sizes = { width: 4, hidden: 4, heads: 1, rank: 1, groups: [], l2: [] }
         const gated = yield* Effect.flip(
-          Stages.fit(data, 3, { strategy: "gated", ...sizes, ...options }, (_, make) => make),
+          HeadFit.fit(data, 3, { strategy: "gated", ...sizes, ...options }, (_, make) => make),
         )
         assert.match(gated.message, /^strategy gated: reads class logits, .* or use a fusion of features$/)
         const probed = yield* Stages.probe.run(

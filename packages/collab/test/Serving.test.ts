@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { once } from "node:events"
 import { connect } from "node:net"
 import * as Collaboration from "../src/Collaboration.ts"
-import { Compute, Latency, Server } from "../src/index.ts"
+import { type Comparison, Compute, Latency, Server } from "../src/index.ts"
 import { maxBody, maxTexts } from "../src/serving/Api.ts"
 import * as Family from "./support/family.ts"
 import { asked, Packed } from "./support/packed.ts"
@@ -68,9 +68,18 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         const { contents } = yield* Packed
         const { answer } = yield* Collaboration.open(contents)
         const row = yield* Latency.measure("all", answer, asked, { runs: 3, warm: 1 })
-        assert.isAtMost(row.one.median, row.one.p95)
-        assert.isAbove(row.thirtyTwo.median, 0)
-        assert.match(Latency.artifact.show(Latency.of([row], 3)), /all +\d+\.\d+/)
+        assert.isAtMost(row.times["batch 1: median, ms"], row.times["batch 1: p95, ms"])
+        assert.isAbove(row.times["batch 32: median, ms"], 0)
+        const accuracy = { value: 0.9, low: 0.8, high: 1 }
+        const way = { name: "all", kind: "strategy", accuracy, stored: 1, flops: 1, validationMacroF1: 0.9 }
+        const latency = Latency.of([row], { rows: [way as Comparison.Row] }, 3)
+        // What was timed is content, how long it took is not.
+        assert.deepStrictEqual(latency, {
+          ways: [{ name: "all", worth: { name: "all", accuracy: 0.9, validationMacroF1: 0.9 } }],
+          runs: 3,
+        })
+        assert.match(Latency.artifact.show(latency, Latency.measured([row])), /all +\d+\.\d+/)
+        assert.match(Latency.artifact.show(latency), /all +–/)
       }).pipe(Effect.scoped),
     )
 

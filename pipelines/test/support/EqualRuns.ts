@@ -23,7 +23,11 @@ const small: Settings = async (scratch) => {
   return { family, golden: 4, budget: 2 }
 }
 
-const question = { question: "Which organ pumps blood?", options: { A: "heart", B: "skin" }, answer_idx: "A" }
+const question = {
+  question: "Which organ pumps blood?",
+  options: { A: "heart", B: "skin", C: "ear", D: "eye" },
+  answer_idx: "A",
+}
 
 /** The settings of every shipped pipeline, by the name of its file. */
 export const settings: Readonly<Record<string, Settings>> = {
