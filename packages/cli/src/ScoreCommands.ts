@@ -5,6 +5,7 @@
  */
 import * as UnitTable from "@hila/model/units/UnitTable"
 import { names } from "@hila/scoring/importance/names"
+import { options } from "@hila/scoring/importance/options"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
@@ -44,14 +45,18 @@ export const score = Command.make(
     scheme,
     seed: Flag.Int("seed").pipe(
       Flag.withMetavar("n"),
-      Flag.withDescription("Seed of the method random; 0 by default"),
-      Flag.withDefault(0),
+      Flag.withDescription(
+        `Of methods that draw: ${options.seed.description}; ${options.seed.default} by default`,
+      ),
+      Flag.withDefault(options.seed.default),
     ),
     quadrature: Flag.Int("quadrature").pipe(
       Flag.withMetavar("n"),
-      Flag.withDescription("Points of the method pathIntegrated; 8 by default"),
-      Flag.withSchema(Schema.Int.check(Schema.isGreaterThan(0))),
-      Flag.withDefault(8),
+      Flag.withDescription(
+        `Of methods that integrate: ${options.quadrature.description}; ${options.quadrature.default} by default`,
+      ),
+      Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(options.quadrature.range[0]))),
+      Flag.withDefault(options.quadrature.default),
     ),
     output: output("output", "Writes the scores with every value as JSON"),
     svg: output("svg", "Writes the heat map as SVG"),

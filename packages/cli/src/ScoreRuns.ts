@@ -45,12 +45,14 @@ const costLine = Effect.fnUntraced(
     readonly method: Importance.Method
     readonly scheme: Unit.UnitScheme
     readonly quadrature: number
+    readonly seed: number
   }) {
     const { units } = yield* Unit.partition(yield* Hub.openPath(given.expert), given.scheme)
     const text = yield* Effect.tryPromise(() => readFile(given.golden, "utf8"))
     const examples = text.split("\n").filter((line) => line.trim() !== "").length
     const layers = new Set(units.map(({ layer }) => layer)).size
-    const of = { examples, units: units.length, layers, quadrature: given.quadrature }
+    const { quadrature, seed } = given
+    const of = { examples, units: units.length, layers, quadrature, seed }
     const { backward, forward, whole } = Importance.cost(given.method, of)
     const passes = backward === 0 ? `${forward} forward` : `${forward} forward and ${backward} backward`
     const time =

@@ -4,6 +4,7 @@ export * as Artifact from "./Artifact.ts"
 export * as Canonical from "./Canonical.ts"
 export * as Checkout from "./Checkout.ts"
 export * as Choice from "./Choice.ts"
+export * as Citation from "./Citation.ts"
 export * as Content from "./Content.ts"
 export * as Digest from "./Digest.ts"
 export {

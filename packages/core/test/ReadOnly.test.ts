@@ -59,7 +59,10 @@ describe("a store that may only be read from", () => {
           Effect.provide(Store.layer(at)),
           Effect.provideService(Disk.Disk, readOnly(at, code)),
         )
-        assert.match(String(error), /cannot (lock|create|publish to) .*; name another directory with --store$/)
+        assert.match(
+          String(error),
+          /cannot (lock|create|publish to) .*; name another directory with --store$/,
+        )
         assert.deepStrictEqual(below(at), before)
       }),
     )

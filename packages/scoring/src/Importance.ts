@@ -21,6 +21,7 @@ import type * as Scope from "effect/Scope"
 import type { Amount, Cost, MethodError, Models, Part, Task, Values } from "./importance/Method.ts"
 import * as Methods from "./importance/Methods.ts"
 import { type Name, names } from "./importance/names.ts"
+import { options as standard } from "./importance/options.ts"
 import * as Normalisation from "./Normalisation.ts"
 import type * as Scores from "./Scores.ts"
 import { ScoringError } from "./ScoringError.ts"
@@ -36,14 +37,17 @@ export type Method = Name
 export interface Options {
   readonly scheme: Unit.UnitScheme
   readonly method: Method
-  /** Seed of `random`; 0 by default. */
+  /** Seed of methods that draw. */
   readonly seed?: number
-  /** Points of `pathIntegrated`; 8 by default. */
+  /** Points of methods that integrate, ≥ 1. */
   readonly quadrature?: number
 }
 
-/** Points of a path where none are asked for. */
-export const standardQuadrature = 8
+/** The options given, and the defaults of the others. */
+export const optionsOf = ({
+  quadrature = standard.quadrature.default,
+  seed = standard.seed.default,
+}: Pick<Options, "quadrature" | "seed">) => ({ quadrature, seed })
 
 /** The models of a task, of one shape, opened when first asked for and closed with the scope. */
 export const models = Effect.fn("Importance.models")(function* (
@@ -152,7 +156,6 @@ export const measure = Effect.fn("Importance.measure")(function* (
   options: Options,
 ) {
   const { units } = yield* Unit.partition(input.expert, options.scheme)
-  const { quadrature = standardQuadrature, seed = 0 } = options
-  const found = yield* values({ ...input, units, seed, quadrature }, options.method)
+  const found = yield* values({ ...input, units, ...optionsOf(options) }, options.method)
   return scores({ golden: input.golden, units }, found, options)
 })

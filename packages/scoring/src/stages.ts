@@ -1,7 +1,7 @@
 /**
  * Scoring as pipeline stages: thin wrappers that open models and checkpoint batches and units.
  */
-import { Artifact, Stage } from "@hila/core"
+import { Artifact, Choice, Stage } from "@hila/core"
 import { atOr, known } from "@hila/core/Lookup"
 import { CausalModel, Checkpoint, Example, Runtime, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Conflict from "./Conflict.ts"
 import * as Golden from "./Golden.ts"
 import * as Importance from "./Importance.ts"
+import { names, versions } from "./importance/names.ts"
 import * as LogitDistance from "./LogitDistance.ts"
 import * as Scores from "./Scores.ts"
 import * as Sensitivity from "./Sensitivity.ts"
@@ -27,7 +28,7 @@ export const importance = Stage.make({
   inputs: { base: Checkpoint.artifact, expert: Checkpoint.artifact, golden: Example.artifact },
   params: {
     scheme: UnitTable.Scheme,
-    method: Schema.Literals(Importance.methods),
+    method: Choice.schema(names, versions),
     seed: Schema.optionalKey(Schema.Int),
     quadrature: Schema.optionalKey(Positive),
   },
@@ -35,8 +36,7 @@ export const importance = Stage.make({
   environment: [Runtime],
   run: Effect.fn(function* ({ base, expert, golden: examples }, options) {
     const { units } = yield* Unit.partition(expert, options.scheme)
-    const { quadrature = Importance.standardQuadrature, seed = 0 } = options
-    const task = { base, expert, golden: examples, units, seed, quadrature }
+    const task = { base, expert, golden: examples, units, ...Importance.optionsOf(options) }
     const models = yield* Importance.models(base, expert, examples)
     const parts = yield* Importance.parts(task, models, options.method)
     const measured = yield* Stage.forEach(parts, ({ measure }) => measure, {

@@ -4,20 +4,11 @@
  * Plain data beside the arithmetic, in the method's own file. Recipes, their JSON Schema, `hila methods` and the tables of
  * the README come from it; nothing here is run while weights stream.
  */
+import type { Citation } from "@hila/core/Citation"
 import type { AnyMethod, Method, Task } from "../engine/Method.ts"
 import type { Parameters, ParamsOf, Values } from "./Parameters.ts"
 
 export type { Default, Parameter, ParamsOf, Profile, Scalar, Values } from "./Parameters.ts"
-
-/** Where a method comes from. */
-export interface Source {
-  /** Authors and year, or the program that has it. */
-  readonly text: string
-  /** The paper's number, as in `2306.01708`. */
-  readonly arxiv?: string
-  /** Where in the source: a section, an equation, an algorithm. */
-  readonly place?: string
-}
 
 /** Kinds of `WeightStatistics`; all but `gram` and `activation` take gradients to collect. */
 type Kind = "fisher" | "saliency" | "gram" | "kronecker" | "activation"
@@ -53,7 +44,7 @@ interface About {
   readonly version: number
   /** One line that begins where "it …" ends: what the method does. */
   readonly summary: string
-  readonly sources: ReadonlyArray<Source>
+  readonly sources: ReadonlyArray<Citation>
   /** `none`: a base takes part as one of the models. */
   readonly base: "required" | "optional" | "none"
   /** Least and greatest number of models besides the base. */

@@ -11,7 +11,7 @@
 import type { ModelError, Unit, UnitInterventions } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { concatenate, layerByLayer, subtract } from "./Parts.ts"
-import { type Method, suffixes } from "./Method.ts"
+import * as Method from "./Method.ts"
 
 /** What units are worth by their outputs alone, [units][examples]. */
 export const ofUnits = Effect.fnUntraced(function* (
@@ -26,9 +26,12 @@ export const ofUnits = Effect.fnUntraced(function* (
   return units.map((unit) => subtract(found.get(unit) ?? expert, expert))
 })
 
-export const method: Method = {
+export const method = Method.make({
   name: "ablate",
-  cost: suffixes,
+  version: 1,
+  summary: "what the expert loses without the unit's output",
+  sources: [],
+  cost: Method.suffixes,
   parts: (task, models) => layerByLayer(task, (units) => ofUnits(models.zeroed, units)),
   combine: concatenate,
-}
+})

@@ -8,11 +8,11 @@
 import type { Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { concatenate, layerByLayer, subtract } from "./Parts.ts"
-import { suffixes, type Method, type Models } from "./Method.ts"
+import * as Method from "./Method.ts"
 
 /** Add importance of units, [units][examples]. */
 export const ofUnits = Effect.fnUntraced(function* (
-  models: Pick<Models, "fromBase">,
+  models: Pick<Method.Models, "fromBase">,
   units: ReadonlyArray<Unit.Unit>,
 ) {
   const moves = yield* models.fromBase
@@ -21,9 +21,12 @@ export const ofUnits = Effect.fnUntraced(function* (
   return added.map((losses) => subtract(base, losses))
 })
 
-export const method: Method = {
+export const method = Method.make({
   name: "add",
-  cost: suffixes,
+  version: 1,
+  summary: "what the base gains by the expert's change in the unit",
+  sources: [{ text: "Hi-Merging, ACL 2025" }],
+  cost: Method.suffixes,
   parts: (task, models) => layerByLayer(task, (units) => ofUnits(models, units)),
   combine: concatenate,
-}
+})

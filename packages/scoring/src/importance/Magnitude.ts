@@ -6,7 +6,7 @@
 import { entry, known, last } from "@hila/core/Lookup"
 import { Checkpoint, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { type Method, passes, type Task } from "./Method.ts"
+import * as Method from "./Method.ts"
 import { concatenate } from "./Parts.ts"
 
 /** Sum of squares of expert − base over a slice of a tensor of shape [rows, columns]; a vector is one column. */
@@ -29,7 +29,7 @@ const squares = (
 }
 
 /** ‖δ_u‖₂ of every unit, tensor by tensor: one tensor of both models is in memory at a time. */
-const norms = Effect.fnUntraced(function* ({ base, expert, units }: Task) {
+const norms = Effect.fnUntraced(function* ({ base, expert, units }: Method.Subject) {
   const sums = new Float64Array(units.length)
   const tensors = new Set(units.flatMap(({ slices }) => slices.map(({ tensor }) => tensor)))
   for (const tensor of tensors) {
@@ -48,9 +48,12 @@ const norms = Effect.fnUntraced(function* ({ base, expert, units }: Task) {
   return Array.from(sums, (sum) => [Math.sqrt(sum)])
 })
 
-export const method: Method = {
+export const method = Method.make({
   name: "magnitude",
-  cost: () => passes(0),
+  version: 1,
+  summary: "how large the unit's change is; a null without data",
+  sources: [],
+  cost: () => Method.passes(0),
   parts: (task) => [{ id: "all", measure: norms(task) }],
   combine: concatenate,
-}
+})

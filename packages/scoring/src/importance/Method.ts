@@ -1,10 +1,12 @@
 /**
- * What an importance method is: a name, what it costs, parts that are measured one by one, and how they combine.
+ * What an importance method is: a name, version and sources, its options, what it costs, parts that are measured one by
+ * one, and how they combine.
  *
  * A method gives every unit a value per golden example, in nats, positive where the unit helps the expert. Parts are
  * what a stage checkpoints: units where they are measured one by one, points of a path where all units are measured at
- * once. Adding a method is adding a file.
+ * once. Adding a method is adding a file and its line in `names.ts`.
  */
+import type { Citation } from "@hila/core/Citation"
 import type { ScoringError } from "../ScoringError.ts"
 import type {
   Checkpoint,
@@ -18,19 +20,19 @@ import type {
   UnitInterventions,
 } from "@hila/model"
 import type * as Effect from "effect/Effect"
+import type { Option, Options } from "./options.ts"
 
 /** What is to be measured. */
-export interface Task {
+export interface Subject {
   readonly base: Checkpoint.Checkpoint
   readonly expert: Checkpoint.Checkpoint
   /** The expert's own answers; two or more. */
   readonly golden: ReadonlyArray<Example.Example>
   readonly units: ReadonlyArray<Unit.Unit>
-  /** Seed of methods that draw. */
-  readonly seed: number
-  /** Points of methods that integrate, ≥ 1. */
-  readonly quadrature: number
 }
+
+/** What is to be measured, with a value for each option that any method has. */
+export interface Task extends Subject, Options {}
 
 /** The models of a task, each opened when first asked for. */
 export interface Models {
@@ -58,13 +60,14 @@ export interface Part {
   readonly measure: Effect.Effect<Values, MethodError>
 }
 
-/** What there is to measure. */
-export interface Amount {
+/** How much there is to measure. */
+export interface Size {
   readonly units: number
   readonly layers: number
-  /** Points of methods that integrate. */
-  readonly quadrature: number
 }
+
+/** How much there is to measure, with a value for each option that any method has. */
+export interface Amount extends Size, Options {}
 
 /** Passes over one example, those that differences are taken from included. */
 export interface Cost {
@@ -86,17 +89,46 @@ export const passes = (forward: number, backward = 0): Cost => ({
  * average; the streams themselves are one pass more, and the loss of what does not move one through the last layer. Of
  * small models streams are kept before every second layer or fewer, which costs more passes and fewer sessions.
  */
-export const suffixes = ({ layers, units }: Amount): Cost => ({
+export const suffixes = ({ layers, units }: Size): Cost => ({
   forward: units + 2,
   backward: 0,
   whole: (units * (layers + 1)) / (2 * layers) + 1 + 1 / layers,
 })
 
-/** One way to measure importance. */
-export interface Method {
+/** What a method says of itself. */
+interface About {
   readonly name: string
-  readonly cost: (of: Amount) => Cost
-  readonly parts: (task: Task, models: Models) => ReadonlyArray<Part>
+  /**
+   * Raise it when the values of the method change, here and in `names.ts`: above 1 it is part of the key of what the
+   * method measured, so that values of older versions are not taken for its own.
+   */
+  readonly version: number
+  /** One line that ends "a unit's importance is …". */
+  readonly summary: string
+  /** None for what is nobody's idea in particular. */
+  readonly sources: ReadonlyArray<Citation>
   /** The values of the task's units, in their order, from the parts' in theirs. */
   readonly combine: (parts: ReadonlyArray<Values>) => Values
+}
+
+/** One way to measure importance. */
+export interface Method extends About {
+  readonly options: ReadonlyArray<Option>
+  readonly cost: (of: Amount) => Cost
+  readonly parts: (task: Task, models: Models) => ReadonlyArray<Part>
+}
+
+/** A method that can read the options it names and no other. */
+export const make = <const O extends Option = never>(
+  method: About & {
+    readonly options?: ReadonlyArray<O>
+    readonly cost: (of: Size & Pick<Options, O>) => Cost
+    readonly parts: (task: Subject & Pick<Options, O>, models: Models) => ReadonlyArray<Part>
+  },
+): Method => ({ options: [], ...method })
+
+/** Whether a method needs golden data, and gradients. */
+export const needs = ({ cost }: Method): { readonly data: boolean; readonly gradients: boolean } => {
+  const { backward, forward } = cost({ units: 1, layers: 1, quadrature: 1, seed: 0 })
+  return { data: forward > 0, gradients: backward > 0 }
 }

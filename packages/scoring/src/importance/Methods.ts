@@ -1,30 +1,11 @@
-/** All importance methods by name. */
-import * as Ablate from "./Ablate.ts"
-import * as AblateMean from "./AblateMean.ts"
-import * as Add from "./Add.ts"
-import * as Depth from "./Depth.ts"
-import * as Fisher from "./Fisher.ts"
-import * as FisherDiagonal from "./FisherDiagonal.ts"
-import * as GateGradient from "./GateGradient.ts"
-import * as Magnitude from "./Magnitude.ts"
+/** All importance methods by name. Loads all of them; `names.ts` lists them without loading any. */
 import type { Method } from "./Method.ts"
-import type { Name } from "./names.ts"
-import * as PathIntegrated from "./PathIntegrated.ts"
-import * as Random from "./Random.ts"
-import * as Revert from "./Revert.ts"
-import * as Symmetric from "./Symmetric.ts"
+import { files, type Name } from "./names.ts"
 
-export const byName: Readonly<Record<Name, Method>> = {
-  revert: Revert.method,
-  add: Add.method,
-  symmetric: Symmetric.method,
-  ablate: Ablate.method,
-  ablateMean: AblateMean.method,
-  pathIntegrated: PathIntegrated.method,
-  gateGradient: GateGradient.method,
-  fisher: Fisher.method,
-  fisherDiagonal: FisherDiagonal.method,
-  magnitude: Magnitude.method,
-  random: Random.method,
-  layer: Depth.method,
-}
+const load = async ([name, file]: readonly [string, () => Promise<{ readonly method: Method }>]) =>
+  [name, (await file()).method] as const
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of `files` are the names
+export const byName = Object.fromEntries(await Promise.all(Object.entries(files).map(load))) as Readonly<
+  Record<Name, Method>
+>

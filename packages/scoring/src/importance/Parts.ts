@@ -2,7 +2,7 @@
 import { at } from "@hila/core/Lookup"
 import { InterpolatedGates, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
-import type { Method, MethodError, Models, Part, Task, Values } from "./Method.ts"
+import type { Method, MethodError, Models, Part, Subject, Values } from "./Method.ts"
 
 /** left − right, example by example. */
 export const subtract = (left: ArrayLike<number>, right: ArrayLike<number>): ReadonlyArray<number> =>
@@ -19,7 +19,7 @@ const partTokens = 2 ** 16
  * values.
  */
 export const layerByLayer = (
-  task: Task,
+  task: Subject,
   measure: (units: ReadonlyArray<Unit.Unit>) => Effect.Effect<Values, MethodError>,
 ): ReadonlyArray<Part> => {
   const tokens = task.golden.reduce((sum, example) => sum + example.tokens.length, 0)
@@ -37,13 +37,13 @@ export const layerByLayer = (
 }
 
 /** One part for all units; `score` gives the unit's one value. */
-export const withoutData = (task: Task, score: (unit: Unit.Unit) => number): ReadonlyArray<Part> => [
+export const withoutData = (task: Subject, score: (unit: Unit.Unit) => number): ReadonlyArray<Part> => [
   { id: "all", measure: Effect.sync(() => task.units.map((unit) => [score(unit)])) },
 ]
 
 /** ⟨∂Loss_k/∂θ, δ_u⟩ for every unit u and example k with all gates at `at` (0 base, 1 expert): [units][examples]. */
 export const gradientAt = Effect.fnUntraced(function* (
-  { golden, units }: Task,
+  { golden, units }: Subject,
   models: Pick<Models, "delta">,
   at: number,
 ): Effect.fn.Return<Values, MethodError> {

@@ -5,11 +5,15 @@
  */
 import { Digest } from "@hila/core"
 import { concatenate, withoutData } from "./Parts.ts"
-import { type Method, passes } from "./Method.ts"
+import * as Method from "./Method.ts"
 
-export const method: Method = {
+export const method = Method.make({
   name: "random",
-  cost: () => passes(0),
+  version: 1,
+  summary: "a draw, by seed and unit; a null without data",
+  sources: [],
+  options: ["seed"],
+  cost: () => Method.passes(0),
   // 52 bits of a hash are as good as a generator's and need no state.
   parts: (task) =>
     withoutData(
@@ -17,4 +21,4 @@ export const method: Method = {
       ({ id }) => Number.parseInt(Digest.of(`${task.seed} ${id}`).slice(0, 13), 16) / 2 ** 52,
     ),
   combine: concatenate,
-}
+})

@@ -10,11 +10,11 @@
 import type { Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { concatenate, layerByLayer, subtract } from "./Parts.ts"
-import { suffixes, type Method, type Models } from "./Method.ts"
+import * as Method from "./Method.ts"
 
 /** Revert importance of units, [units][examples]. */
 export const ofUnits = Effect.fnUntraced(function* (
-  models: Pick<Models, "fromExpert">,
+  models: Pick<Method.Models, "fromExpert">,
   units: ReadonlyArray<Unit.Unit>,
 ) {
   const moves = yield* models.fromExpert
@@ -23,9 +23,12 @@ export const ofUnits = Effect.fnUntraced(function* (
   return reverted.map((losses) => subtract(losses, expert))
 })
 
-export const method: Method = {
+export const method = Method.make({
   name: "revert",
-  cost: suffixes,
+  version: 1,
+  summary: "what the expert loses without its change in the unit",
+  sources: [{ text: "Hi-Merging, ACL 2025" }],
+  cost: Method.suffixes,
   parts: (task, models) => layerByLayer(task, (units) => ofUnits(models, units)),
   combine: concatenate,
-}
+})

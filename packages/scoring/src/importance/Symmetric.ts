@@ -7,14 +7,17 @@
 import { at } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
 import * as Add from "./Add.ts"
-import { type Method, suffixes } from "./Method.ts"
+import * as Method from "./Method.ts"
 import { concatenate, layerByLayer } from "./Parts.ts"
 import * as Revert from "./Revert.ts"
 
-export const method: Method = {
+export const method = Method.make({
   name: "symmetric",
+  version: 1,
+  summary: "the mean of revert and add",
+  sources: [{ text: "Shapley 1953" }],
   cost: (of) => {
-    const { forward, whole } = suffixes(of)
+    const { forward, whole } = Method.suffixes(of)
     return { forward: 2 * forward, backward: 0, whole: 2 * whole }
   },
   parts: (task, models) =>
@@ -27,4 +30,4 @@ export const method: Method = {
       }),
     ),
   combine: concatenate,
-}
+})
