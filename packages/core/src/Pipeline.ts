@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { ParamsError, PipelineError } from "./CoreError.ts"
-import { nearest } from "./internal/suggestion.ts"
+import { checkOptions, checkOutputs, guarded, placeOf, unknownOption } from "./internal/options.ts"
 import { promise } from "./internal/erased.ts"
 import type * as Node from "./Node.ts"
 
@@ -65,6 +65,7 @@ export const make = <
   readonly build: (options: OptionValues<O>) => Built
   readonly layer: Layer.Layer<Node.ServicesOf<Built[keyof Built]>, E>
 }): Pipeline => {
+  checkOptions(definition.name, definition.options ?? {})
   const options: Readonly<Record<string, Option<unknown>>> = promise(definition.options ?? {})
   return Object.freeze({
     [TypeId]: TypeId,
@@ -74,11 +75,18 @@ export const make = <
     build: Effect.fnUntraced(function* (set: Readonly<Record<string, string>>) {
       const values = yield* optionValues(definition.name, options, set)
       return yield* Effect.try({
-        try: (): Outputs => promise(definition.build(promise(values))),
+        try: (): Outputs => {
+          const built = definition.build(promise(guarded(definition.name, values)))
+          checkOutputs(definition.name, built)
+          return promise(built)
+        },
         catch: (cause) =>
           cause instanceof ParamsError || cause instanceof PipelineError
             ? cause
-            : new PipelineError({ pipeline: definition.name, problem: oneLine(cause) }),
+            : new PipelineError({
+                pipeline: definition.name,
+                problem: `${oneLine(cause)}${placeOf(cause)}`,
+              }),
       })
     }),
   })
@@ -108,12 +116,8 @@ const optionValues = Effect.fnUntraced(function* (
   for (const [name, text] of Object.entries(set)) {
     const found = Object.hasOwn(options, name) ? options[name] : undefined
     if (found === undefined) {
-      const known = Object.keys(options)
-      const suggestion = nearest(name, known)
-      return yield* new PipelineError({
-        pipeline,
-        problem: `unknown option "${name}"${suggestion === undefined ? "; " : `, did you mean "${suggestion}"? `}${known.length === 0 ? "it takes none" : `it takes ${known.join(", ")}`}`,
-      })
+      const problem = unknownOption(name, Object.keys(options))
+      return yield* new PipelineError({ pipeline, problem })
     }
     values[name] = yield* Effect.mapError(
       decode(found.schema, text),

@@ -40,6 +40,70 @@ describe("Pipeline", () => {
     }),
   )
 
+  it.effect("names what is misspelt in the pipeline itself, and where something else failed", () =>
+    Effect.gen(function* () {
+      const problem = (build: (options: { readonly by: number }) => unknown) =>
+        Effect.map(
+          Effect.flip(
+            Pipeline.build(
+              // As a file that nobody has compiled.
+              Pipeline.make({
+                name: "slip",
+                options: { by: Pipeline.option(Factor, 2, "factor") },
+                build: build as () => {},
+                layer: Layer.empty,
+              }),
+            ),
+          ),
+          ({ message }) => message,
+        )
+      const node = source([1])
+      const misspelt = (options: object) => (options as { readonly bye: { readonly x: 1 } }).bye.x
+      assert.strictEqual(
+        yield* problem((options) => ({ node, x: misspelt(options) })),
+        'pipeline slip: build reads an unknown option "bye", did you mean "by"? it takes by',
+      )
+      assert.match(
+        yield* problem(({ by }) => ({ node, x: misspelt({ by }) })),
+        /^pipeline slip: Cannot read properties of undefined .* \(.*Pipeline\.test\.ts:\d+\)$/,
+      )
+      assert.strictEqual(
+        yield* problem(() => ({ node, merged: undefined })),
+        'pipeline slip: output "merged" is undefined; build returns nodes by name, such as { merged }',
+      )
+      assert.match(
+        yield* problem(() => node),
+        /what build returns is a value of type object; build returns nodes/,
+      )
+      assert.match(
+        yield* problem(() => ({ out: (scale as unknown as () => typeof node)() })),
+        /^stage scale: expected its inputs by name, \{\} where it takes none, got undefined$/,
+      )
+      // Copies, rests and what prints an object ask for nothing that is not there.
+      yield* Pipeline.build(
+        Pipeline.make({
+          name: "copies",
+          options: { by: Pipeline.option(Factor, 2, "factor") },
+          build: ({ by, ...rest }) => {
+            assert.deepStrictEqual([{ ...rest }, JSON.stringify({ by })], [{}, '{"by":2}'])
+            return { node }
+          },
+          layer: Layer.empty,
+        }),
+      )
+      assert.throws(
+        () =>
+          Pipeline.make({
+            name: "slip",
+            options: { by: 2 as never },
+            build: () => ({ node }),
+            layer: Layer.empty,
+          }),
+        'pipeline slip: option "by" is a value of type number; write Pipeline.option(schema, default, description)',
+      )
+    }),
+  )
+
   it.effect("refuses a value its schema refuses, in one line that names option and value", () =>
     Effect.gen(function* () {
       for (const text of ["many", "-1", "NaN"]) {

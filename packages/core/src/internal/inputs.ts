@@ -6,17 +6,19 @@
  */
 import { ParamsError } from "../CoreError.ts"
 
-const isNode = (value: unknown): boolean =>
+/** Whether a value is what a source or a stage call returns. */
+export const isNode = (value: unknown): boolean =>
   typeof value === "object" &&
   value !== null &&
   "kind" in value &&
   (value.kind === "source" || value.kind === "stage")
 
-const what = (value: unknown): string =>
+/** What kind of value was given, for people. */
+export const what = (value: unknown): string =>
   typeof value === "string"
     ? `the text "${value}"`
-    : value === null
-      ? "null"
+    : value === null || value === undefined
+      ? String(value)
       : Array.isArray(value)
         ? "a list"
         : typeof value === "function"
@@ -29,6 +31,10 @@ export const checkInputs = (
   slots: Readonly<Record<string, object>>,
   given: Readonly<Record<string, unknown>>,
 ): void => {
+  if (typeof given !== "object" || given === null) {
+    const problem = `expected its inputs by name, {} where it takes none, got ${what(given)}`
+    throw new ParamsError({ stage, problem })
+  }
   for (const [slot, takes] of Object.entries(slots)) {
     const value = given[slot]
     const isEach = "each" in takes
