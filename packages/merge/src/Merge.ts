@@ -51,6 +51,8 @@ export interface MergeParams {
   readonly seed?: number | undefined
   /** Whose defaults: mergekit 0.1.5's (by default) or the papers'. */
   readonly profile?: "tool" | "paper" | undefined
+  /** Other methods for some of the tensors, by filter; the first that matches counts. */
+  readonly methods?: Recipe["methods"]
   /** What tensors outside every unit get from unit weights; `"mean"` by default. */
   readonly residual?: Residual | undefined
   /** Differences of meaning between the models that are merged all the same, as in a recipe. */
@@ -70,13 +72,35 @@ export const merge = Effect.fn("merge")(function* (
   params: MergeParams,
   directory: string,
   options: Options = {},
-): Effect.fn.Return<Checkpoint.Checkpoint, Exclude<RecipeMergeError, RecipeError>> {
+): Effect.fn.Return<Checkpoint.Checkpoint, MergeFailure> {
+  const accept = [...(params.accept ?? []), ...(options.accept ?? [])]
+  const asked = accept.length === 0 ? params : { ...params, accept }
+  return yield* named(
+    options.caller ?? params.method,
+    Effect.flatMap(preparedOf(inputs, asked), (prepared) => mergePrepared(prepared, directory, options)),
+  )
+})
+
+/** Everything a merge of values can fail with. */
+export type MergeFailure = Exclude<RecipeMergeError, RecipeError>
+
+/** Errors at a place of the recipe that values have become name the input instead, and the function that was called. */
+export const named = <A>(caller: string, effect: Effect.Effect<A, RecipeMergeError>) =>
+  Effect.catchTags(effect, {
+    RecipeError: ({ file, problem }) => Effect.fail(new MergeError({ method: caller, input: file, problem })),
+    MergeError: ({ input, problem, tensor }) =>
+      Effect.fail(
+        new MergeError({ method: caller, input, problem, ...(tensor === undefined ? {} : { tensor }) }),
+      ),
+  })
+
+/** Values made ready to be merged: every check of pre-flight has passed, every tensor is planned. */
+export const preparedOf = Effect.fnUntraced(function* (
+  inputs: MergeInputs,
+  params: MergeParams,
+): Effect.fn.Return<Prepared.Prepared, RecipeMergeError> {
   const { base, masks = [], models } = inputs
   const { method, perModel = [] } = params
-  const own = <A>(effect: Effect.Effect<A, RecipeMergeError>) =>
-    Effect.catchTag(effect, "RecipeError", ({ file, problem }) =>
-      Effect.fail(new MergeError({ method, input: file, problem })),
-    )
   const [first] = models
   if (first === undefined) {
     return yield* new MergeError({ method, input: "models", problem: "expected at least one, got none" })
@@ -104,15 +128,10 @@ export const merge = Effect.fn("merge")(function* (
       ...models.map((checkpoint, index) => modelOf(nameOf(index), checkpoint)),
       ...(base === undefined ? [] : [modelOf("base", base)]),
     ])
-  return yield* own(
-    Effect.flatMap(
-      Prepared.fromLocated(
-        located,
-        () => Effect.succeed(open()),
-        () => Effect.succeed(companions),
-      ),
-      (prepared) => mergePrepared(prepared, directory, options),
-    ),
+  return yield* Prepared.fromLocated(
+    located,
+    () => Effect.succeed(open()),
+    () => Effect.succeed(companions),
   )
 })
 
@@ -140,7 +159,7 @@ const statisticsOf = (
 }
 
 const recipeOf = (hasBase: boolean, models: number, params: MergeParams): Recipe => {
-  const { accept, dtype, method, parameters = {}, perModel = [], profile, seed } = params
+  const { accept, dtype, method, methods, parameters = {}, perModel = [], profile, seed } = params
   const weight = definitions[method].parameters["weight"]
   const all = weight !== undefined && weight.default === undefined ? { weight: 1, ...parameters } : parameters
   return {
@@ -151,6 +170,7 @@ const recipeOf = (hasBase: boolean, models: number, params: MergeParams): Recipe
       ...(perModel[index] === undefined ? {} : { parameters: perModel[index] }),
     })),
     ...(Object.keys(all).length === 0 ? {} : { parameters: all }),
+    ...(methods === undefined ? {} : { methods }),
     ...(dtype == null ? {} : { dtype }),
     ...(accept === undefined ? {} : { accept }),
     ...(profile === undefined ? {} : { profile }),

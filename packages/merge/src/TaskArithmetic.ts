@@ -1,28 +1,20 @@
 /**
- * Task arithmetic: the base plus a multiple of the sum of task vectors (Ilharco et al. 2023).
+ * Task arithmetic: the base plus a multiple of the sum of task vectors (Ilharco et al. 2023), as one call of `merge`.
  *
  * Config and tokenizer of the result are the base's.
  */
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Coefficients from "./units/Coefficients.ts"
-import * as Engine from "./engine/Engine.ts"
-import { MergeError } from "./MergeError.ts"
-import * as TrainedOn from "./output/TrainedOn.ts"
-import * as Preflight from "./Preflight.ts"
-import * as TaskVectors from "./TaskVectors.ts"
+import type { Options } from "./output/Result.ts"
+import * as Weights from "./units/Weights.ts"
 
 /** Options of `taskArithmetic`. */
-export interface TaskArithmeticParams {
+export interface TaskArithmeticParams extends Options {
   /** Finite; 0 gives the base, 1 with one expert of weight 1 the expert. */
   readonly lambda: number
   /** One finite weight per expert; all 1 by default. */
   readonly weights?: ReadonlyArray<number> | undefined
-  /** Scalars per chunk and model; the result does not depend on it. */
-  readonly chunk?: number | undefined
 }
-
-const method = "taskArithmetic"
 
 /**
  * W = W_0 + λ Σ_t w_t (W_t − W_0) for every tensor, written as a checkpoint into the new directory `directory`.
@@ -31,21 +23,19 @@ const method = "taskArithmetic"
  * rounding to the base's dtype.
  */
 export const taskArithmetic = Effect.fn("taskArithmetic")(function* (
-  inputs: { readonly base: Checkpoint.Checkpoint; readonly experts: ReadonlyArray<Checkpoint.Checkpoint> },
-  params: TaskArithmeticParams,
+  {
+    base,
+    experts: models,
+  }: {
+    readonly base: Checkpoint.Checkpoint
+    readonly experts: ReadonlyArray<Checkpoint.Checkpoint>
+  },
+  { lambda, weights, ...options }: TaskArithmeticParams,
   directory: string,
 ) {
-  const { base, experts } = inputs
-  const lambda = yield* Coefficients.finite(method, "lambda", params.lambda)
-  const weights = yield* Coefficients.perModel(method, "weights", params.weights, experts.length)
-  if (experts.length === 0) {
-    return yield* new MergeError({ method, input: "experts", problem: "expected at least one, got none" })
-  }
-  const plan = yield* Preflight.plan(method, Preflight.baseAndExperts(base, experts))
-  return yield* Engine.write(directory, {
-    method,
-    ...(yield* TrainedOn.carried(method, base, [base, ...experts])),
-    chunk: params.chunk,
-    tensors: plan.map((tensor) => TaskVectors.sum(tensor, weights, lambda)),
-  })
+  const perModel = yield* Weights.perModel("taskArithmetic", "weights", weights, models.length)
+  const parameters = { lambda: yield* Weights.finite("taskArithmetic", "lambda", lambda), normalize: false }
+  const { merge } = yield* Effect.promise(() => import("./Merge.ts"))
+  const params = { method: "task_arithmetic", perModel, parameters } as const
+  return yield* merge({ base, models }, params, directory, { caller: "taskArithmetic", ...options })
 })

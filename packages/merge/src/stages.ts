@@ -34,7 +34,7 @@ export const linear = Stage.make({
   params: { weights },
   output: Checkpoint.artifact,
   run: Effect.fnUntraced(function* (inputs, params) {
-    return yield* linearOf(inputs, params, yield* scratch("merged"))
+    return yield* linearOf(inputs, { ...params, card: false }, yield* scratch("merged"))
   }),
 })
 
@@ -46,7 +46,7 @@ export const taskArithmetic = Stage.make({
   params: { lambda: Schema.Finite, weights },
   output: Checkpoint.artifact,
   run: Effect.fnUntraced(function* (inputs, params) {
-    return yield* taskArithmeticOf(inputs, params, yield* scratch("merged"))
+    return yield* taskArithmeticOf(inputs, { ...params, card: false }, yield* scratch("merged"))
   }),
 })
 
@@ -102,7 +102,7 @@ export const fuse = Stage.make({
   },
   output: Checkpoint.artifact,
   run: Effect.fnUntraced(function* (inputs, params) {
-    return yield* fuseOf(inputs, params, yield* scratch("merged"))
+    return yield* fuseOf(inputs, { ...params, card: false }, yield* scratch("merged"))
   }),
 })
 

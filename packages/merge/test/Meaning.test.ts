@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { fuse, linear, MergeError, prune, taskArithmetic } from "@hila/merge"
+import { adaptiveWeights, fuse, linear, MergeError, prune, taskArithmetic } from "@hila/merge"
 import * as Recipe from "@hila/merge/Recipe"
 import { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
@@ -306,7 +306,7 @@ describe("merging functions", () => {
       const directory = yield* scratch
       const to = join(directory, "out")
       const importance = yield* table(base)
-      const weights = { scheme: "kvGroup" as const, experts: 1, rows: [] }
+      const weights = yield* adaptiveWeights({ importance: [importance] }, { temperature: 1 })
       const refused: Readonly<Record<string, Effect.Effect<unknown, unknown>>> = {
         linear: linear({ models: [base, other] }, { weights: [0.5, 0.5] }, to),
         taskArithmetic: taskArithmetic({ base, experts: [math, other] }, { lambda: 1 }, to),

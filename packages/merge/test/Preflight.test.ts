@@ -36,11 +36,11 @@ describe("pre-flight", () => {
       )
       assert.strictEqual(
         yield* merge(less),
-        `taskArithmetic: expert 2: tensor ${up}: missing; base has it. Models must be fine-tuned from one base`,
+        `taskArithmetic: models 2: tensor ${up} is missing in model 2; base has it`,
       )
       assert.strictEqual(
         yield* merge(less, less),
-        `taskArithmetic: expert 1: tensor ${up}: unexpected; base has no such tensor. Models must be fine-tuned from one base`,
+        `taskArithmetic: models 1: model 1 has the tensor ${up}; base has no such tensor`,
       )
       const turned = yield* altered(expert, join(directory, "turned"), ({ dtype, name, shape }, values) => ({
         dtype,
@@ -50,7 +50,7 @@ describe("pre-flight", () => {
       }))
       assert.strictEqual(
         yield* merge(turned),
-        `taskArithmetic: expert 2: tensor ${up}: shape [128, 384], expected [384, 128] as in base (${join(directory, "turned", "model.safetensors")})`,
+        `taskArithmetic: models 2: tensor ${up} of model 2 has shape [128, 384], expected [384, 128] as in base (${join(directory, "turned", "model.safetensors")})`,
       )
       const quantised = yield* altered(
         expert,
@@ -64,7 +64,7 @@ describe("pre-flight", () => {
       )
       assert.strictEqual(
         yield* merge(quantised),
-        `taskArithmetic: expert 2: is quantised as F8_E4M3 (${up} of model.safetensors is F8_E4M3 [384, 128]): codes cannot be computed with; use the full-precision model, or dequantise it first`,
+        `taskArithmetic: models 2: model 2 is quantised as F8_E4M3 (${up} of model.safetensors is F8_E4M3 [384, 128]): codes cannot be computed with; use the full-precision model, or dequantise it first`,
       )
     }),
   )
@@ -79,7 +79,7 @@ describe("pre-flight", () => {
       )
       assert.strictEqual(
         yield* refusal((path) => linear({ models }, { weights: [1, -1] }, path)),
-        "linear: weights: sum to zero and cannot be normalised; change them or set normalize to false",
+        "linear: merge_method: linear: the weights sum to zero and cannot be normalised; change them or set normalize: false (tensor model.embed_tokens.weight)",
       )
       assert.strictEqual(
         yield* refusal((path) => linear({ models: [] }, {}, path)),
@@ -110,24 +110,19 @@ describe("pre-flight", () => {
 
       assert.strictEqual(
         yield* merge({ masks: masks.slice(1) }),
-        "fuse: masks: expected 2, one per expert, or none, got 1",
+        "fuse: masks: expected 2, one per model, or none, got 1",
       )
       assert.strictEqual(
         yield* merge({ weights: yield* adaptiveWeights({ importance: [importance] }, { temperature: 1 }) }),
-        "fuse: weights: made for 1 experts, got 2 experts",
+        "fuse: unit_weights: unit weights: made for 1 experts, got 2 experts",
       )
       assert.strictEqual(
         yield* merge({ weights: { ...weights, rows: weights.rows.slice(0, 5) } }),
-        "fuse: weights: has 5 units, expected 20; it was made for another model",
-      )
-      const byHead = yield* prune({ base, expert: b, importance: heads }, keep, path("heads"))
-      assert.strictEqual(
-        yield* merge({ masks: [masks[0]!, byHead] }),
-        "fuse: mask 2: made for scheme queryHead, expected kvGroup",
+        "fuse: unit_weights: unit weights: has 5 units, expected 20; it was made for another model",
       )
       assert.match(
         yield* merge({ masks: [masks[0]!, { ...masks[1]!, tensors: new Map() }] }),
-        /^fuse: mask 2: tensor model\.layers\.0\..*: expected bits U8 \[\d+, \d+\], got none \(.*b\.safetensors\)$/,
+        /^fuse: models 2 mask: mask 2: tensor model\.layers\.0\..*: expected bits U8 \[\d+, \d+\], got none \(.*b\.safetensors\)$/,
       )
       const mixed = yield* Effect.flip(
         adaptiveWeights({ importance: [importance, heads] }, { temperature: 1 }),
@@ -229,7 +224,7 @@ describe("pre-flight", () => {
       const base = yield* micro("base")
       const path = join(yield* scratch, "merged")
       const merged = yield* linear({ models: [base, yield* micro("code")] }, {}, path)
-      assert.sameMembers(Object.keys(merged.files), Object.keys(base.files))
+      assert.sameMembers(Object.keys(merged.files), ["README.md", ...Object.keys(base.files)])
       for (const name of [
         "config.json",
         "generation_config.json",

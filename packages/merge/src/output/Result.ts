@@ -39,6 +39,10 @@ import { version } from "./version.ts"
 
 /** How a recipe is carried out; the weights do not depend on it. */
 export interface Options extends Omit<Engine.Options, "progress"> {
+  /** Whether the card tells all; else there is one only where the inputs name data sets, with these. True by default. */
+  readonly card?: boolean | undefined
+  /** Who merges, where a function is called by another name than its method's. */
+  readonly caller?: string | undefined
   /** Whether the card names the inputs by the sha256 of their files, which costs one more reading; true by default. */
   readonly digests?: boolean | undefined
   /** Differences of meaning that are merged all the same, besides those the recipe accepts. */
@@ -138,17 +142,8 @@ const writeResult = Effect.fnUntraced(function* (
   const { recipe } = prepared.located
   const files = yield* filesOf(prepared)
   const texts = yield* textsOf(prepared, files)
-  const card = Card.render({
-    name: basename(resolve(directory)),
-    recipe: prepared.located.text,
-    seed: recipe.seed ?? 0,
-    profile: recipe.profile ?? "tool",
-    versions: { hila: version, node: process.versions.node },
-    inputs: yield* inputsOf(prepared, options),
-    trainedOn: yield* TrainedOn.of([...prepared.models.values()].map(({ original }) => original)),
-    report,
-  })
-  const written = { ...texts, "README.md": card }
+  const card = yield* cardOf(prepared, report, directory, options)
+  const written = { ...texts, ...(card === undefined ? {} : { "README.md": card }) }
   return yield* Engine.write<RecipeMergeError, never>(directory, {
     ...options,
     progress: (share) => options.onProgress?.("writing", share),
@@ -166,6 +161,31 @@ const writeResult = Effect.fnUntraced(function* (
         for (const [name, text] of Object.entries(written)) yield* put(path, name, text)
         yield* Check.check(path, prepared.tensors, prepared.like.original)
       }),
+  })
+})
+
+/** What README.md says of the result; undefined where it is as the donor's. */
+const cardOf = Effect.fnUntraced(function* (
+  prepared: Prepared.Prepared,
+  report: Report.Report,
+  directory: string,
+  options: Options,
+) {
+  const { recipe, text } = prepared.located
+  const trainedOn = yield* TrainedOn.of([...prepared.models.values()].map(({ original }) => original))
+  if (options.card === false) {
+    const names = options.caller ?? recipe.merge_method
+    return trainedOn.length === 0 ? undefined : TrainedOn.card(names, trainedOn, prepared.models.size)
+  }
+  return Card.render({
+    name: basename(resolve(directory)),
+    recipe: text,
+    seed: recipe.seed ?? 0,
+    profile: recipe.profile ?? "tool",
+    versions: { hila: version, node: process.versions.node },
+    inputs: yield* inputsOf(prepared, options),
+    trainedOn,
+    report,
   })
 })
 
@@ -208,6 +228,8 @@ const planOf = (tensor: OutputTensor): TensorPlan => {
     const params = { scale: [1] }
     return { ...spec, method: definitions.passthrough.method(params), params, models: [solved] }
   }
+  // A sum without coefficients is one sweep, so an empty list is as good as none.
+  const coefficients = units.length === 0 ? undefined : units
   return method === undefined
     ? { ...spec, models: [base ?? at(models, 0)] }
     : {
@@ -217,7 +239,7 @@ const planOf = (tensor: OutputTensor): TensorPlan => {
         base,
         models,
         masks,
-        units,
+        units: coefficients,
         extras: statistics.elements,
       }
 }

@@ -4,8 +4,8 @@
  */
 import { type Checkpoint, CheckpointError } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { readFile } from "node:fs/promises"
+import { parse, stringify } from "yaml"
 
 const isNames = (value: unknown): value is ReadonlyArray<string> =>
   Array.isArray(value) && value.every((name) => typeof name === "string")
@@ -23,7 +23,6 @@ const ofCard = Effect.fnUntraced(function* (path: string | undefined) {
   const text = yield* Effect.tryPromise({ try: () => readFile(path, "utf8"), catch: failure(path) })
   const [, matter] = /^---\r?\n(.*?)\r?\n---(?:\r?\n|$)/s.exec(text) ?? []
   if (matter === undefined || !/^trainedOn\s*:/m.test(matter)) return []
-  const { parse } = yield* Effect.promise(() => import("yaml"))
   const problem = "its front matter should have trainedOn, a list of names of data sets"
   const refuse = new CheckpointError({ path, problem, blame: "input" })
   const card = yield* Effect.try({ try: (): unknown => parse(matter), catch: () => refuse })
@@ -31,29 +30,11 @@ const ofCard = Effect.fnUntraced(function* (path: string | undefined) {
   return isNames(names) ? names : yield* refuse
 })
 
-/**
- * What a merge without a recipe writes beside its weights: the files of the model that it is like and, where an input
- * names data sets, a card that names them in place of that model's own.
- */
-export const carried = Effect.fnUntraced(function* (
-  method: string,
-  like: Checkpoint.Checkpoint,
-  all: ReadonlyArray<Checkpoint.Checkpoint>,
-) {
-  const names = yield* of(all)
-  if (names.length === 0) return { files: like.files }
-  const { stringify } = yield* Effect.promise(() => import("yaml"))
+/** A card that names data sets and nothing else. */
+export const card = (method: string, names: ReadonlyArray<string>, checkpoints: number): string => {
   const matter = stringify({ library_name: "transformers", tags: ["merge", "hila"], trainedOn: names })
-  const card = `---\n${matter}---\n\n# A merge\n\n${all.length} checkpoints merged by ${method} with Hila.\n`
-  return {
-    files: Object.fromEntries(Object.entries(like.files).filter(([name]) => name !== "README.md")),
-    finish: (directory: string) =>
-      Effect.tryPromise({
-        try: () => writeFile(join(directory, "README.md"), card),
-        catch: failure(directory),
-      }),
-  }
-})
+  return `---\n${matter}---\n\n# A merge\n\n${checkpoints} checkpoints merged by ${method} with Hila.\n`
+}
 
 const failure = (path: string) => (cause: unknown) =>
   new CheckpointError({

@@ -94,11 +94,25 @@ const checkNames = Effect.fnUntraced(function* (work: Work, slice: Slices.Slice,
     const [a, b] = [Reference.text(first.reference), Reference.text(other.reference)]
     const missing = [...names].find(([key, name]) => !own.has(key) && isNeeded(work, first, name))?.[1]
     const extra = [...own].find(([key, name]) => !names.has(key) && isNeeded(work, other, name))?.[1]
+    if (missing !== undefined || extra !== undefined) yield* checkDepths(work, first, other)
     if (missing !== undefined)
       return yield* located.error(other.path, `tensor ${missing} is missing in ${b}; ${a} has it`)
     if (extra !== undefined)
       return yield* located.error(other.path, `${b} has the tensor ${extra}; ${a} has no such tensor`)
   }
+})
+
+/** What lacks whole layers is another model, which a tensor's name would not say. */
+const checkDepths = Effect.fnUntraced(function* (work: Work, first: Slices.Source, other: Slices.Source) {
+  const { input, layoutOf, module, ranged } = work
+  const [depth, expected] = [other, first].map((source) => Assignment.depthIn(layoutOf(source), module))
+  if (ranged || depth === expected) return
+  const [a, b] = [Reference.text(first.reference), Reference.text(other.reference)]
+  const where = module.name === "default" ? "" : ` in ${module.name}`
+  return yield* input.located.error(
+    other.path,
+    `${b} has ${depth} layers${where}, ${a} has ${expected}: models are merged whole where they are equally deep; take layers of each with slices`,
+  )
 })
 
 const isNeeded = ({ layoutOf }: Work, source: Slices.Source, name: string): boolean =>
