@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Checkpoint } from "@hila/model"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Logger } from "effect"
 import { appendFile, readdir } from "node:fs/promises"
 import * as Collaboration from "../src/Collaboration.ts"
 import * as Head from "../src/heads/Head.ts"
@@ -21,6 +21,23 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 1, threa
         const again = yield* Effect.flip(Bundle.write(`${directory}/bundle`, contents))
         assert.match(again.message, /already exists/)
         yield* Checkpoint.open(`${directory}/bundle/experts/start`)
+      }).pipe(Effect.scoped),
+    )
+
+    it.effect("a bundle that holds more than was packed is told of, and refused where it would be read", () =>
+      Effect.gen(function* () {
+        const { contents, directory } = yield* Packed
+        const at = `${directory}/more`
+        yield* Bundle.write(at, contents)
+        yield* Effect.promise(() => appendFile(`${at}/NOTES.md`, "mine\n"))
+        const warnings: Array<string> = []
+        const told = Logger.make<unknown, void>(({ message }) => void warnings.push(String(message)))
+        yield* Bundle.read(at).pipe(Effect.provide(Logger.layer([told])))
+        assert.match(warnings.join(), /more holds NOTES\.md beside what was packed, which is not read$/)
+        yield* Effect.promise(() => appendFile(`${at}/experts/end/chat_template.jinja`, "{}"))
+        const error = yield* Effect.flip(Bundle.read(at))
+        assert.match(error.message, /experts\/end\/chat_template\.jinja was not packed/)
+        assert.strictEqual(error.blame, "input")
       }).pipe(Effect.scoped),
     )
 

@@ -29,16 +29,20 @@ const begun = Effect.fnUntraced(function* (url: string, body: string) {
     "connection: close",
     "content-type: application/json",
     `content-length: ${body.length}`,
+    // The server has the request when it says that the body may come.
+    "expect: 100-continue",
   ]
-  yield* Effect.promise(
-    () => new Promise((resolve) => socket.write(`${head.join("\r\n")}\r\n\r\n${body.slice(0, -1)}`, resolve)),
-  )
+  const closed = once(socket, "close")
+  yield* Effect.promise(() => {
+    const told = once(socket, "data")
+    socket.write(`${head.join("\r\n")}\r\n\r\n${body.slice(0, -1)}`)
+    return told
+  })
   const finish = Effect.promise(() => {
-    const closed = once(socket, "close")
     socket.write(body.slice(-1))
     return closed
   })
-  return { heard, finish }
+  return { heard, finish, closed: Effect.promise(() => closed) }
 })
 
 layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threads: 2 }))))(
@@ -217,15 +221,35 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         const { directory } = yield* Packed
         const url = yield* Server.serve(`${directory}/bundle`, { port: 0, most: 1 })
         const body = JSON.stringify({ texts: ["x"] })
-        const { finish, heard } = yield* begun(url, body)
-        let refused = yield* post(url, body)
-        while (refused.status === 200) refused = yield* post(url, body)
-        assert.strictEqual(refused.status, 503)
-        assert.include(String(refused.body["detail"]), "1 requests are waiting")
-        yield* finish
-        assert.match(heard.join(""), /^HTTP\/1\.1 200 /)
+        const together = Effect.forEach(Array.from({ length: 16 }), () => post(url, body), {
+          concurrency: "unbounded",
+        })
+        let all = yield* together
+        while (all.every(({ status }) => status === 200)) all = yield* together
+        const refused = all.find(({ status }) => status !== 200)
+        assert.strictEqual(refused?.status, 503)
+        assert.include(String(refused?.body["detail"]), "1 requests are waiting")
         assert.strictEqual((yield* post(url, body)).status, 200)
       }).pipe(Effect.scoped),
+    )
+
+    // The case security/collabserve: clients that never send their bodies.
+    it.effect(
+      "is not blocked by clients that withhold their requests: they lose their places to others",
+      () =>
+        Effect.gen(function* () {
+          const { directory } = yield* Packed
+          const url = yield* Server.serve(`${directory}/bundle`, { port: 0, most: 4, patience: 3600 })
+          const body = JSON.stringify({ texts: ["x"] })
+          const slow = yield* Effect.forEach([1, 2, 3, 4], () => begun(url, body))
+          for (let i = 0; i < 4; i++) assert.strictEqual((yield* post(url, body)).status, 200)
+          assert.strictEqual((yield* Effect.promise(() => fetch(url))).status, 200)
+          // The first has lost its place, and is told; the others are answered when their bodies come.
+          yield* slow[0]!.closed
+          assert.match(slow[0]!.heard.join(""), /HTTP\/1\.1 408 [\s\S]*did not arrive in time/)
+          yield* slow[3]!.finish
+          assert.match(slow[3]!.heard.join(""), /HTTP\/1\.1 200 /)
+        }).pipe(Effect.scoped),
     )
 
     it.effect("says that a port is taken", () =>
@@ -244,14 +268,12 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
         const { directory } = yield* Packed
         const scope = yield* Scope.make()
         const url = yield* Effect.provideService(
-          Server.serve(`${directory}/bundle`, { port: 0, most: 1, grace: 3600 }),
+          Server.serve(`${directory}/bundle`, { port: 0, grace: 3600, patience: 3600 }),
           Scope.Scope,
           scope,
         )
         const body = JSON.stringify({ texts: ["x"] })
         const { finish, heard } = yield* begun(url, body)
-        // The server has it when there is no room for another.
-        while ((yield* post(url, body)).status === 200);
         const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
         const open = () =>
           fetch(url).then(
@@ -260,7 +282,7 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
           )
         while (yield* Effect.promise(open)) yield* Effect.yieldNow
         yield* finish
-        assert.match(heard.join(""), /^HTTP\/1\.1 200 /)
+        assert.match(heard.join(""), /HTTP\/1\.1 200 /)
         yield* Fiber.join(closing)
       }).pipe(Effect.scoped),
     )
@@ -282,3 +304,17 @@ layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 2, threa
     )
   },
 )
+
+layer(Packed.layer.pipe(Layer.provideMerge(Compute.layerWith({ workers: 1, threads: 1 }))), {
+  excludeTestServices: true,
+})("serving by the clock", (it) => {
+  it.effect("waits for a body as long as it has patience", () =>
+    Effect.gen(function* () {
+      const { directory } = yield* Packed
+      const url = yield* Server.serve(`${directory}/bundle`, { port: 0, patience: 0.05 })
+      const { closed, heard } = yield* begun(url, JSON.stringify({ texts: ["x"] }))
+      yield* closed
+      assert.match(heard.join(""), /HTTP\/1\.1 408 /)
+    }).pipe(Effect.scoped),
+  )
+})

@@ -129,7 +129,8 @@ export const serve = Effect.fn("StoreServer.serve")(function* (options: Options 
     await send(request, response, Exit.isSuccess(exit) ? exit.value : { status: 500 })
     return undefined
   }
-  const server = createServer((request, response) => {
+  // A blob may take longer than the five minutes that a request has otherwise; whoever sends one has the token.
+  const server = createServer({ requestTimeout: 0 }, (request, response) => {
     handle(request, response).catch(() => response.destroy())
   })
   yield* Effect.acquireRelease(

@@ -40,7 +40,7 @@ const subject = Effect.gen(function* () {
 describe("A broken store", () => {
   for (const [code, words] of [
     ["ENOSPC", "no space left on the device"],
-    ["EACCES", "permission denied"],
+    ["EACCES", "permission denied; name another directory with --store"],
   ] as const) {
     it.live(`answers ${code} while it publishes with one line, and works once that is over`, () =>
       Effect.gen(function* () {

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { constants } from "node:fs"
 import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises"
-import { dirname, join, resolve } from "node:path"
+import { dirname, join, relative, resolve } from "node:path"
 import * as Cascade from "../Cascade.ts"
 import * as Collaboration from "../Collaboration.ts"
 import { CollabError } from "../CollabError.ts"
@@ -132,6 +132,27 @@ export const write = Effect.fnUntraced(function* (
   return yield* Effect.ensuring(fill, sweep)
 })
 
+/**
+ * Files that a bundle holds beside those of its manifest: in an expert's directory they would be read as the expert's own, and
+ * are refused; elsewhere they are told, and not read.
+ */
+const checkOthers = Effect.fnUntraced(function* (root: string, { files }: Manifest) {
+  const entries = yield* attempt(root, "input", () => readdir(root, { recursive: true, withFileTypes: true }))
+  const others = entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll("\\", "/"))
+    .filter((name) => name !== "bundle.json" && !Object.hasOwn(files, name))
+    .toSorted()
+  const within = others.find((name) => name.startsWith("experts/"))
+  if (within !== undefined) {
+    const problem = `${within} was not packed, and would be read with what was; remove it, or pack the bundle again`
+    return yield* new CollabError({ subject: root, problem })
+  }
+  const shown = others.length > 3 ? [...others.slice(0, 3), "…"] : others
+  if (others.length > 0)
+    yield* Effect.logWarning(`${root} holds ${shown.join(", ")} beside what was packed, which is not read`)
+})
+
 /** Reads a bundle's manifest and checks its files. */
 export const read = Effect.fnUntraced(function* (directory: string) {
   const root = resolve(directory)
@@ -144,6 +165,7 @@ export const read = Effect.fnUntraced(function* (directory: string) {
     Schema.decodeUnknownEffect(Schema.fromJsonString(Manifest))(text),
     ({ message }) => new CollabError({ subject: path, problem: message.replaceAll(/\s*\n\s*/g, " ") }),
   )
+  yield* checkOthers(root, manifest)
   for (const [name, digest] of Object.entries(manifest.files)) {
     if (name.split(/[/\\]/).includes("..") || name.startsWith("/")) {
       return yield* new CollabError({ subject: path, problem: `"${name}" lies outside of the bundle` })

@@ -2,12 +2,15 @@
  * Serves a bundle over HTTP.
  *
  * A request is bounded in bytes and in texts, one batch of texts is answered at a time, a bounded number of other requests
- * wait with nothing but their texts, and more are refused: memory is bounded whatever comes in. On interruption the server takes no more requests,
- * finishes those it has for a few seconds, and closes.
+ * wait with nothing but their texts, and more are refused: memory is bounded whatever comes in. A client that withholds its
+ * request loses its place after a few seconds, or at once to one that has sent its own. On interruption the server takes
+ * no more requests, finishes those it has for a few seconds, and closes.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -29,6 +32,8 @@ export interface Options {
   readonly most?: number
   /** Seconds that requests have to be finished in when the server stops; 5 by default. */
   readonly grace?: number
+  /** Seconds that a request's body may take to arrive; 10 by default. */
+  readonly patience?: number
 }
 
 const problem = (status: number, title: string, detail: string, headers: Record<string, string> = {}) =>
@@ -65,12 +70,18 @@ const refusal = ({ headers, method, url }: HttpServerRequest.HttpServerRequest) 
   return length > Api.maxBody ? problem(413, "Content Too Large", limit) : undefined
 }
 
+const late = problem(408, "Request Timeout", "the request's body did not arrive in time; send it at once", {
+  connection: "close",
+})
+
 /**
  * Reads no body that says it is too long or does not say how long it is, nor more than `most` bodies at once, and gives
- * every refusal a reason.
+ * every refusal a reason. Whoever has waited longest for a body gives its place to a new request.
  */
-const bounded = (most: number) => {
+const bounded = (most: number, patience: number) => {
   let held = 0
+  /** Those whose bodies are on their way, the first first. */
+  const reading = new Set<{ readonly arrived: Deferred.Deferred<boolean>; hasPlace: boolean }>()
   const busy = problem(
     503,
     "Service Unavailable",
@@ -83,11 +94,37 @@ const bounded = (most: number) => {
         const refused = refusal(request)
         if (refused !== undefined) return Effect.succeed(refused)
         if (request.method !== "POST") return answer
-        if (held >= most) return Effect.succeed(busy)
-        held++
-        return Effect.ensuring(
-          answer,
-          Effect.sync(() => held--),
+        if (held >= most) {
+          const [slowest] = reading
+          if (slowest === undefined) return Effect.succeed(busy)
+          reading.delete(slowest)
+          slowest.hasPlace = false
+          Deferred.doneUnsafe(slowest.arrived, Effect.succeed(false))
+        } else held++
+        // Whether the body has arrived, or its place was taken away.
+        const arrived = Deferred.makeUnsafe<boolean>()
+        const own = { arrived, hasPlace: true }
+        reading.add(own)
+        return Effect.gen(function* () {
+          // A text that has been read is kept with its request, so that whoever answers has it at once. Reading is not
+          // interrupted: that would close the connection before the client was told.
+          yield* Effect.forkDetach(
+            Effect.andThen(
+              Effect.exit(request.text),
+              Effect.sync(() => Deferred.doneUnsafe(arrived, Effect.succeed(true))),
+            ),
+          )
+          const found = yield* Effect.timeoutOption(Deferred.await(arrived), patience * 1000)
+          reading.delete(own)
+          return Option.contains(found, true) ? yield* answer : late
+        }).pipe(
+          Effect.ensuring(
+            Effect.sync(() => {
+              reading.delete(own)
+              // A place that was given away is held by whoever took it.
+              if (own.hasPlace) held--
+            }),
+          ),
         )
       }),
     { global: true },
@@ -108,7 +145,7 @@ const modeOf = ({ cascade, topK }: Bundle.Manifest) => {
 
 /** Opens a bundle and listens until the scope closes; succeeds with the address. Fails where the port is taken. */
 export const serve = Effect.fnUntraced(function* (directory: string, options: Options = {}) {
-  const { grace = 5, host = "127.0.0.1", most = 512, port = 8789 } = options
+  const { grace = 5, host = "127.0.0.1", most = 512, patience = 10, port = 8789 } = options
   const { answer, manifest } = yield* Bundle.open(directory)
   const together = Together.make(answer, Api.maxTexts)
   const handlers = HttpApiBuilder.group(Api.api, "collab", (handle) =>
@@ -129,9 +166,15 @@ export const serve = Effect.fnUntraced(function* (directory: string, options: Op
   const routes = HttpApiBuilder.layer(Api.api, { openapiPath: "/openapi.json" }).pipe(
     Layer.provide(handlers),
     Layer.provide(HttpApiMiddleware.layerProblemDetails({ includeDetails: true })),
-    Layer.provideMerge(bounded(most)),
+    Layer.provideMerge(bounded(most, patience)),
   )
-  const listening = NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: grace * 1000 })
+  // Heads of requests are Node's matter, and no more patient.
+  const limits = { headersTimeout: Math.min(patience * 1000, 60_000), connectionsCheckingInterval: 1000 }
+  const listening = NodeHttpServer.layer(() => createServer(limits), {
+    host,
+    port,
+    gracefulShutdownTimeout: grace * 1000,
+  })
   const server = HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provideMerge(listening),
   )
