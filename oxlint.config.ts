@@ -48,6 +48,22 @@ const layers: Readonly<Record<string, ReadonlyArray<Forbidden>>> = {
   cli: [packages("pipelines", "pipelines are above cli"), runtimes],
 }
 
+/** Rooms of the merge package, and what each may not look into: from the file to the plan to the result. */
+const mergeRooms: Readonly<Record<string, Forbidden>> = {
+  recipe: {
+    regex: "^\\.\\./(plan|output|engine|prune|solve|stages|Merge\\.ts)",
+    message: "a recipe is what a file says: plans are made from it, not it from plans",
+  },
+  plan: {
+    regex: "^\\.\\./(output|prune|stages|Merge\\.ts)",
+    message: "a plan is made before anything is written",
+  },
+  engine: {
+    regex: "^\\.\\./(recipe|plan|output|methods|units|prune|solve|stages|Merge\\.ts)",
+    message: "the engine knows blocks and methods as engine/Method.ts says them",
+  },
+}
+
 const forbid = (files: string, patterns: ReadonlyArray<Forbidden>) => ({
   files: [files],
   rules: { "no-restricted-imports": ["error" as const, { patterns: [...patterns] }] },
@@ -75,6 +91,9 @@ export default defineConfig({
       forbid(`packages/${name}/**`, [...patterns, relative]),
       forbid(`packages/${name}/src/**`, [...patterns, relative, barrels]),
     ]),
+    ...Object.entries(mergeRooms).map(([room, pattern]) =>
+      forbid(`packages/merge/src/${room}/**`, [...(layers["merge"] ?? []), relative, barrels, pattern]),
+    ),
     forbid("pipelines/**", [runtimes, relative, barrels]),
     forbid("pipelines/test/**", [runtimes, relative]),
     { files: ["packages/*/src/**", "pipelines/**"], rules: { "typescript/no-explicit-any": "error" } },

@@ -5,7 +5,7 @@
  */
 import type { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
-import type { Options } from "./output/Result.ts"
+import type { Options } from "./Options.ts"
 import * as Weights from "./units/Weights.ts"
 
 /** Options of `linear`. */

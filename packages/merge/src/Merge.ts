@@ -16,7 +16,8 @@ import type { Model } from "./plan/Plan.ts"
 import * as Prepared from "./plan/Prepared.ts"
 import type { Residual } from "./units/UnitCoefficients.ts"
 import type { UnitWeights } from "./units/UnitWeights.ts"
-import { mergePrepared, type Options, type RecipeMergeError } from "./output/Result.ts"
+import type { Options } from "./Options.ts"
+import { mergePrepared, type RecipeMergeError } from "./output/Result.ts"
 import type { Located, Path } from "./recipe/RecipeFile.ts"
 import * as Reference from "./recipe/Reference.ts"
 import type { Acceptable, Parameters, Recipe } from "./recipe/RecipeSchema.ts"
@@ -79,6 +80,16 @@ export const merge = Effect.fn("merge")(function* (
     options.caller ?? params.method,
     Effect.flatMap(preparedOf(inputs, asked), (prepared) => mergePrepared(prepared, directory, options)),
   )
+})
+
+/** Merges by the recipe in a file and writes the checkpoint into `directory`, which must be new or empty. */
+export const mergeRecipe = Effect.fn("mergeRecipe")(function* (
+  recipe: string,
+  directory: string,
+  options: Options = {},
+): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
+  const prepared = yield* Prepared.fromFile(recipe, options.accept)
+  return yield* mergePrepared(prepared, directory, options)
 })
 
 /** Everything a merge of values can fail with. */

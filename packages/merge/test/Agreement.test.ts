@@ -176,7 +176,7 @@ describe("models without a tokenizer rule", () => {
       )
       assert.match(
         arithmetic.message,
-        /expert 1: expert 1 has "<y>" at the id 5, base at 6 \(2 such tokens in all\): their rows would be mixed\. Bring them to one vocabulary first/,
+        /^taskArithmetic: models 1: model 1 has "<y>" at the id 5, base at 6 \(2 such tokens in all\): their rows would be mixed\. tokenizer_source: /,
       )
     }),
   )

@@ -150,7 +150,7 @@ describe("pre-flight", () => {
         yield* refusal((path) =>
           Effect.flatMap(table(base), (importance) => prune({ base, expert: other, importance }, keep, path)),
         ),
-        "prune: expert: has 15 units, expected 20; its config.json divides the tensors otherwise than the base's",
+        "prune: models 1: model 1 has 3 layers, base has 4: models are merged whole where they are equally deep; take layers of each with slices",
       )
     }),
   )

@@ -7,7 +7,7 @@
  */
 import { Buffers, type Checkpoint, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
-import type { Participant } from "../Preflight.ts"
+import type { Participant } from "./Participant.ts"
 import * as Naming from "./Naming.ts"
 import * as Ties from "./Ties.ts"
 

@@ -8,8 +8,7 @@
 import { at } from "@hila/core/Lookup"
 import { Architecture, type Checkpoint, type Stack } from "@hila/model"
 import * as Effect from "effect/Effect"
-import type { MergeError, RecipeError } from "../MergeError.ts"
-import type { Participant } from "../Preflight.ts"
+import type { RecipeError } from "../MergeError.ts"
 import type { Located } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Slices from "./Slices.ts"
@@ -51,19 +50,6 @@ const refusalOf = (role: string, grave: ReadonlyArray<Mismatch>): string => {
   const more = grave.length > 3 ? `; and ${grave.length - 3} more` : ""
   return `its tensors have the shapes of ${role} but mean other things: ${shown}${more}`
 }
-
-/** Fails for participants of other meaning; they have no notes, so that what is only told passes. */
-export const check = Effect.fnUntraced(function* (
-  [first, ...others]: readonly [Participant, ...ReadonlyArray<Participant>],
-  refuse: (input: string, problem: string) => MergeError,
-): Effect.fn.Return<void, MergeError> {
-  for (const { checkpoint, role } of others) {
-    const grave = (yield* mismatches(first.checkpoint, checkpoint)).filter((found) => found.grave)
-    if (grave.length === 0) continue
-    const onward = "a recipe with accept: [architecture] merges them all the same"
-    return yield* refuse(role, `${refusalOf(first.role, grave)}; ${onward}`)
-  }
-})
 
 /** What is said layer by layer: of slices each layer keeps its own, and layers that are merged are compared one by one. */
 const byLayer =

@@ -10,9 +10,8 @@ import * as Effect from "effect/Effect"
 import type { UnitSpan } from "../engine/Method.ts"
 import type { LayerWeights } from "../units/LayerWeights.ts"
 import type { Mask } from "../units/Mask.ts"
-import type { MergeError, RecipeError } from "../MergeError.ts"
+import { MergeError, type RecipeError } from "../MergeError.ts"
 import { definitions } from "../methods/registry.ts"
-import * as Preflight from "../Preflight.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Slices from "./Slices.ts"
 import { hint } from "../recipe/Suggest.ts"
@@ -151,7 +150,7 @@ const checkLayers = Effect.fnUntraced(function* (
   const rows = table.rows.map((row) => ({ name: `group ${row.group}`, weights: row.weights }))
   yield* UnitCoefficients.checkExperts(method, input, { ...table, rows }, experts)
   const present = new Set(table.rows.map(({ group }) => group))
-  const refuse = (problem: string) => Preflight.refusal(method, input, problem)
+  const refuse = (problem: string) => new MergeError({ method, input, problem })
   const missing = names.map(LayerGroup.of).find((group) => !present.has(group))
   if (missing !== undefined) return yield* refuse(`there is no row for the group ${missing}`)
   const known = [...new Set(stored.map(LayerGroup.of))]

@@ -9,9 +9,9 @@ import { type Checkpoint, SafetensorsWriter, type Unit, type UnitTable } from "@
 import * as Effect from "effect/Effect"
 import * as Density from "./Density.ts"
 import { kernels } from "../kernels/Reference.ts"
+import type { OutputTensor } from "../plan/Plan.ts"
 import * as Mask from "../units/Mask.ts"
 import { MergeError } from "../MergeError.ts"
-import * as Preflight from "../Preflight.ts"
 import * as Region from "../units/Region.ts"
 import * as Selection from "./Selection.ts"
 import * as Sparsifier from "./Sparsifier.ts"
@@ -51,7 +51,12 @@ export const prune = Effect.fn("prune")(function* (
     { role: "base", checkpoint: base },
     { role: "expert", checkpoint: expert },
   ] as const
-  const plan = yield* Preflight.plan(method, participants)
+  const { named, preparedOf } = yield* Effect.promise(() => import("../Merge.ts"))
+  // What is pruned is what task arithmetic would add up: the same tensors, by the same names, after the same checks.
+  const { tensors } = yield* named(
+    method,
+    preparedOf({ base, models: [expert] }, { method: "task_arithmetic" }),
+  )
   const { units } = yield* UnitCheck.partition(method, importance.scheme, participants)
   const scheme = { expected: importance.scheme, got: importance.scheme }
   yield* UnitCheck.matches(method, "importance", scheme, importance.rows, units)
@@ -73,14 +78,14 @@ export const prune = Effect.fn("prune")(function* (
     })),
   }
 
-  const planned = new Map(plan.map((tensor) => [tensor.info.name, tensor]))
+  const planned = new Map(tensors.map((tensor) => [tensor.name, tensor]))
   const layers = layersOf(units, planned, kept)
   const keys = { sparsifier, seed }
   let current: Layer | undefined
   yield* SafetensorsWriter.write(path, {
     metadata: yield* Mask.metadata(description),
     tensors: layers.flatMap((layer) =>
-      layer.tensors.map(({ info: { name, shape } }) => {
+      layer.tensors.map(({ name, shape }) => {
         const { columns, rows } = Region.gridOf(shape)
         return { name, dtype: "U8" as const, shape: [rows, Region.maskStride(columns)] }
       }),
@@ -107,7 +112,7 @@ export const prune = Effect.fn("prune")(function* (
 /** The units of one layer, and the tensors they share in the order in which their slices name them. */
 interface Layer {
   readonly names: ReadonlySet<string>
-  readonly tensors: ReadonlyArray<Preflight.PlannedTensor>
+  readonly tensors: ReadonlyArray<OutputTensor>
   /** The selections that a run of rows of a tensor counts for, each with its region. */
   readonly regions: (
     tensor: string,
@@ -124,7 +129,7 @@ interface Layer {
 
 const layersOf = (
   units: ReadonlyArray<Unit.Unit>,
-  planned: ReadonlyMap<string, Preflight.PlannedTensor>,
+  planned: ReadonlyMap<string, OutputTensor>,
   kept: ReadonlyArray<Density.Allocation>,
 ): ReadonlyArray<Layer> => {
   const byLayer = Map.groupBy(units.entries(), ([, unit]) => unit.layer)
@@ -160,7 +165,7 @@ const select = Effect.fnUntraced(function* (
       (tensor) =>
         eachDelta(tensor, chunk, (rows, delta) =>
           Effect.sync(() => {
-            const { name } = tensor.info
+            const { name } = tensor
             for (const { density, region, selection } of layer.regions(name, rows)) {
               Sparsifier.overwrite(sparsifier, seed, name, rows, region, density, delta)
               count(selection, delta, rows.columns, region)
@@ -177,18 +182,18 @@ const select = Effect.fnUntraced(function* (
 
 /** Streams expert − base of a tensor, in f32. */
 const eachDelta = Effect.fnUntraced(function* <E, R>(
-  { info, inputs }: Preflight.PlannedTensor,
+  { base, models, name, shape }: OutputTensor,
   chunk: number = TensorStream.defaultChunk,
   use: (rows: Region.Rows, delta: Float32Array) => Effect.Effect<void, E, R>,
 ) {
-  for (const rows of TensorStream.split(Region.gridOf(info.shape), chunk)) {
-    const { values } = yield* TensorStream.readChunk(inputs, rows)
-    const [base, expert] = values
+  for (const rows of TensorStream.split(Region.gridOf(shape), chunk)) {
+    const { values } = yield* TensorStream.readChunk(base === undefined ? models : [base, ...models], rows)
+    const [from, to] = values
     const delta = new Float32Array(rows.rows * rows.columns)
-    kernels.subtract(delta, known(expert), known(base))
+    kernels.subtract(delta, known(to), known(from))
     if (kernels.firstOutside(delta, Infinity) !== -1) {
       const problem = "expert − base is not finite: one of them has NaN or infinite weights"
-      return yield* new MergeError({ method, input: "weights of the models", tensor: info.name, problem })
+      return yield* new MergeError({ method, input: "weights of the models", tensor: name, problem })
     }
     yield* use(rows, delta)
   }

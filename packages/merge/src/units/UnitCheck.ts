@@ -7,7 +7,7 @@ import { known } from "@hila/core/Lookup"
 import { Unit, type UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { MergeError } from "../MergeError.ts"
-import type { Participant } from "../Preflight.ts"
+import type { Participant } from "../names/Participant.ts"
 
 /** What a unit is known by in tables. */
 export interface NamedUnit {

@@ -5,12 +5,11 @@
  * with what the tensors outside every unit get.
  */
 import { at, entryOr, known } from "@hila/core/Lookup"
-import { Architecture, type Checkpoint, type Unit } from "@hila/model"
+import { Architecture, type Checkpoint, type Safetensors, type Unit } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { UnitSpan } from "../engine/Method.ts"
 import type { Mask } from "./Mask.ts"
 import { MergeError } from "../MergeError.ts"
-import type { PlannedTensor } from "../Preflight.ts"
 import * as Region from "./Region.ts"
 import * as UnitCheck from "./UnitCheck.ts"
 import * as UnitWeights from "./UnitWeights.ts"
@@ -28,7 +27,7 @@ export const checkMask = Effect.fnUntraced(function* (
   mask: Mask,
   scheme: string,
   units: ReadonlyArray<Unit.Unit>,
-  plan: ReadonlyArray<Pick<PlannedTensor["info"], "name" | "shape">>,
+  plan: ReadonlyArray<Pick<Safetensors.TensorInfo, "name" | "shape">>,
 ) {
   yield* UnitCheck.matches(method, input, { expected: scheme, got: mask.scheme }, mask.units, units)
   const slices = UnitCheck.slicesByTensor(units)
