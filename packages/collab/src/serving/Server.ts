@@ -170,7 +170,8 @@ export const serve = Effect.fnUntraced(function* (directory: string, options: Op
   )
   // Heads of requests are Node's matter, and no more patient.
   const limits = { headersTimeout: Math.min(patience * 1000, 60_000), connectionsCheckingInterval: 1000 }
-  const listening = NodeHttpServer.layer(() => createServer(limits), {
+  const node = createServer(limits)
+  const listening = NodeHttpServer.layer(() => node, {
     host,
     port,
     gracefulShutdownTimeout: grace * 1000,
@@ -180,6 +181,12 @@ export const serve = Effect.fnUntraced(function* (directory: string, options: Op
   )
   const context = yield* Effect.catchTag(Layer.build(server), "ServeError", ({ cause }) =>
     Effect.fail(new CollabError({ subject: `${host}:${port}`, problem: unheard(cause) })),
+  )
+  // First of all when the scope closes: the server waits for its connections, and some clients never end theirs.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      setTimeout(() => node.closeAllConnections(), grace * 1000).unref()
+    }),
   )
   return yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), context)
 })
