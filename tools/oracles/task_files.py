@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import datasets
+from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
@@ -67,6 +68,24 @@ KINDS: dict[str, list[dict[str, str]]] = {
         {"t.yaml": TEXT + "repeats: 3\nfilter_list: [{name: maj, filter: [{function: majority_vote}, " + TAKE + "]}, {name: two, filter: [{function: take_first_k, k: 2}, {function: majority_vote}, " + TAKE + "]}]\n"},
         {"t.yaml": TEXT + "generation_kwargs: {until: [\"</s>\", \"Q:\", \"<|im_end|>\"], max_gen_toks: 16}\nmetric_list: [{metric: exact_match, ignore_case: \"yes\", ignore_punctuation: true, regexes_to_ignore: [\",\", \"\\\\$\", \"(?s).*#### \"]}]\n"},
     ],
+    "several texts": [
+        {"t.yaml": TEXT.replace("{{a}}", "{{'no'}}") + "repeats: 3\nfilter_list:\n" + "\n".join(f"  - {{name: {'tags' if 'regex_pos' in step else 'f'}{i}, filter: [{step}]}}" for i, step in enumerate([
+            "{function: lowercase}", "{function: take_first_k, k: 2}", "{function: majority_vote}",
+            "{function: take_first}, {function: lowercase}", "{function: format_span}", "{function: regex_pos}",
+            "{function: regex_pos, fallback: none, regex_pattern: x}, " + TAKE,
+        ])) + "\n"},
+        {"t.yaml": TEXT.replace('"{{a}}"', '"{{[a, \'#### 18\']}}"') + "filter_list: [{name: all, filter: [{function: remove_whitespace}]}]\n"},
+        {"t.yaml": filtering("{function: regex, regex_pattern: '([A-Z]\\w+)'}, " + TAKE + ", {function: map, mapping_dict: {A: 'Yes', Y: 'No'}, default_value: other}, " + TAKE)},
+        {"t.yaml": TEXT.replace("{{a}}", "{{'NO!'}}") + "repeats: 3\nfilter_list: [{name: case, filter: [{function: uppercase}]}]\nmetric_list: [{metric: exact_match, ignore_case: true, ignore_punctuation: true}]\n"},
+        {"t.yaml": TEXT + "repeats: 3\nfilter_list: [{name: spans, filter: [{function: format_span}, " + TAKE + "]}, {name: tags, filter: [{function: regex_pos}, {function: take_first_k, k: 3}]}]\n"},
+    ],
+    "generation": [
+        {"t.yaml": TEXT},
+        {"t.yaml": TEXT + "generation_kwargs: {max_gen_toks: 4}\nfewshot_delimiter: \"\\n###\\n\"\n"},
+        {"t.yaml": TEXT + "generation_kwargs: {until: \".\", temperature: 0, max_new_tokens: 8}\n"},
+        {"t.yaml": TEXT + "generation_kwargs: {until: [x], temperature: 1e-1, do_sample: null, max_tokens: 8, top_p: 0.5}\n"},
+        {"t.yaml": TEXT + "generation_kwargs: {max_completion_tokens: \"12\", max_tokens: 9, max_new_tokens: null, do_sample: false, num_beams: 1}\n"},
+    ],
     "references": [
         {"t.yaml": TEXT.replace('"{{a}}"', "says")},
         {"t.yaml": TEXT.replace('"{{a}}"', '"{{says}}"')},
@@ -100,7 +119,10 @@ KINDS: dict[str, list[dict[str, str]]] = {
     ],
 }
 KINDS["files"][4]["t.yaml"] = KINDS["files"][4]["t.yaml"].replace("base: &base {sampler: first_n}\n", "metadata: &base {sampler: first_n}\n")
-SAID = ["Answer is Yes, 1,024.", " yes\n", "#### 18", "no", "the answer is No"]
+SAID = [
+    "Answer is Yes, 1,024.", " yes\n", "#### 18", "no", "the answer is No",
+    "Person: Ann, Bo $$ places:  Nairobi\nDATE : None, Hyper: x loc: Kenya$$$", "[('The', 'DET'), ('it''s', 'X'), ('fox', 'NOUN')]",
+]
 
 
 def write(directory: str, files: dict[str, str]) -> None:
@@ -162,12 +184,16 @@ def main() -> None:
                         entry = {"task": name, "requests": [list(map(str, i.args[:2])) if task.OUTPUT_TYPE != "generate_until" else [i.args[0]] for i in task.instances]}
                         if task.OUTPUT_TYPE == "generate_until" and conversation is None:
                             entry["until"] = task.instances[0].args[1].get("until")
+                            entry["settings"] = task.instances[0].args[1]
+                            entry["most"] = normalize_gen_kwargs(entry["settings"])["max_gen_toks"]
                             for at, instance in enumerate(task.instances):
-                                instance.resps = [SAID[(instance.doc_id + k) % 5] for k in range(instance.repeats)]
+                                instance.resps = [SAID[(instance.doc_id + k) % len(SAID)] for k in range(instance.repeats)]
                             task.apply_filters()
+                            # Lists of tags are for a Python function to score.
                             entry["scores"] = {
                                 key: [task.process_results(i.doc, [i.filtered_resps[key]]) for i in task.instances]
                                 for key in task.instances[0].filtered_resps
+                                if not key.startswith("tags")
                             }
                             entry["filtered"] = {key: [i.filtered_resps[key] for i in task.instances] for key in task.instances[0].filtered_resps}
                         tasks.append(entry)

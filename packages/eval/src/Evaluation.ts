@@ -47,7 +47,8 @@ export interface Sample {
   readonly item: Items.Item
   readonly filter: string
   readonly answers: ReadonlyArray<Answer>
-  readonly filtered: ReadonlyArray<Answer>
+  /** What a filter leaves: an answer for each request, or what it made of all the texts that were generated. */
+  readonly filtered: ReadonlyArray<Answer | Filter.Kept>
   readonly values: Readonly<Record<string, Value>>
 }
 
@@ -159,7 +160,8 @@ const answeredOf = (
         const index = Fields.indexOf(gold)
         return index === undefined ? String(gold) : (item.choices[index] ?? String(gold))
       })
-      return { _tag: "Text", text: String(at(answers, 0)), references }
+      const several = Array.isArray(item.target)
+      return { _tag: "Texts", texts: answers.map(String), references, several }
     }
   }
 }
@@ -185,13 +187,17 @@ const valuesOf = (
   return Object.fromEntries(metrics.map((metric) => [metric.name, metric.measure(answered)]))
 }
 
-/** What a filter makes of the answers to one item. */
+/** What a filter makes of the answers to one item, and the answers that are scored by it. */
 const filteredBy = (
   task: Task,
   filter: Filter.Filter,
   answers: ReadonlyArray<Answer>,
   { row }: Pick<Items.Item, "row">,
-) => (task.outputType === "generate_until" ? filter.apply(answers.map(String), row) : answers)
+): { readonly filtered: Sample["filtered"]; readonly scored: ReadonlyArray<Answer> } => {
+  if (task.outputType !== "generate_until") return { filtered: answers, scored: answers }
+  const kept = filter.apply(answers.map(String), row)
+  return { filtered: [kept], scored: Filter.textsOf(kept) }
+}
 
 /** Which of the programs pass that responses make: [filters][items][samples]; nothing for a task without programs. */
 export const verdicts = Effect.fn("Evaluation.verdicts")(function* (
@@ -213,7 +219,9 @@ export const verdicts = Effect.fn("Evaluation.verdicts")(function* (
   return yield* Effect.forEach(
     filters,
     Effect.fnUntraced(function* (filter) {
-      const responses = made.map((item, i) => filteredBy(task, filter, at(answers, i), item).map(String))
+      const responses = made.map((item, i) =>
+        filteredBy(task, filter, at(answers, i), item).scored.map(String),
+      )
       const fewest = Math.min(...responses.map(({ length }) => length))
       if (fewest < most) {
         return yield* new TaskError({
@@ -240,8 +248,8 @@ export const score = (
   for (const [f, filter] of task.filters.entries()) {
     const own = made.map((item, i): Sample => {
       const given = at(answers, i)
-      const filtered = filteredBy(task, filter, given, item)
-      const values = valuesOf(task, item, filtered, passed?.[f]?.[i])
+      const { filtered, scored } = filteredBy(task, filter, given, item)
+      const values = valuesOf(task, item, scored, passed?.[f]?.[i])
       return { item, filter: filter.name, answers: given, filtered, values }
     })
     samples.push(...own)

@@ -206,7 +206,7 @@ const chunkSize = 64
  */
 export const taskScores = Stage.make({
   name: "task-scores",
-  version: 3,
+  version: 4,
   inputs: { model: Checkpoint.artifact, items: itemsArtifact },
   params: {
     replicates: Schema.optionalKey(Count),

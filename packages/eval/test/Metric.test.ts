@@ -28,9 +28,10 @@ const choices = (
 })
 
 const said = (text: string, ...references: ReadonlyArray<string>): Metric.Answered => ({
-  _tag: "Text",
-  text,
+  _tag: "Texts",
+  texts: [text],
   references,
+  several: references.length > 1,
 })
 
 describe("Metric", () => {
@@ -70,7 +71,7 @@ describe("Metric", () => {
       assert.strictEqual(yield* measure("generate_until", "exact_match", given, kwargs), 1)
       assert.strictEqual(yield* measure("generate_until", "exact_match", said(" a", "a")), 0)
       // The case no-references: without a reference no text is right.
-      const none = { _tag: "Text", text: "a", references: [] } as const
+      const none = { _tag: "Texts", texts: ["a"], references: [], several: false } as const
       assert.strictEqual(yield* measure("generate_until", "exact_match", none), 0)
       const numbers = { ignore_numbers: true }
       assert.strictEqual(yield* measure("generate_until", "exact_match", said("a1", "a2"), numbers), 1)
@@ -182,6 +183,27 @@ describe("StandardError", () => {
     assert.closeTo(Number(pooled), 0.052809710718943415, 1e-15)
     assert.strictEqual(StandardError.pooled([{ size: 1, standardError: "N/A" }]), "N/A")
   })
+})
+
+describe("f1", () => {
+  const make = (entry: Readonly<Record<string, unknown>>) =>
+    Metric.make("t.yaml", "multiple_choice", { metric: "f1", ...entry }, false)
+
+  it.effect("takes an average as the harness does, to which it makes no difference", () =>
+    Effect.gen(function* () {
+      const answers = [choices([-1, -2], [0], ["a", "b"]), choices([-2, -1], [1], ["a", "b"])]
+      const [plain, averaged] = [yield* make({}), yield* make({ average: "macro", aggregation: "f1" })]
+      const scoreOf = ({ aggregation, measure }: Metric.Metric) => aggregation.aggregate(answers.map(measure))
+      assert.strictEqual(scoreOf(averaged), scoreOf(plain))
+      const wrong = yield* Effect.flip(make({ average: "mean" }))
+      assert.match(
+        wrong.message,
+        /metric_list\.f1: average: expected binary, micro, macro, weighted, got "mean"$/,
+      )
+      const unknown = yield* Effect.flip(make({ averge: "macro" }))
+      assert.match(unknown.message, /metric_list\.f1: averge: unknown; f1 takes average$/)
+    }),
+  )
 })
 
 describe("Filter", () => {

@@ -154,6 +154,14 @@ describe("pass@k", () => {
       /generation_kwargs\.temprature: unknown key; did you mean temperature\?/,
     ],
     [
+      "metric_list: [{ metric: pass@1 }]\ngeneration_kwargs: { no_repeat_ngram_size: 3 }",
+      /generation_kwargs\.no_repeat_ngram_size: unknown key; /,
+    ],
+    [
+      "metric_list: [{ metric: pass@1 }]\ngeneration_kwargs: { no_repeat_ngram_size: 0, max_new_tokens: none }",
+      /generation_kwargs\.max_new_tokens: expected an integer of at least 1, got "none"/,
+    ],
+    [
       "metric_list: [{ metric: pass@1 }]\ngeneration_kwargs: { top_p: 2 }",
       /generation_kwargs\.top_p: expected a number in \(0, 1\], got 2/,
     ],

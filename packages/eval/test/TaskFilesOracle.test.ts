@@ -7,7 +7,9 @@ import { readFileSync } from "node:fs"
 import { python } from "../src/internal/python.ts"
 import * as Evaluation from "../src/Evaluation.ts"
 import type { Request } from "../src/requests/Request.ts"
+import * as Results from "../src/results/Results.ts"
 import * as Catalog from "../src/tasks/Catalog.ts"
+import * as Generation from "../src/tasks/Generation.ts"
 import * as Task from "../src/tasks/Task.ts"
 import { bench } from "./support.ts"
 
@@ -17,7 +19,10 @@ interface Run {
     readonly task: string
     readonly requests: ReadonlyArray<ReadonlyArray<string>>
     /** Of tasks of generated texts: what ends them, and what `said` is worth, filter by filter. */
-    readonly until?: ReadonlyArray<string>
+    readonly until?: ReadonlyArray<string> | string
+    /** The options of their generation as the harness completes them, and the most tokens that it reads there. */
+    readonly settings?: Readonly<Record<string, unknown>>
+    readonly most?: number
     readonly filtered?: Readonly<Record<string, ReadonlyArray<unknown>>>
     readonly scores?: Readonly<Record<string, ReadonlyArray<Readonly<Record<string, number>>>>>
   }>
@@ -90,22 +95,32 @@ layer(Runtime.layer)("a task file", (it) => {
       const { config, file } = entry(new Map(tasks.map((task) => [task.name, task])), wanted.task)
       const task = yield* Task.make(file, config)
       const { items } = yield* Evaluation.prepare(task, { data: directory })
-      assert.deepStrictEqual(task.generation.until, wanted.until)
+      assert.deepStrictEqual(task.generation.until, [wanted.until ?? []].flat())
+      assert.strictEqual(task.generation.maxTokens, wanted.most)
+      const settings: unknown = JSON.parse(JSON.stringify(Generation.completed(config)))
+      assert.deepStrictEqual(settings, wanted.settings)
       const answers = items.map((item, i) =>
-        item.requests.map(() => at(recorded.said, i % recorded.said.length)),
+        item.requests.map((_, k) => at(recorded.said, (i + k) % recorded.said.length)),
       )
       const { samples } = Evaluation.score(task, items, answers, 0)
       for (const [filter, texts] of Object.entries(wanted.filtered ?? {})) {
         const own = samples.filter((sample) => sample.filter === filter)
         // What a filter maps to is a text here, as Python prints it.
         assert.deepStrictEqual(
-          own.map(({ filtered }) => String(filtered[0])),
-          texts.map((text) => (typeof text === "string" ? text : python(text))),
+          own.map(({ filtered }): unknown => filtered[0]),
+          texts.map((kept) => (typeof kept === "object" ? kept : python(kept))),
         )
+        // Samples nest as the harness nests them.
         assert.deepStrictEqual(
-          own.map(({ values }) => ({ ...values })),
-          [...(wanted.scores?.[filter] ?? [])],
+          own.map((sample) => Results.sample(sample, settings)["filtered_resps"]),
+          texts.map((kept) => [typeof kept === "object" ? kept : python(kept)]),
         )
+        const scores = wanted.scores?.[filter]
+        if (scores !== undefined)
+          assert.deepStrictEqual(
+            own.map(({ values }) => ({ ...values })),
+            [...scores],
+          )
       }
     }).pipe(Effect.scoped),
   )

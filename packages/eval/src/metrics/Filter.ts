@@ -1,7 +1,8 @@
 /**
  * Filters: what is done to generated texts before they are scored. Each named filter gives metrics of its own.
  *
- * A filter is a chain of steps over the responses to one document; the first of what remains is scored.
+ * A filter is a chain of steps over the responses to one document. A step that takes one response leaves that text, and no
+ * longer a list: what follows then works on its characters, as in the reference harness.
  */
 import { entryOr } from "@hila/core/Lookup"
 import * as Effect from "effect/Effect"
@@ -12,25 +13,33 @@ import * as Template from "../tasks/Template.ts"
 import * as ChoiceFilter from "./ChoiceFilter.ts"
 import * as PythonRegex from "./PythonRegex.ts"
 import * as PythonText from "./PythonText.ts"
+import * as Spans from "./Spans.ts"
 
-type Step = (responses: ReadonlyArray<string>, row: Template.Row) => ReadonlyArray<string>
+/** What is left of responses: a text that was taken, or a list; the tags of a text are a list of their own. */
+export type Kept = string | ReadonlyArray<Kept>
+
+type Step = (responses: ReadonlyArray<Kept>, row: Template.Row) => Kept
 
 export interface Filter {
   readonly name: string
   /** Columns of the document that have to be lists of texts. */
   readonly needs: ReadonlyArray<string>
   /** What is kept of the responses to a document. */
-  readonly apply: (responses: ReadonlyArray<string>, row?: Template.Row) => ReadonlyArray<string>
+  readonly apply: (responses: ReadonlyArray<string>, row?: Template.Row) => Kept
 }
+
+/** The texts that are left to be scored. */
+export const textsOf = (kept: Kept): ReadonlyArray<string> =>
+  (typeof kept === "string" ? [kept] : kept).map((item) => Template.text(item))
 
 type Arguments = Readonly<Record<string, unknown>>
 /** A step from its arguments, or what is wrong with them. */
 type Make = (arguments_: Arguments) => Result.Result<Step, string>
 
 const each =
-  (change: (text: string) => string): Step =>
+  (change: (text: string) => Kept): Step =>
   (responses) =>
-    responses.map(change)
+    responses.map((response) => change(Template.text(response)))
 
 const regex: Make = ({ fallback = "[invalid]", group_select: select = 0, regex_pattern: pattern }) => {
   if (typeof pattern !== "string") return Result.fail("regex needs a regex_pattern")
@@ -46,13 +55,10 @@ const regex: Make = ({ fallback = "[invalid]", group_select: select = 0, regex_p
   )
 }
 
-const takeFirst =
-  (k: number): Step =>
-  (responses) =>
-    responses.slice(0, k)
+const takeFirst: Step = ([first = ""]) => first
 
 const majority: Step = (responses) => {
-  const counts = Map.groupBy(responses, (text) => text)
+  const counts = Map.groupBy(responses, (text) => Template.text(text))
   const [most] = [...counts.values()].toSorted((a, b) => b.length - a.length)
   return most?.slice(0, 1) ?? []
 }
@@ -64,9 +70,22 @@ const map: Make = ({ default_value: fallback = null, mapping_dict: table }) =>
       )
     : Result.fail("map needs a mapping_dict")
 
+/** Tags of the tokens that a text lists as pairs, ('a', 'DET'); its expression is not looked at by the harness either. */
+const tags: Make = ({ fallback = ["invalid"] }) => {
+  const none = typeof fallback === "string" ? fallback : texts(fallback)
+  if (none === undefined) return Result.fail("fallback: expected a text or a list of texts")
+  return Result.succeed(
+    each((text) => {
+      const found = [...text.matchAll(/\('[^']*', '([^']*)'\)/g)].map(([, tag = ""]) => tag)
+      return found.length === 0 ? none : found
+    }),
+  )
+}
+
 /** What a step is told; what is not named here would be ignored in silence. */
 const takes: Readonly<Record<string, ReadonlyArray<string>>> = {
   regex: ["regex_pattern", "group_select", "fallback"],
+  regex_pos: ["regex_pattern", "group_select", "fallback"],
   multi_choice_regex: ChoiceFilter.takes,
   map: ["mapping_dict", "default_value"],
   take_first_k: ["k"],
@@ -75,7 +94,7 @@ const takes: Readonly<Record<string, ReadonlyArray<string>>> = {
 const choice: Make = (given) =>
   Result.map(ChoiceFilter.make(given), (choose): Step => (responses, row) => {
     const choices = texts(row[ChoiceFilter.column]) ?? []
-    return responses.map((text) => choose(text, choices))
+    return responses.map((text) => choose(Template.text(text), choices))
   })
 
 /** A list of texts, if it is one. */
@@ -84,11 +103,15 @@ export const texts = (value: unknown): ReadonlyArray<string> | undefined =>
 
 const steps: Readonly<Record<string, Make>> = {
   regex,
+  regex_pos: tags,
   multi_choice_regex: choice,
   map,
-  take_first: () => Result.succeed(takeFirst(1)),
+  format_span: () => Result.succeed(each(Spans.format)),
+  take_first: () => Result.succeed(takeFirst),
   take_first_k: ({ k }) =>
-    typeof k === "number" && k >= 1 ? Result.succeed(takeFirst(k)) : Result.fail("take_first_k needs k ≥ 1"),
+    typeof k === "number" && k >= 1
+      ? Result.succeed((responses) => responses.slice(0, k))
+      : Result.fail("take_first_k needs k ≥ 1"),
   majority_vote: () => Result.succeed(majority),
   remove_whitespace: () => Result.succeed(each(PythonText.strip)),
   lowercase: () => Result.succeed(each((text) => text.toLowerCase())),
@@ -125,6 +148,7 @@ export const make = Effect.fnUntraced(function* (
   return {
     name: entry.name,
     needs: readsChoices ? [ChoiceFilter.column] : [],
-    apply: (responses, row = {}) => chain.reduce((kept, step) => step(kept, row), responses),
+    apply: (responses, row = {}) =>
+      chain.reduce<Kept>((kept, step) => step(typeof kept === "string" ? [...kept] : kept, row), responses),
   }
 })

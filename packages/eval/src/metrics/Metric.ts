@@ -5,6 +5,7 @@
  * `acc_bytes` by UTF-8 bytes. A metric is made once per task; `measure` gives its value for one document.
  */
 import { at } from "@hila/core/Lookup"
+import { Statistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as FunctionalCorrectness from "../code/FunctionalCorrectness.ts"
@@ -32,7 +33,14 @@ export type Answered =
     }
   | { readonly _tag: "LogLikelihood"; readonly logLikelihood: number; readonly greedy: boolean }
   | { readonly _tag: "Rolling"; readonly logLikelihood: number; readonly text: string }
-  | { readonly _tag: "Text"; readonly text: string; readonly references: ReadonlyArray<string> }
+  | {
+      readonly _tag: "Texts"
+      /** What a filter left: one text, unless the task looks at several samples. */
+      readonly texts: ReadonlyArray<string>
+      readonly references: ReadonlyArray<string>
+      /** Whether the target is a list, of which any is right. */
+      readonly several: boolean
+    }
   /** Programs that were run with their tests, one for each sample: whether they passed. */
   | { readonly _tag: "Programs"; readonly passed: ReadonlyArray<boolean> }
 
@@ -73,6 +81,8 @@ const softmax = (values: ReadonlyArray<number>): ReadonlyArray<number> => {
 
 const goldAndPrediction = ofChoices(({ golds, logLikelihoods }) => [at(golds, 0), argMax(logLikelihoods)])
 
+const averages: ReadonlyArray<unknown> = [null, "binary", "micro", "macro", "weighted"]
+
 const acc = (answered: Answered): number => {
   if (answered._tag === "Choices") return right(answered.golds, answered.logLikelihoods)
   return answered._tag === "LogLikelihood" ? Number(answered.greedy) : Number.NaN
@@ -96,9 +106,13 @@ const compared =
   (make: typeof ExactMatch.make): Definition["measure"] =>
   (given) =>
     Result.map(make(given), (compare): Measure => (answered) => {
-      if (answered._tag === "Text") {
+      if (answered._tag === "Texts") {
+        const { references, several, texts } = answered
         // Without a reference no text is right.
-        return Math.max(0, ...answered.references.map((reference) => compare(answered.text, reference)))
+        const each = texts.map((text) =>
+          Math.max(0, ...references.map((reference) => compare(text, reference))),
+        )
+        return several ? Math.max(0, ...each) : Statistics.mean(each)
       }
       return answered._tag === "Choices"
         ? Number(answered.golds.some((gold) => answered.greedy[gold] === true))
@@ -134,7 +148,20 @@ const definitions: Readonly<Record<string, Definition>> = {
       ),
     ),
   ),
-  f1: better(choice, goldAndPrediction, "f1"),
+  // The harness reads an average, and sums up over class 1 whatever it says.
+  f1: taking(
+    better(
+      choice,
+      ({ average = null, ...rest }) => {
+        const [unknown] = Object.keys(rest)
+        if (unknown !== undefined) return Result.fail(`${unknown}: unknown; f1 takes average`)
+        return averages.includes(average)
+          ? goldAndPrediction()
+          : Result.fail(`average: expected ${averages.slice(1).join(", ")}, got ${JSON.stringify(average)}`)
+      },
+      "f1",
+    ),
+  ),
   mcc: better(choice, goldAndPrediction, "matthews_corrcoef"),
   brier_score: worse(
     choice,

@@ -9,6 +9,7 @@ import { dirname, join } from "node:path"
 import type { Sample, TaskResult } from "../Evaluation.ts"
 import { ResultsError } from "../EvalError.ts"
 import * as PythonJson from "../internal/pythonJson.ts"
+import * as Generation from "../tasks/Generation.ts"
 import * as Results from "./Results.ts"
 
 const attempt = <A>(path: string, blame: "input" | "system", call: () => Promise<A>) =>
@@ -48,7 +49,7 @@ export const writeSamples = (
   const shares = new Map(overlaps.map(({ id, share }) => [id, share]))
   const line = (sample: Sample) => {
     const share = shares.get(sample.item.id)
-    const entry = Results.sample(sample, task.config.generation_kwargs ?? {})
+    const entry = Results.sample(sample, Generation.completed(task.config))
     return `${PythonJson.dump(share === undefined ? entry : { ...entry, overlap: share })}\n`
   }
   return write(samplesPath(directory, task.name, stamped), samples.map(line).join(""))

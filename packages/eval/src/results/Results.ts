@@ -9,6 +9,7 @@ import * as Contamination from "../contamination/Contamination.ts"
 import * as Overlap from "../contamination/Overlap.ts"
 import { TaskError } from "../EvalError.ts"
 import type { Options, Sample, Score, TaskResult } from "../Evaluation.ts"
+import type { Kept } from "../metrics/Filter.ts"
 import * as StandardError from "../metrics/StandardError.ts"
 import { float, python } from "../internal/python.ts"
 import * as PythonJson from "../internal/pythonJson.ts"
@@ -245,9 +246,9 @@ const argumentsOf = (request: Request, settings: unknown): Readonly<Record<strin
 }
 
 /** An answer as the harness writes it down: texts, of a log-likelihood and whether it is the most likely text. */
-const said = (answer: Answer): unknown =>
-  Array.isArray(answer)
-    ? answer.map((part) => python(typeof part === "number" ? float(part) : part))
+const said = (answer: Answer | Kept | boolean): unknown =>
+  typeof answer === "object"
+    ? answer.map((part: Answer | Kept | boolean) => said(part))
     : python(typeof answer === "number" ? float(answer) : answer)
 
 /** One line of the harness's samples file: a document under one filter. */
@@ -266,7 +267,7 @@ export const sample = ({ answers, filter, filtered, item, values }: Sample, sett
       ]),
     ),
     resps: first?._tag === "Generate" ? [answers.map(said)] : answers.map((answer) => [said(answer)]),
-    filtered_resps: filtered.map(said),
+    filtered_resps: filtered.map((answer) => said(answer)),
     filter,
     metrics: Object.keys(values),
     doc_hash: hash(PythonJson.dump(item.row, 2)),

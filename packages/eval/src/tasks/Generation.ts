@@ -8,6 +8,7 @@
 import type { DecodeOptions } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { TaskError } from "../EvalError.ts"
+import { float } from "../internal/python.ts"
 import { nearest } from "../internal/suggestion.ts"
 import type { TaskConfig } from "./TaskConfig.ts"
 
@@ -56,7 +57,39 @@ const drawn: Readonly<Record<string, Range>> = {
   },
   seed: { option: "seed", fits: isCount(0), expected: "an integer of at least 0" },
 }
-const known = ["until", "max_gen_toks", "do_sample", ...Object.keys(drawn)]
+/** Names for the most tokens of a text; of several the first counts, as in the reference harness. */
+const mostTokens = ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"] as const
+const known = ["until", ...mostTokens, "do_sample", ...Object.keys(drawn)]
+
+/** Options of other searches, with the value at which they change nothing. */
+const idle: Readonly<Record<string, unknown>> = {
+  num_beams: 1,
+  num_beam_groups: 1,
+  num_return_sequences: 1,
+  no_repeat_ngram_size: 0,
+  length_penalty: 1,
+  typical_p: 1,
+  use_cache: true,
+}
+
+const isIdle = (key: string, value: unknown): boolean =>
+  Object.hasOwn(idle, key) && (value === null || value === idle[key])
+
+/** A number, or the text of one, which YAML makes of an exponent without a point and the harness reads. */
+const numeric = (value: unknown): unknown =>
+  typeof value === "string" && /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(value)
+    ? Number(value)
+    : value
+
+/** The options as the harness completes them, and writes them into samples. */
+export const completed = (config: TaskConfig): Readonly<Record<string, unknown>> => {
+  const given = config.generation_kwargs ?? undefined
+  const until = [config.fewshot_delimiter ?? "\n\n"]
+  if (given === undefined) return { temperature: float(0), do_sample: false, max_gen_toks: 256, until }
+  const temperature = numeric(given["temperature"])
+  const own = typeof temperature === "number" ? { ...given, temperature: float(temperature) } : given
+  return "until" in own ? own : { ...own, until }
+}
 
 /**
  * The options under `generation_kwargs`; `delimiter` ends a response where no `until` is given. A temperature above 0
@@ -75,7 +108,7 @@ export const make = Effect.fnUntraced(function* (
       "num_beams",
       "texts are not searched for by beams here; a file without it asks for the most likely token after the other",
     )
-  const unknown = Object.keys(given).find((key) => !known.includes(key) && key !== "num_beams")
+  const unknown = Object.keys(given).find((key) => !known.includes(key) && !isIdle(key, given[key]))
   if (unknown !== undefined) {
     const near = nearest(unknown, known)
     return yield* fail(
@@ -85,17 +118,20 @@ export const make = Effect.fnUntraced(function* (
   }
   const until = given["until"] === undefined ? [delimiter] : strings(given["until"])
   if (until === undefined) return yield* fail("until", "expected a text or a list of texts")
-  const maxTokens = given["max_gen_toks"] ?? 256
+  const [most, asked] = mostTokens
+    .map((key) => [key, given[key]] as const)
+    .find(([, value]) => value !== undefined && value !== null) ?? ["max_gen_toks", 256]
+  const maxTokens = numeric(asked)
   if (typeof maxTokens !== "number" || !Number.isInteger(maxTokens) || maxTokens < 1) {
-    return yield* fail("max_gen_toks", `expected an integer of at least 1, got ${JSON.stringify(maxTokens)}`)
+    return yield* fail(most, `expected an integer of at least 1, got ${JSON.stringify(asked)}`)
   }
-  const sampled = given["do_sample"]
+  const sampled = given["do_sample"] ?? undefined
   if (sampled !== undefined && typeof sampled !== "boolean") {
     return yield* fail("do_sample", `expected true or false, got ${JSON.stringify(sampled)}`)
   }
   const drawing: { -readonly [K in keyof Drawing]: Drawing[K] } = {}
   for (const [key, { expected, fits, neutral, option }] of Object.entries(drawn)) {
-    const value = given[key]
+    const value = key === "temperature" ? numeric(given[key]) : given[key]
     if (value === undefined || value === null) continue
     if (typeof value !== "number" || !fits(value)) {
       return yield* fail(key, `expected ${expected}, got ${JSON.stringify(value)}`)
