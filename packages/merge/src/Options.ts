@@ -9,7 +9,7 @@ export interface Options extends Omit<Engine.Options, "progress"> {
   readonly card?: boolean | undefined
   /** Who merges, where a function is called by another name than its method's. */
   readonly caller?: string | undefined
-  /** Whether the card names the inputs by the sha256 of their files, which costs one more reading; true by default. */
+  /** Whether the card names the inputs by the sha256 of their files, taken while they are merged; true by default. */
   readonly digests?: boolean | undefined
   /** Differences of meaning that are merged all the same, besides those the recipe accepts. */
   readonly accept?: ReadonlyArray<Acceptable> | undefined
@@ -17,6 +17,6 @@ export interface Options extends Omit<Engine.Options, "progress"> {
   readonly freeBytes?: ((directory: string) => Promise<number>) | undefined
   /** Called with the pre-flight report before a weight is read. */
   readonly onReport?: ((report: Report) => void) | undefined
-  /** Told how far reading the inputs for their sha256 is, model by model, and then writing the result: shares, 0 to 1. */
+  /** Told how far writing the result is and then, if it is not done by then, hashing the inputs: shares, 0 to 1. */
   readonly onProgress?: ((phase: "hashing" | "writing", share: number) => void) | undefined
 }

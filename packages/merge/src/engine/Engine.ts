@@ -67,8 +67,13 @@ const PER_THREAD = 40 << 20
 export const memoryBound = (tensors: ReadonlyArray<Plan.TensorPlan>, options: Options = {}): number => {
   const threads = threadsFor(tensors, options.threads)
   const { arenas, slots } = working(tensors, threads, options.chunk)
-  return RUNTIME + threads * PER_THREAD + slots + arenas + sumOf(keptSizes(Plan.groups(tensors)))
+  const groups = Plan.groups(tensors)
+  const counts = largestOf(groups.map((group) => Phase.countsBytes(group, options.chunk)))
+  return RUNTIME + threads * PER_THREAD + slots + arenas + sumOf(keptSizes(groups)) + sumOf(counts)
 }
+
+/** What the tensors in flight need at most. */
+const largestOf = (sizes: ReadonlyArray<number>) => sizes.toSorted((a, b) => b - a).slice(0, TENSORS)
 
 const sumOf = (sizes: ReadonlyArray<number>) => sizes.reduce((sum, bytes) => sum + bytes, 0)
 
@@ -78,7 +83,7 @@ const MOST_KEPT = 1 << 30
 /** Bytes of the pieces of memory in which the tensors in flight keep what they found: the largest that are needed. */
 const keptSizes = (groups: ReadonlyArray<Plan.Group>): ReadonlyArray<number> => {
   const sizes = groups.map(Phase.keptBytes).filter((bytes) => bytes > 0)
-  const largest = sizes.toSorted((a, b) => b - a).slice(0, TENSORS)
+  const largest = largestOf(sizes)
   return sumOf(largest) > MOST_KEPT ? [] : largest
 }
 

@@ -96,6 +96,23 @@ export const arenaBytes = (tensor: Plan.Merged): number => {
 export const keptBytes = ({ tasks, tensors: [{ method }] }: Plan.Group): number =>
   tasks.reduce((sum, task) => sum + (method.keptBytes?.(task) ?? 0), 0)
 
+/**
+ * About the bytes of what the chunks of a pass counted, which is held until the pass ends: an index and a number for each
+ * counter that is not 0. A chunk has at most as many of these as elements; of the values of weights, which spread over
+ * many bins, a bin of the first pass holds one in 64 at most, and no more are counted in the second.
+ */
+export const countsBytes = ({ tasks, tensors }: Plan.Group, chunk: number | undefined): number => {
+  const [{ method }] = tensors
+  const counts = method.passes(at(tasks, 0)).map((pass) => pass.counts ?? 0)
+  return tensors.reduce((sum, tensor) => {
+    const most = chunkOf(tensor, chunk)
+    const chunks = Math.ceil(Layout.elementsOf(tensor.shape) / most)
+    const streams = Math.max(tensor.models.length, 1)
+    const nonzero = counts.map((count) => Math.min(count, (most * streams) / 64))
+    return sum + 8 * chunks * Math.max(0, ...nonzero)
+  }, 0)
+}
+
 /** Runs the passes of a group, then writes its tensors. */
 export const merge = (context: Context, group: Plan.Group): Effect.Effect<void, Failure> =>
   Effect.suspend(() => {

@@ -9,9 +9,12 @@ import {
   type SafetensorsError,
 } from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import { mkdir, rm, writeFile } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
+import * as Digest from "../engine/Digest.ts"
 import * as Disk from "../engine/Disk.ts"
 import * as Engine from "../engine/Engine.ts"
 import type { EngineError } from "../MergeError.ts"
@@ -75,12 +78,13 @@ const writeResult = Effect.fnUntraced(function* (
   report: Report,
   directory: string,
   options: Options,
-): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError> {
+): Effect.fn.Return<Checkpoint.Checkpoint, RecipeMergeError, Scope.Scope> {
   const { recipe } = prepared.located
   const files = yield* Texts.filesOf(prepared)
   const texts = yield* Texts.textsOf(prepared, files)
-  const card = yield* cardOf(prepared, report, directory, options)
-  const written = { ...texts, ...(card === undefined ? {} : { "README.md": card }) }
+  const trainedOn = yield* TrainedOn.of([...prepared.models.values()].map(({ original }) => original))
+  const hasCard = options.card !== false || trainedOn.length > 0
+  const hashing = yield* hashed(prepared, options)
   return yield* Engine.write<RecipeMergeError, never>(directory, {
     ...options,
     progress: (share) => options.onProgress?.("writing", share),
@@ -89,40 +93,67 @@ const writeResult = Effect.fnUntraced(function* (
     files: Object.fromEntries(
       Object.entries(files).filter(
         ([name]) =>
-          !Object.hasOwn(written, name) &&
+          !Object.hasOwn(texts, name) &&
+          !(hasCard && name === "README.md") &&
           !(Object.hasOwn(texts, "chat_template.jinja") && ChatTemplate.isOther(name)),
       ),
     ),
     finish: (path) =>
       Effect.gen(function* () {
-        for (const [name, text] of Object.entries(written))
+        const digests = yield* hashing
+        const card = hasCard
+          ? {
+              "README.md": cardOf(
+                prepared,
+                report,
+                basename(resolve(directory)),
+                trainedOn,
+                digests,
+                options,
+              ),
+            }
+          : {}
+        for (const [name, text] of Object.entries({ ...texts, ...card }))
           yield* Disk.attempt(path)(() => writeFile(join(path, name), text))
         yield* Check.check(path, prepared.tensors, prepared.like.original)
       }),
   })
 })
 
-/** What README.md says of the result; undefined where it is as the donor's. */
-const cardOf = Effect.fnUntraced(function* (
+/** Begins to hash the inputs while they are merged; what is left of it is waited for, and told, where the result ends. */
+const hashed = Effect.fnUntraced(function* (prepared: Prepared, options: Options) {
+  if (options.card === false || options.digests === false) return Effect.succeed(undefined)
+  const tell = { on: false }
+  const fiber = yield* Effect.forkScoped(
+    Digest.ofFiles(Provenance.paths(prepared), (share) => {
+      if (tell.on) options.onProgress?.("hashing", share)
+    }),
+  )
+  return Effect.suspend(() => {
+    tell.on = true
+    return Fiber.join(fiber)
+  })
+})
+
+/** What README.md says of the result. */
+const cardOf = (
   prepared: Prepared,
   report: Report,
-  directory: string,
-  options: Options,
-) {
+  name: string,
+  trainedOn: ReadonlyArray<string>,
+  digests: ReadonlyMap<string, string> | undefined,
+  { caller, card }: Options,
+): string => {
   const { recipe, text } = prepared.located
-  const trainedOn = yield* TrainedOn.of([...prepared.models.values()].map(({ original }) => original))
-  if (options.card === false) {
-    const names = options.caller ?? recipe.merge_method
-    return trainedOn.length === 0 ? undefined : TrainedOn.card(names, trainedOn, prepared.models.size)
-  }
+  if (card === false) return TrainedOn.card(caller ?? recipe.merge_method, trainedOn, prepared.models.size)
   return Card.render({
-    name: basename(resolve(directory)),
+    name,
     recipe: text,
     seed: recipe.seed ?? 0,
     profile: recipe.profile ?? "tool",
     versions: { hila: version, node: process.versions.node },
-    inputs: yield* Provenance.of(prepared, options),
+    inputs: Provenance.of(prepared, digests),
     trainedOn,
     report,
   })
-})
+}

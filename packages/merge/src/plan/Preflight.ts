@@ -1,6 +1,7 @@
 /** The last of pre-flight: everything that can be refused before a weight is read, and the report of it. */
 import type { CheckpointError, SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as Digest from "../engine/Digest.ts"
 import * as Engine from "../engine/Engine.ts"
 import { MergeError } from "../MergeError.ts"
 import type { Options } from "../Options.ts"
@@ -33,14 +34,22 @@ export const preflight = Effect.fnUntraced(function* (
 })
 
 /** The pre-flight report of a prepared recipe. */
-export const reportOf = (prepared: Prepared, options: Engine.Options = {}): Report.Report =>
-  Report.of(
+export const reportOf = (prepared: Prepared, options: Options = {}): Report.Report => {
+  const hashes = options.card !== false && options.digests !== false
+  const files = new Set(
+    [...prepared.models.values()].flatMap(({ original }) =>
+      [...original.tensors.values()].map(({ file }) => file),
+    ),
+  )
+  const merging = Engine.memoryBound(prepared.tensors.map(EngineTensor.of), options)
+  return Report.of(
     prepared,
     Math.max(
-      Engine.memoryBound(prepared.tensors.map(EngineTensor.of), options),
+      merging + (hashes ? Digest.memoryBound(files.size) : 0),
       Solve.memoryBound(prepared.tensors, options.threads),
     ),
   )
+}
 
 /** Fails at the first tensor of integers that is not the same in its models. */
 export const checkIntegers = ({ located, tensors }: Prepared) =>
