@@ -6,6 +6,7 @@
  */
 import type { Event } from "@hila/core"
 import { entryOr } from "@hila/core/Lookup"
+import * as Terminal from "./Terminal.ts"
 
 export interface Display {
   readonly emit: (event: Event) => void
@@ -107,7 +108,7 @@ export const live = (terminal: { readonly write: Write; readonly columns: () => 
   const running = new Map<string, Running>()
   let width = 0
   let drawn = 0
-  const erase = () => (drawn === 0 ? "" : `\u001B[${drawn}A\u001B[0J`)
+  const erase = () => (drawn === 0 ? "" : Terminal.own(`\u001B[${drawn}A\u001B[0J`))
   const draw = (above = "") => {
     const lines = [...running].map(([node, stage]) =>
       `  ${node.padEnd(width)}  ${seconds((Date.now() - stage.since) / 1000).padStart(7)}  ${[stage.progress, left(stage)].filter(Boolean).join(", ")}`

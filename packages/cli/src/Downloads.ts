@@ -5,8 +5,9 @@
  */
 import { Hub } from "@hila/model"
 import * as Effect from "effect/Effect"
+import * as Terminal from "./Terminal.ts"
 
-interface Terminal {
+interface Screen {
   readonly isTTY?: boolean
   readonly columns?: number
   readonly write: (text: string) => void
@@ -28,7 +29,7 @@ const line = (running: ReadonlyMap<string, Hub.Downloaded>, verb: string): strin
 /** Runs an effect and shows its downloads, redrawn at most every `every` milliseconds. */
 export const shown = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
-  terminal: Terminal = process.stdout,
+  terminal: Screen = process.stdout,
   every = 200,
   verb: "fetching" | "sending" = "fetching",
 ): Effect.Effect<A, E, R> => {
@@ -42,10 +43,12 @@ export const shown = <A, E, R>(
     if (running.size === 0 || Date.now() - last < every) return
     last = Date.now()
     drawn = true
-    terminal.write(`\r\u001B[K${line(running, verb).slice(0, (terminal.columns ?? 80) - 1)}`)
+    terminal.write(
+      `${Terminal.own("\r\u001B[K")}${line(running, verb).slice(0, (terminal.columns ?? 80) - 1)}`,
+    )
   }
   return effect.pipe(
     Effect.provideService(Hub.Progress, report),
-    Effect.ensuring(Effect.sync(() => (drawn ? terminal.write("\r\u001B[K") : undefined))),
+    Effect.ensuring(Effect.sync(() => (drawn ? terminal.write(Terminal.own("\r\u001B[K")) : undefined))),
   )
 }

@@ -3,8 +3,9 @@
  *
  * Nothing is said of work that takes less than the first interval.
  */
+import * as Terminal from "./Terminal.ts"
 
-interface Terminal {
+interface Screen {
   readonly isTTY?: boolean
   readonly write: (text: string) => void
 }
@@ -17,7 +18,7 @@ export interface Progress {
 }
 
 /** Progress on a terminal every `often` milliseconds, in files and pipes every `seldom`. */
-export const of = (terminal: Terminal = process.stdout, often = 200, seldom = 5000): Progress => {
+export const of = (terminal: Screen = process.stdout, often = 200, seldom = 5000): Progress => {
   const { isTTY = false } = terminal
   let last = Date.now()
   let drawn = false
@@ -26,10 +27,10 @@ export const of = (terminal: Terminal = process.stdout, often = 200, seldom = 50
       if (Date.now() - last < (isTTY ? often : seldom)) return
       last = Date.now()
       drawn = isTTY
-      terminal.write(isTTY ? `\r\u001B[K  ${text}` : `  ${text}\n`)
+      terminal.write(isTTY ? `${Terminal.own("\r\u001B[K")}  ${text}` : `  ${text}\n`)
     },
     clear: () => {
-      if (drawn) terminal.write("\r\u001B[K")
+      if (drawn) terminal.write(Terminal.own("\r\u001B[K"))
       drawn = false
     },
   }

@@ -13,6 +13,7 @@ import * as Failure from "./Failure.ts"
 import * as OutputFile from "./OutputFile.ts"
 import * as SmallRun from "./SmallRun.ts"
 import * as Stores from "./Stores.ts"
+import * as Terminal from "./Terminal.ts"
 
 /** A file of scores: what was measured, on which models and data, and every value. */
 const File = Schema.Struct({
@@ -35,7 +36,7 @@ const digestOf = (checkpoint: Checkpoint.Checkpoint) =>
   )
 
 const picture = (scores: Scores.Scores) =>
-  `${Scores.artifact.show(scores)}\n\n${HeatMap.text(scores, { plain: !process.stdout.isTTY })}`
+  `${Scores.artifact.show(scores)}\n\n${Terminal.coloured(HeatMap.text(scores, { plain: !process.stdout.isTTY }))}`
 
 /** What the work takes, in one line; none where a file is not what it should be, which the run itself tells better. */
 const costLine = Effect.fnUntraced(

@@ -13,10 +13,13 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import { createRequire } from "node:module"
 import { hila } from "./Commands.ts"
 import * as Failure from "./Failure.ts"
+import * as Terminal from "./Terminal.ts"
 import * as Warnings from "./Warnings.ts"
 
 const { version }: { readonly version: string } = createRequire(import.meta.url)("../package.json")
 const args = process.argv.slice(2)
+
+Terminal.guardAll()
 const debug = args.includes("--debug")
 
 /** Help as it comes; a wrong invocation as one line, without the help. */
@@ -27,7 +30,10 @@ const presenter: CliOutput.Presenter = {
           const problem = event.errors.map(({ message }) => Failure.ofInvocation(message)).join("; ")
           process.stderr.write(`hila: ${problem} (see ${event.commandPath.join(" ")} --help)\n`)
         })
-      : CliOutput.defaultPresenter.present(event),
+      : // It prints at once; help is text of this program.
+        Effect.suspend(() =>
+          Terminal.trusted(() => Exit.asVoid(Effect.runSyncExit(CliOutput.defaultPresenter.present(event)))),
+        ),
 }
 
 /** Prints a failure, unless the presenter has, and returns the exit code. */
