@@ -3,10 +3,11 @@
  *
  * Makes a base and three checkpoints of the Llama shape in a scratch directory, merges them by each method in a process
  * of its own, and prints seconds, processor seconds of all threads, bytes read and written per second, peak resident
- * memory, how much of the inputs the page cache held before, and the ratio to plain copying: every input read once, one
- * output written and synced, no reflink. Copying is measured before the methods, which are compared with it, and again
- * after them, which says how steady the disk was. Everything is removed at the end; `--keep` leaves the inputs, and
- * takes those that an earlier run left.
+ * memory beside what is stated beforehand, how much of the inputs the page cache held before, and the ratio to plain
+ * copying: every input read once, one output written and synced, no reflink. Copying is measured before the methods, which
+ * are compared with it, and again after them, which says how steady the disk was. The last columns are of the whole command,
+ * with pre-flight, digests of the inputs, post-flight and card: seconds, their ratio to the engine's, and memory. Everything
+ * is removed at the end; `--keep` leaves the inputs, and takes those that an earlier run left.
  */
 import { fork, spawnSync } from "node:child_process"
 import { access, mkdir, mkdtemp, open, rm, statfs, writeFile } from "node:fs/promises"
@@ -33,18 +34,21 @@ interface Report {
   readonly seconds: number
   readonly bytes: number
   readonly peak: number
+  /** The most memory that is stated beforehand; 0 where nothing is. */
+  readonly bound: number
   /** Seconds of processor time, of all threads and the system. */
   readonly cpu: number
 }
 
 /** A merge in a process of its own: the time from its start to its end, and the most memory it had. */
-const measure = (method: string, directory: string) =>
+const measure = (method: string, directory: string, what: "engine" | "command") =>
   new Promise<Report>((resolve, reject) => {
     const begin = performance.now()
     const child = fork(fileURLToPath(new URL("merge/once.ts", import.meta.url)), [
       method,
       directory,
       args.threads ?? "",
+      what,
     ])
     let told: Omit<Report, "seconds"> | undefined
     child.on("message", (message) => {
@@ -108,19 +112,36 @@ const copy = async (inputs: ReadonlyArray<string>, output: string): Promise<Repo
   await out.sync()
   await out.close()
   const { system, user } = process.cpuUsage(before)
-  return { seconds: (performance.now() - begin) / 1000, bytes, peak: 0, cpu: (system + user) / 1e6 }
+  return { seconds: (performance.now() - begin) / 1000, bytes, peak: 0, bound: 0, cpu: (system + user) / 1e6 }
 }
 
-const headings = ["seconds", "CPU s", "GB/s", "peak RSS", "cached", "× copying"]
+const headings = [
+  "seconds",
+  "CPU s",
+  "GB/s",
+  "peak/stated",
+  "cached",
+  "× copying",
+  "command",
+  "× engine",
+  "peak/stated",
+]
 
-const cellsOf = (cells: ReadonlyArray<string>) => cells.map((cell) => cell.padStart(11)).join("")
+const cellsOf = (cells: ReadonlyArray<string>) => cells.map((cell) => cell.padStart(13)).join("")
 
-const row = (name: string, { bytes, cpu, peak, seconds }: Report, cached: string, copying: number) => {
+const MiB = (bytes: number) => (bytes / 2 ** 20).toFixed(0)
+const memoryOf = ({ bound, peak }: Report) => (peak === 0 ? "" : `${MiB(peak)}/${MiB(bound)} MiB`)
+
+const row = (name: string, engine: Report, cached: string, copying: number, command?: Report) => {
+  const { bytes, cpu, seconds } = engine
   const rate = bytes / GB / seconds
-  const memory = peak === 0 ? "" : `${(peak / 2 ** 20).toFixed(0)} MiB`
   const ratio = (seconds / copying).toFixed(2)
-  const cells = [seconds.toFixed(1), cpu.toFixed(1), rate.toFixed(2), memory, cached, ratio]
-  process.stdout.write(`${name.padEnd(22)}${cellsOf(cells)}\n`)
+  const cells = [seconds.toFixed(1), cpu.toFixed(1), rate.toFixed(2), memoryOf(engine), cached, ratio]
+  const whole =
+    command === undefined
+      ? []
+      : [command.seconds.toFixed(1), (command.seconds / seconds).toFixed(2), memoryOf(command)]
+  process.stdout.write(`${name.padEnd(22)}${cellsOf([...cells, ...whole])}\n`)
 }
 
 const gigabytes = (bytes: number) => `${(bytes / GB).toFixed(1)} GB`
@@ -167,8 +188,12 @@ const series = async (directory: string, shape: Shape, wanted: ReadonlyArray<str
   await rm(merged, { recursive: true, force: true })
   for (const method of wanted) {
     const cached = settle(files)
-    row(`${method}${suffix}`, await measure(method, directory), cached, copying)
+    const engine = await measure(method, directory, "engine")
     await rm(merged, { recursive: true })
+    settle(files)
+    const command = await measure(method, directory, "command")
+    await rm(merged, { recursive: true })
+    row(`${method}${suffix}`, engine, cached, copying, command)
   }
   const last = await copyOnce()
   row(`copying again${suffix}`, last.report, last.cached, copying)
