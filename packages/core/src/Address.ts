@@ -18,7 +18,7 @@ export const problem = (url: string): string | undefined => {
     return `begins with ${protocol}, expected http: or https:`
   return username === "" && password === ""
     ? undefined
-    : "has a name or a password in it, which would be seen by everybody who sees the address; give a token by its environment variable"
+    : "has a name or a password in it, which would be seen by everybody who sees the address; give a token by an environment variable"
 }
 
 /** Why a token cannot be sent, without the token; undefined where it can. Headers hold visible ASCII alone. */

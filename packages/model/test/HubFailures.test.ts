@@ -68,6 +68,27 @@ describe("a Hub that fails is one line", () => {
     }),
   )
 
+  it.effect("a password in its address and a token that cannot be sent are named, not shown", () =>
+    Effect.gen(function* () {
+      const { hub, use } = yield* setting
+      const secret = "hf_s3cret"
+      for (const [own, line] of [
+        [
+          { endpoint: hub.endpoint.replace("http://", `http://me:${secret}@`) },
+          /HF_ENDPOINT http:\/\/[\d.:]+ has a name or a password in it/,
+        ],
+        [{ endpoint: `https://me:${secret}@[` }, /HF_ENDPOINT an address that cannot be read/],
+        [{ token: `${secret}\nx` }, /the token of HF_TOKEN or of the login holds a blank, a line break/],
+        [{ token: `${secret} ü` }, /the token of HF_TOKEN or of the login holds a blank/],
+      ] as const) {
+        const said = yield* messageOf(use(own)(Hub.open({ repo })))
+        assert.match(said, line)
+        assert.match(said, /^input: /)
+        assert.notInclude(said, secret)
+      }
+    }),
+  )
+
   it.effect("no Hub at all; what is cached still opens", () =>
     Effect.gen(function* () {
       const { hub, use } = yield* setting

@@ -28,16 +28,23 @@ export const read = Effect.fn("Hub.read")(function* (
   { end = Number.POSITIVE_INFINITY, name, path, split }: Selection,
   file: string,
 ): Effect.fn.Return<ReadonlyArray<Row>, TaskError> {
-  const { endpoint, offline, token } = yield* Hub.Settings
-  const requestInit = token === undefined ? {} : { headers: { Authorization: `Bearer ${token}` } }
+  const settings = yield* Hub.Settings
+  const { endpoint, offline, token } = settings
+  /** The token is for the Hub alone, wherever it says that its files are. */
+  const initFor = (url: string) =>
+    token === undefined || !URL.canParse(url) || new URL(url).origin !== new URL(endpoint).origin
+      ? {}
+      : { headers: { Authorization: `Bearer ${token}` } }
   const fail = (problem: string) =>
     new TaskError({ file, key: "dataset_path", problem: `${path}: ${problem}` })
   const attempt = <A>(what: string, call: () => Promise<A>) =>
     Effect.tryPromise({ try: call, catch: (cause) => fail(`${what}: ${messageOf(cause)}`) })
   if (offline)
     return yield* fail("HF_HUB_OFFLINE is set; unset it, or give local data by --data, see `hila tasks show`")
+  const problem = Hub.unusable(settings)
+  if (problem !== undefined) return yield* fail(problem)
   const address = `${endpoint}/api/datasets/${path}/parquet/${name ?? "default"}/${split}`
-  const answer = yield* attempt(`cannot reach ${endpoint}`, () => fetch(address, requestInit))
+  const answer = yield* attempt(`cannot reach ${endpoint}`, () => fetch(address, initFor(address)))
   if (!answer.ok) {
     return yield* fail(
       `the Hub has no split ${split} of ${name ?? "default"} (status ${answer.status}); ` +
@@ -51,7 +58,7 @@ export const read = Effect.fn("Hub.read")(function* (
   for (const url of urls) {
     if (rows.length >= end) break
     const read = yield* attempt(`cannot read ${url}`, async () =>
-      ParquetRows.read(await asyncBufferFromUrl({ url, requestInit }), end - rows.length),
+      ParquetRows.read(await asyncBufferFromUrl({ url, requestInit: initFor(url) }), end - rows.length),
     )
     rows.push(...read)
   }

@@ -1,6 +1,7 @@
 /**
  * Questions to the Hub: which commit a revision is, which files it has, bytes of a file. Nothing is kept here.
  */
+import { Address } from "@hila/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { HubError } from "../ModelError.ts"
@@ -31,8 +32,22 @@ export const isDataset = (repo: string): boolean => repo.startsWith(datasets)
 
 export const nameOf = ({ repo, revision }: Reference): string => `${repo}@${revision}`
 
+/** Why nothing can be asked with these settings, without what is secret in them; undefined where it can. */
+export const unusable = ({ endpoint, token }: Settings): string | undefined => {
+  const [address, secret] = [
+    Address.problem(endpoint),
+    token === undefined ? undefined : Address.tokenProblem(token),
+  ]
+  if (address !== undefined) return `HF_ENDPOINT ${Address.shown(endpoint)} ${address}`
+  return secret === undefined ? undefined : `the token of HF_TOKEN or of the login ${secret}`
+}
+
 /** Why a request failed: an answer that is a refusal, or none at all. */
-export const failure = (source: string, { token }: Settings, cause: unknown): HubError => {
+export const failure = (source: string, settings: Settings, cause: unknown): HubError => {
+  const { token } = settings
+  // What sends requests names in its errors what it was given.
+  const problem = unusable(settings)
+  if (problem !== undefined) return new HubError({ source, problem, blame: "input" })
   const status =
     typeof cause === "object" && cause !== null && "statusCode" in cause ? cause.statusCode : cause
   const input = (problem: string) => new HubError({ source, problem, blame: "input" })

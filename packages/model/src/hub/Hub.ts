@@ -23,6 +23,7 @@ import * as SafetensorsHeader from "../checkpoint/SafetensorsHeader.ts"
 import * as TiedHead from "../checkpoint/TiedHead.ts"
 
 export { push, type Push, type Pushed } from "./Push.ts"
+export { unusable } from "./Api.ts"
 export { type Downloaded, Progress, Settings } from "./Settings.ts"
 
 /** A model on the Hub: its repository, and a branch, a tag or a commit; `main` unless given. */

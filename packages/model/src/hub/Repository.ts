@@ -95,6 +95,9 @@ const listed = Effect.fnUntraced(function* (
 
 const at = Effect.fnUntraced(function* (reference: Api.Reference): Effect.fn.Return<Commit, HubError> {
   const settings = yield* Settings
+  const problem = settings.offline ? undefined : Api.unusable(settings)
+  if (problem !== undefined)
+    return yield* new HubError({ source: Api.nameOf(reference), problem, blame: "input" })
   const layout = Cache.layout(settings.cache, reference.repo)
   const commit = yield* commitOf(settings, layout, reference)
   return { settings, layout, reference, commit }
