@@ -173,7 +173,7 @@ describe("pre-flight", () => {
             prune({ base, expert: broken, importance }, keep, path),
           ),
         ),
-        `prune: weights of the models: tensor ${up}: expert − base is not finite: one of them has NaN or infinite weights`,
+        `prune: model 1: tensor ${up}: element 7 is NaN; weights must be finite (${broken.files["model.safetensors"]})`,
       )
     }),
   )

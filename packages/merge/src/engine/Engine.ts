@@ -150,7 +150,11 @@ const counted = <E, R>({ progress, tensors }: Merge<E, R>, write: Output.Write):
     Effect.map(write(tensor, start, bytes), () => progress((done += bytes.length) / total))
 }
 
-const stream = Effect.fnUntraced(function* <E, R>(merge: Merge<E, R>, write: Output.Write) {
+/** Does the work on every tensor and hands over the bytes of the results, in any order. */
+export const stream = Effect.fnUntraced(function* (
+  merge: Options & Pick<Merge<never, never>, "method" | "tensors">,
+  write: Output.Write,
+) {
   const { chunk, tensors } = merge
   const threads = threadsFor(tensors, merge.threads)
   const { arenas, slots: bytes } = working(tensors, threads, chunk)

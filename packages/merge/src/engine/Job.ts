@@ -39,7 +39,11 @@ export interface Job {
   /** What the tensor's blocks keep between passes. */
   readonly kept: Bytes | undefined
   /** Where the result goes; values must be below `limit` in magnitude. */
-  readonly out: Input & { readonly limit: number }
+  readonly out: Input & {
+    readonly limit: number
+    /** Where the result is a bit mask: elements in a row of bits. */
+    readonly bits?: number | undefined
+  }
 }
 
 /** A number that is not finite, or is a statistic below 0, or becomes infinite in the output's dtype. */
@@ -93,6 +97,10 @@ export const run = (thread: Thread, method: AnyMethod, job: Job): Result => {
       continue
     }
     method.combine(arithmetic, block, task, state, carry)
+    if (out.bits !== undefined) {
+      arithmetic.packNonzero(maskOf(thread, out, out.bits, chunk, place), block.out, out.bits)
+      continue
+    }
     if (arithmetic.encode(bytesOf(thread, out, chunk, place), block.out, out.dtype)) continue
     const at = arithmetic.firstOutside(block.out, out.limit)
     if (at !== -1)
@@ -109,6 +117,19 @@ const bytesOf = ({ memory }: Thread, input: Input, chunk: Layout.Chunk, place: L
   const width = widths[input.dtype]
   const at = input.at + (place.start - chunk.start) * width
   return new Uint8Array(memory.buffer, at, place.rows * place.columns * width)
+}
+
+/** The bits of a block inside those of its chunk. */
+const maskOf = (
+  { memory }: Thread,
+  out: Bytes,
+  columns: number,
+  chunk: Layout.Chunk,
+  place: Layout.Place,
+): Uint8Array => {
+  const stride = Math.ceil(columns / 8)
+  const first = ((place.start - chunk.start) / columns) * stride
+  return new Uint8Array(memory.buffer, out.at + first, ((place.rows * place.columns) / columns) * stride)
 }
 
 const nothing: Found = {

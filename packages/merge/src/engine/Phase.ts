@@ -194,6 +194,14 @@ const chunksOf = (
   )
 }
 
+/** The bytes of a chunk in the output: of values, or of bits in rows of whole bytes, a byte per element of a vector. */
+const writtenOf = ({ bits, dtype, shape }: Plan.Merged, layout: Layout.Layout, chunk: Layout.Chunk) => {
+  const [start, end] = [chunk.start, chunk.start + chunk.elements]
+  if (bits !== true) return { start: start * Dtype.bytes(dtype), end: end * Dtype.bytes(dtype) }
+  if (shape.length < 2) return { start, end }
+  return { start: Layout.maskByte(layout, start), end: Layout.maskByte(layout, end) }
+}
+
 /** Reads a chunk into a slot, has it computed, and writes its result. */
 const work = Effect.fnUntraced(function* (
   { method, pool, read, write }: Context,
@@ -235,12 +243,17 @@ const work = Effect.fnUntraced(function* (
     extras: extras.map(floats),
     masks: masks.map(mask),
   }
-  const width = Dtype.bytes(tensor.dtype)
-  const out = { dtype: tensor.dtype, limit: overflow[tensor.dtype], ...place(chunk.elements * width) }
+  const written = writtenOf(tensor, layout, chunk)
+  const out = {
+    dtype: tensor.dtype,
+    limit: overflow[tensor.dtype],
+    bits: tensor.bits === true ? (tensor.shape.length < 2 ? 1 : layout.columns) : undefined,
+    ...place(written.end - written.start),
+  }
   yield* Effect.all(reads, { concurrency: "unbounded", discard: true })
   const result = yield* pool.run(tensor.method, { ...part, ...inputs, out })
   if (result._tag === "Outside") return yield* refuse(method, tensor, result)
-  if (part.phase === "combine") yield* write(tensor.name, chunk.start * width, view(out))
+  if (part.phase === "combine") yield* write(tensor.name, written.start, view(out))
   return result
 })
 

@@ -22,6 +22,8 @@ export interface TensorPlan extends SafetensorsWriter.TensorSpec {
   /** A bit mask per model, or none for some; see `Mask`. */
   readonly masks?: ReadonlyArray<Safetensors.TensorInfo | undefined> | undefined
   readonly units?: ReadonlyArray<UnitSpan> | undefined
+  /** Written as a bit mask of where the result is not 0, not as values; see `Mask`. */
+  readonly bits?: boolean | undefined
 }
 
 /** A tensor to merge: a `TensorPlan` with a method and float dtypes. */

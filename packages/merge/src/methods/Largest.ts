@@ -57,6 +57,8 @@ export const passes = <P, S extends State>(options: {
    */
   readonly ties?: Ties
   readonly countNonzero?: boolean
+  /** Whether zeros are values like any other, of which no more are among the largest than asked for; false by default. */
+  readonly zeros?: boolean
 }): ReadonlyArray<Pass<P, S, unknown>> => {
   const { each, streams, values } = options
   return [
@@ -95,7 +97,7 @@ export const passes = <P, S extends State>(options: {
       close: (_, totals, state) => ({
         ...state,
         cuts: state.searches.map((of, stream) =>
-          of.map((search, index) => cutOf(search, totals, (stream * each + index) * LOW, options.ties)),
+          of.map((search, index) => cutOf(search, totals, (stream * each + index) * LOW, options)),
         ),
       }),
     },
@@ -106,7 +108,7 @@ const cutOf = (
   { above, bin, keep }: Search,
   { chunks, counts }: Reduced,
   at: number,
-  which: Ties = "first",
+  { ties: which = "first", zeros = false }: { readonly ties?: Ties; readonly zeros?: boolean },
 ): Cut => {
   if (keep === 0) return { threshold: NONE, ties: 0, left: undefined }
   const low = descend(counts.subarray(at, at + LOW), keep - above)
@@ -114,7 +116,7 @@ const cutOf = (
   const equal = known(counts[at + low.bin])
   const wanted = keep - above - low.above
   // Where all equal values belong, or are zeros and so the same as dropped, there is nothing to count.
-  if (which === "all" || wanted >= equal || threshold === 0) {
+  if (which === "all" || wanted >= equal || (threshold === 0 && !zeros)) {
     return { threshold, ties: which === "last" ? 0 : NONE, left: undefined }
   }
   const ties = which === "last" ? equal - wanted : wanted

@@ -5,17 +5,18 @@
  * largest magnitude |W_t − W_0|. The weights stay where they are; `fuse` and `merge` apply the mask.
  */
 import { at, entry, known } from "@hila/core/Lookup"
-import { type Checkpoint, SafetensorsWriter, type Unit, type UnitTable } from "@hila/model"
+import type { Checkpoint, Unit, UnitTable } from "@hila/model"
 import * as Effect from "effect/Effect"
 import * as Density from "./Density.ts"
-import { kernels } from "../kernels/Reference.ts"
+import * as MaskFile from "./MaskFile.ts"
+import * as UnitMask from "./UnitMask.ts"
+import * as Engine from "../engine/Engine.ts"
+import type { TensorPlan } from "../engine/Plan.ts"
+import { untyped } from "../methods/Definition.ts"
 import type { OutputTensor } from "../plan/Plan.ts"
 import * as Mask from "../units/Mask.ts"
-import { MergeError } from "../MergeError.ts"
 import * as Region from "../units/Region.ts"
-import * as Selection from "./Selection.ts"
-import * as Sparsifier from "./Sparsifier.ts"
-import * as TensorStream from "./TensorStream.ts"
+import type * as Sparsifier from "./Sparsifier.ts"
 import * as UnitCheck from "../units/UnitCheck.ts"
 
 /** Options of `prune`; see `Density` for their ranges. */
@@ -24,8 +25,9 @@ export interface PruneParams extends Density.DensityParams {
   readonly sparsifier?: Sparsifier.Sparsifier | undefined
   /** Of the random ones; an integer, 0 by default. */
   readonly seed?: number | undefined
-  /** Scalars per chunk and model; the result does not depend on it. */
+  /** Scalars per chunk and model, and threads that compute, as in a merge; the result depends on neither. */
   readonly chunk?: number | undefined
+  readonly threads?: number | undefined
 }
 
 const method = "prune"
@@ -79,122 +81,52 @@ export const prune = Effect.fn("prune")(function* (
   }
 
   const planned = new Map(tensors.map((tensor) => [tensor.name, tensor]))
-  const layers = layersOf(units, planned, kept)
-  const keys = { sparsifier, seed }
-  let current: Layer | undefined
-  yield* SafetensorsWriter.write(path, {
-    metadata: yield* Mask.metadata(description),
-    tensors: layers.flatMap((layer) =>
-      layer.tensors.map(({ name, shape }) => {
+  const work = layersOf(units, kept).flatMap((layer) => tensorsOf(layer, planned, { sparsifier, seed }))
+  yield* MaskFile.write(
+    path,
+    {
+      metadata: yield* Mask.metadata(description),
+      tensors: work.map(({ name, shape }) => {
         const { columns, rows } = Region.gridOf(shape)
         return { name, dtype: "U8" as const, shape: [rows, Region.maskStride(columns)] }
       }),
-    ),
-    data: Effect.fnUntraced(function* ({ name }, write) {
-      const layer = known(layers.find(({ names }) => names.has(name)))
-      if (layer !== current) {
-        current = layer
-        yield* select(layer, keys, chunk)
-      }
-      yield* eachDelta(entry(planned, name), chunk, (rows, delta) => {
-        const mask = new Uint8Array(rows.rows * Region.maskStride(rows.columns))
-        for (const { density, selection, region } of layer.regions(name, rows)) {
-          Sparsifier.overwrite(sparsifier, seed, name, rows, region, density, delta)
-          Selection.mark(selection, mask, delta, rows.columns, region)
-        }
-        return write(mask)
-      })
-    }),
-  })
+    },
+    (write) => Effect.scoped(Engine.stream({ method, tensors: work, chunk, threads: params.threads }, write)),
+  )
   return yield* Mask.open(path)
 })
 
-/** The units of one layer, and the tensors they share in the order in which their slices name them. */
+/** The units of one layer, how many scalars each keeps, and what share of it. */
 interface Layer {
-  readonly names: ReadonlySet<string>
-  readonly tensors: ReadonlyArray<OutputTensor>
-  /** The selections that a run of rows of a tensor counts for, each with its region. */
-  readonly regions: (
-    tensor: string,
-    rows: Region.Rows,
-  ) => ReadonlyArray<{
-    readonly selection: Selection.Selection
-    readonly region: Region.Region
-    readonly density: number
-  }>
-  /** Counters of the units; made anew for each layer's turn and dropped after it. */
-  selections: ReadonlyArray<Selection.Selection>
-  readonly start: () => ReadonlyArray<Selection.Selection>
+  readonly name: string
+  readonly units: ReadonlyArray<Unit.Unit>
+  readonly keep: ReadonlyArray<number>
+  readonly density: ReadonlyArray<number>
 }
 
 const layersOf = (
   units: ReadonlyArray<Unit.Unit>,
-  planned: ReadonlyMap<string, OutputTensor>,
   kept: ReadonlyArray<Density.Allocation>,
-): ReadonlyArray<Layer> => {
-  const byLayer = Map.groupBy(units.entries(), ([, unit]) => unit.layer)
-  return [...byLayer.values()].map((entries): Layer => {
-    const slices = UnitCheck.slicesByTensor(entries.map(([, unit]) => unit))
-    const densities = entries.map(([at, { size }]) => (size === 0 ? 0 : known(kept[at]).kept / size))
-    const layer: Layer = {
-      names: new Set(slices.keys()),
-      tensors: [...slices.keys()].map((name) => entry(planned, name)),
-      selections: [],
-      start: () => entries.map(([at]) => Selection.make(known(kept[at]).kept)),
-      regions: (tensor, rows) =>
-        entry(slices, tensor).map(({ slice, unit }) => ({
-          selection: at(layer.selections, unit),
-          region: Region.within(rows, slice),
-          density: at(densities, unit),
-        })),
+): ReadonlyArray<Layer> =>
+  [...Map.groupBy(units.entries(), ([, unit]) => unit.layer)].map(([layer, entries]) => {
+    const keep = entries.map(([at]) => known(kept[at]).kept)
+    return {
+      name: String(layer),
+      units: entries.map(([, unit]) => unit),
+      keep,
+      density: entries.map(([, { size }], index) => (size === 0 ? 0 : at(keep, index) / size)),
     }
-    return layer
   })
-}
 
-/** Finds the threshold of every unit of a layer, in two passes over its tensors. */
-const select = Effect.fnUntraced(function* (
-  layer: Layer,
-  { seed, sparsifier }: { readonly sparsifier: Sparsifier.Sparsifier; readonly seed: number },
-  chunk: number | undefined,
-) {
-  layer.selections = layer.start()
-  const pass = (count: typeof Selection.countCoarse) =>
-    Effect.forEach(
-      layer.tensors,
-      (tensor) =>
-        eachDelta(tensor, chunk, (rows, delta) =>
-          Effect.sync(() => {
-            const { name } = tensor
-            for (const { density, region, selection } of layer.regions(name, rows)) {
-              Sparsifier.overwrite(sparsifier, seed, name, rows, region, density, delta)
-              count(selection, delta, rows.columns, region)
-            }
-          }),
-        ),
-      { discard: true },
-    )
-  yield* pass(Selection.countCoarse)
-  for (const selection of layer.selections) Selection.closeCoarse(selection)
-  yield* pass(Selection.countFine)
-  for (const selection of layer.selections) Selection.closeFine(selection)
-})
-
-/** Streams expert − base of a tensor, in f32. */
-const eachDelta = Effect.fnUntraced(function* <E, R>(
-  { base, models, name, shape }: OutputTensor,
-  chunk: number = TensorStream.defaultChunk,
-  use: (rows: Region.Rows, delta: Float32Array) => Effect.Effect<void, E, R>,
-) {
-  for (const rows of TensorStream.split(Region.gridOf(shape), chunk)) {
-    const { values } = yield* TensorStream.readChunk(base === undefined ? models : [base, ...models], rows)
-    const [from, to] = values
-    const delta = new Float32Array(rows.rows * rows.columns)
-    kernels.subtract(delta, known(to), known(from))
-    if (kernels.firstOutside(delta, Infinity) !== -1) {
-      const problem = "expert − base is not finite: one of them has NaN or infinite weights"
-      return yield* new MergeError({ method, input: "weights of the models", tensor: name, problem })
-    }
-    yield* use(rows, delta)
-  }
-})
+/** The tensors that a layer's units share, in the order in which their slices name them, as work of the engine. */
+const tensorsOf = (
+  { density, keep, name: layer, units }: Layer,
+  planned: ReadonlyMap<string, OutputTensor>,
+  draw: Pick<UnitMask.Params, "seed" | "sparsifier">,
+): ReadonlyArray<TensorPlan> =>
+  [...UnitCheck.slicesByTensor(units)].map(([name, slices]) => {
+    const { base, dtype, models, shape } = entry(planned, name)
+    const parts = slices.map(({ slice: { axis, end, start }, unit }) => ({ axis, end, start, unit }))
+    const params: UnitMask.Params = { layer, parts, keep, density, ...draw }
+    return { name, dtype, shape, base, models, method: untyped(UnitMask.method), params, bits: true }
+  })
