@@ -194,7 +194,7 @@ TEXTS = [
     "a: \"x\" y\n",
     "a: \"x\"#c\n",
     "a:\n  - x # c\n  #d\n  - y\n",
-    "k:\n  a: \"x \\\n\n    y\\\" [\nz\"\n  b: 'it''s\n  {'\n",
+    "k:\n  a: \"x \\\n    y\\\" [\nz\"\n  b: 'it''s\n  {'\n",
     "k:\n  a: {x: \"u, ]\nv\", # it's ]\ny: [it's, 'b''\n]'],\n\n  z: 2\n}\n  c: 1\n",
     "k:\n- [\n{a: 1},\n{b: [\n2]}\n]\n- 'x\n\n y'\n",
     "a: |\n  \"x\n  y: [\nb: \"p\nq\"\n",
