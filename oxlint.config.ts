@@ -51,7 +51,7 @@ const layers: Readonly<Record<string, ReadonlyArray<Forbidden>>> = {
 /** Rooms of the merge package, and what each may not look into: from the file to the plan to the result. */
 const mergeRooms: Readonly<Record<string, Forbidden>> = {
   recipe: {
-    regex: "^\\.\\./(plan|output|engine|prune|solve|stages|Merge\\.ts)",
+    regex: "^\\.\\./(plan|output|engine|prune|statistics|stages|Merge\\.ts)",
     message: "a recipe is what a file says: plans are made from it, not it from plans",
   },
   plan: {
@@ -59,7 +59,7 @@ const mergeRooms: Readonly<Record<string, Forbidden>> = {
     message: "a plan is made before anything is written",
   },
   engine: {
-    regex: "^\\.\\./(recipe|plan|output|methods|units|prune|solve|stages|Merge\\.ts)",
+    regex: "^\\.\\./(recipe|plan|output|methods|units|prune|statistics|stages|Merge\\.ts)",
     message: "the engine knows blocks and methods as engine/Method.ts says them",
   },
 }

@@ -8,9 +8,10 @@ import { readFile, writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { main } from "assemblyscript/asc"
 
-const modules = ["kernels", "dense"]
+/** Where the code of each goes. */
+const modules = { kernels: "kernels", dense: "statistics/dense" }
 const sourceOf = (name) => new URL(`${name}.as`, import.meta.url)
-const targetOf = (name) => new URL(`../src/${name}/wasmBytes.ts`, import.meta.url)
+const targetOf = (name) => new URL(`../src/${modules[name]}/wasmBytes.ts`, import.meta.url)
 
 const flags = [
   "--optimizeLevel=3",
@@ -43,7 +44,7 @@ export const compile = async (module = "kernels") => {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const module of modules) {
+  for (const module of Object.keys(modules)) {
     const bytes = await compile(module)
     const target = targetOf(module)
     const header = `/** assembly/${module}.as, compiled by assembly/build.mjs: WebAssembly in base64. */\n`

@@ -6,7 +6,7 @@ import type { WeightStatistics } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { run as solve } from "../src/dense/Work.ts"
+import { run as solve } from "../src/statistics/dense/Work.ts"
 import {
   blocked,
   covariances,

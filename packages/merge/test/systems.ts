@@ -1,5 +1,5 @@
 /** Linear systems the slow and obvious way, as a reference for solvers. */
-import type { Factor } from "../src/dense/Factor.ts"
+import type { Factor } from "../src/statistics/dense/Factor.ts"
 
 /** Solves a system of `n` equations by Gaussian elimination with row exchanges, in f64. */
 export const eliminated = (

@@ -1,6 +1,6 @@
 /** A thread that solves the equations of one tensor at a time. */
 import { parentPort } from "node:worker_threads"
-import { run, type Work } from "../dense/Work.ts"
+import { run, type Work } from "../statistics/dense/Work.ts"
 
 parentPort?.on("message", (work: Work) => {
   try {

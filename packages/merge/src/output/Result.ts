@@ -25,7 +25,7 @@ import * as Preflight from "../plan/Preflight.ts"
 import type { PrepareError, Prepared } from "../plan/Prepared.ts"
 import * as Realise from "../plan/Realise.ts"
 import type { Report } from "../plan/Report.ts"
-import * as Solve from "../solve/Solve.ts"
+import * as Solve from "../statistics/Solve.ts"
 import * as Card from "./Card.ts"
 import * as Check from "./Check.ts"
 import * as Provenance from "./Provenance.ts"
@@ -103,7 +103,7 @@ const writeResult = Effect.fnUntraced(function* (
         const digests = yield* hashing
         const card = hasCard
           ? {
-              "README.md": cardOf(
+              "README.md": yield* cardOf(
                 prepared,
                 report,
                 basename(resolve(directory)),
@@ -136,16 +136,17 @@ const hashed = Effect.fnUntraced(function* (prepared: Prepared, options: Options
 })
 
 /** What README.md says of the result. */
-const cardOf = (
+const cardOf = Effect.fnUntraced(function* (
   prepared: Prepared,
   report: Report,
   name: string,
   trainedOn: ReadonlyArray<string>,
   digests: ReadonlyMap<string, string> | undefined,
   { caller, card }: Options,
-): string => {
+): Effect.fn.Return<string> {
   const { recipe, text } = prepared.located
-  if (card === false) return TrainedOn.card(caller ?? recipe.merge_method, trainedOn, prepared.models.size)
+  if (card === false)
+    return yield* TrainedOn.card(caller ?? recipe.merge_method, trainedOn, prepared.models.size)
   return Card.render({
     name,
     recipe: text,
@@ -156,4 +157,4 @@ const cardOf = (
     trainedOn,
     report,
   })
-}
+})

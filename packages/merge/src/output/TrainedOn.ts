@@ -5,7 +5,9 @@
 import { type Checkpoint, CheckpointError } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
-import { parse, stringify } from "yaml"
+
+/** Loaded where it is needed: pipelines look at cards, and most have none. */
+const yaml = Effect.promise(() => import("yaml"))
 
 const isNames = (value: unknown): value is ReadonlyArray<string> =>
   Array.isArray(value) && value.every((name) => typeof name === "string")
@@ -23,6 +25,7 @@ const ofCard = Effect.fnUntraced(function* (path: string | undefined) {
   const text = yield* Effect.tryPromise({ try: () => readFile(path, "utf8"), catch: failure(path) })
   const [, matter] = /^---\r?\n(.*?)\r?\n---(?:\r?\n|$)/s.exec(text) ?? []
   if (matter === undefined || !/^trainedOn\s*:/m.test(matter)) return []
+  const { parse } = yield* yaml
   const problem = "its front matter should have trainedOn, a list of names of data sets"
   const refuse = new CheckpointError({ path, problem, blame: "input" })
   const card = yield* Effect.try({ try: (): unknown => parse(matter), catch: () => refuse })
@@ -31,10 +34,15 @@ const ofCard = Effect.fnUntraced(function* (path: string | undefined) {
 })
 
 /** A card that names data sets and nothing else. */
-export const card = (method: string, names: ReadonlyArray<string>, checkpoints: number): string => {
+export const card = Effect.fnUntraced(function* (
+  method: string,
+  names: ReadonlyArray<string>,
+  checkpoints: number,
+): Effect.fn.Return<string> {
+  const { stringify } = yield* yaml
   const matter = stringify({ library_name: "transformers", tags: ["merge", "hila"], trainedOn: names })
   return `---\n${matter}---\n\n# A merge\n\n${checkpoints} checkpoints merged by ${method} with Hila.\n`
-}
+})
 
 const failure = (path: string) => (cause: unknown) =>
   new CheckpointError({

@@ -3,7 +3,7 @@
  *
  * This file and its neighbours are imported by worker threads; they import nothing but one another and `internal/`.
  */
-import { extend, instantiate, makeMemory } from "../internal/webAssembly.ts"
+import { extend, instantiate, makeMemory } from "../../internal/webAssembly.ts"
 import { base64 } from "./wasmBytes.ts"
 
 type Product = (

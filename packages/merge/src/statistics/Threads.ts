@@ -6,8 +6,8 @@ import * as Threads from "@hila/core/Threads"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { Worker } from "node:worker_threads"
-import type { Solved } from "../dense/Regression.ts"
-import { run, type Work } from "../dense/Work.ts"
+import type { Solved } from "./dense/Regression.ts"
+import { run, type Work } from "./dense/Work.ts"
 import { EngineError } from "../MergeError.ts"
 
 type Answer =
