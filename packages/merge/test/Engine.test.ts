@@ -1,7 +1,7 @@
 /** The streaming engine: what its result does not depend on, and what is left of a run that is killed. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Engine } from "@hila/merge"
-import { definitions } from "@hila/merge/methods/registry"
+import { definitions } from "../src/methods/registry.ts"
 import { Dtype, Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { fork } from "node:child_process"

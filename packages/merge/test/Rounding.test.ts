@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { at, entry } from "@hila/core/Lookup"
 import { mergeRecipe } from "@hila/merge/Recipe"
-import { definitions } from "@hila/merge/methods/registry"
+import { definitions } from "../src/methods/registry.ts"
 import { Checkpoint, Dtype, Safetensors, SafetensorsWriter } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as ConfigIds from "@hila/merge/tokenizers/ConfigIds"
+import * as ConfigIds from "../src/tokenizers/ConfigIds.ts"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import { bytesOf, scratch } from "./support.ts"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as TokenizerFile from "@hila/merge/tokenizers/TokenizerFile"
-import * as Union from "@hila/merge/tokenizers/Union"
+import * as TokenizerFile from "../src/tokenizers/TokenizerFile.ts"
+import * as Union from "../src/tokenizers/Union.ts"
 import { Tokenizer } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { writeFile } from "node:fs/promises"

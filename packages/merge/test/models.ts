@@ -1,7 +1,7 @@
 /** Checkpoints of a few tensors of every float dtype, some cut into several blocks, for tests of the engine. */
 import { Checkpoint, Dtype } from "@hila/model"
-import { definitions } from "@hila/merge/methods/registry"
-import type { TensorPlan } from "@hila/merge/engine/Plan"
+import { definitions } from "../src/methods/registry.ts"
+import type { TensorPlan } from "../src/engine/Plan.ts"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import { micro, random } from "./support.ts"
