@@ -48,14 +48,24 @@ const layers: Readonly<Record<string, ReadonlyArray<Forbidden>>> = {
   cli: [packages("pipelines", "pipelines are above cli"), runtimes],
 }
 
+const below: Forbidden = {
+  regex: "^\\.\\./(plan|output|prune|stages|tools|Merge\\.ts)",
+  message: "plans are made of this room, which knows none",
+}
+
 /** Rooms of the merge package, and what each may not look into: from the file to the plan to the result. */
 const mergeRooms: Readonly<Record<string, Forbidden>> = {
   recipe: {
     regex: "^\\.\\./(plan|output|engine|prune|statistics|stages|Merge\\.ts)",
     message: "a recipe is what a file says: plans are made from it, not it from plans",
   },
+  names: below,
+  stacks: below,
+  adapters: below,
+  tokenizers: below,
+  units: below,
   plan: {
-    regex: "^\\.\\./(output|prune|stages|Merge\\.ts)",
+    regex: "^\\.\\./(output|prune|stages|tools|Merge\\.ts)",
     message: "a plan is made before anything is written",
   },
   engine: {

@@ -21,7 +21,7 @@ import { mergePrepared, type RecipeMergeError } from "./output/Result.ts"
 import type { Located, Path } from "./recipe/RecipeFile.ts"
 import * as Reference from "./recipe/Reference.ts"
 import type { Acceptable, Parameters, Recipe } from "./recipe/RecipeSchema.ts"
-import type { Source } from "./plan/Slices.ts"
+import type { Source } from "./recipe/Slices.ts"
 
 /** What is merged. */
 export interface MergeInputs {

@@ -3,7 +3,7 @@ import { Compare, Inspect } from "@hila/merge/Tools"
 import { Checkpoint } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
-import * as LowRank from "../src/tools/LowRank.ts"
+import * as LowRank from "../src/adapters/LowRank.ts"
 import { altered, micro, random, scratch } from "./support.ts"
 
 const up = "model.layers.1.mlp.up_proj.weight"

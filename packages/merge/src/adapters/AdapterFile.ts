@@ -10,8 +10,8 @@ import {
 } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
-import * as LowRank from "../tools/LowRank.ts"
-import * as Values from "../tools/Values.ts"
+import * as LowRank from "./LowRank.ts"
+import * as Values from "../engine/Values.ts"
 import type { Adapter } from "./Adapter.ts"
 import type { Product } from "./Change.ts"
 

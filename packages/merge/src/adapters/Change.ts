@@ -1,5 +1,5 @@
 /** What an adapter does to one tensor of its model: a product is added, a bias is, or another tensor takes its place. */
-import type * as Values from "../tools/Values.ts"
+import type * as Values from "../engine/Values.ts"
 
 /** W + scale · B A, or its transpose where the model stores W as [in, out]. */
 export interface Product {

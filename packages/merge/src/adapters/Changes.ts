@@ -1,7 +1,7 @@
 /** The parts of an adapter's file, each brought to the tensor of the model that it changes. */
 import type { Checkpoint, Safetensors, SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Values from "../tools/Values.ts"
+import * as Values from "../engine/Values.ts"
 import type { AdapterConfig } from "./AdapterConfig.ts"
 import { advice } from "./AdapterKeys.ts"
 import type { Change } from "./Change.ts"

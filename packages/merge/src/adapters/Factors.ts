@@ -1,7 +1,7 @@
 /** From the two factors of a module to what they add to a tensor: checked against the config and the tensor's shape. */
 import type { Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Values from "../tools/Values.ts"
+import * as Values from "../engine/Values.ts"
 import type { AdapterConfig } from "./AdapterConfig.ts"
 import type { Product } from "./Change.ts"
 import type { Modules } from "./Modules.ts"

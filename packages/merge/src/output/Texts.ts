@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises"
 import * as Disk from "../engine/Disk.ts"
 import * as Carried from "../plan/Carried.ts"
 import * as ChatTemplate from "../plan/ChatTemplate.ts"
-import * as Config from "../plan/Config.ts"
+import * as Config from "../stacks/Config.ts"
 import type { Prepared } from "../plan/Prepared.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 

@@ -12,7 +12,7 @@ import * as LayerWeights from "../units/LayerWeights.ts"
 import * as Mask from "../units/Mask.ts"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
-import type { Sliced, Source } from "./Slices.ts"
+import type { Sliced, Source } from "../recipe/Slices.ts"
 import type { Residual } from "../units/UnitCoefficients.ts"
 import * as UnitWeights from "../units/UnitWeights.ts"
 

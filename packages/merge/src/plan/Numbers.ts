@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import { MergeError, type RecipeError } from "../MergeError.ts"
 import type { Located } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
-import * as Slices from "./Slices.ts"
+import * as Slices from "../recipe/Slices.ts"
 import type { Model } from "./Plan.ts"
 
 /** Fails at the first model of a recipe that is quantised, at its place in the recipe. */

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
-import * as Slices from "./Slices.ts"
+import * as Slices from "../recipe/Slices.ts"
 import * as SameTokens from "../tokenizers/SameTokens.ts"
 import type { Model } from "./Plan.ts"
 

@@ -19,7 +19,7 @@ import { definitions } from "../methods/registry.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
 import * as Scalar from "../recipe/Scalar.ts"
-import type { Scope, Slice, Source } from "./Slices.ts"
+import type { Scope, Slice, Source } from "../recipe/Slices.ts"
 import { hint } from "../recipe/Suggest.ts"
 import * as Value from "./Value.ts"
 

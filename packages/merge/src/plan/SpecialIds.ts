@@ -12,7 +12,7 @@ import type { Located, Path } from "../recipe/RecipeFile.ts"
 import type * as Alignment from "../tokenizers/Alignment.ts"
 import * as ConfigIds from "../tokenizers/ConfigIds.ts"
 import { shown } from "../tokenizers/Union.ts"
-import type { Edit } from "./Config.ts"
+import type { Edit } from "../stacks/Config.ts"
 
 /** What changes in the config files. */
 export interface SpecialIds {

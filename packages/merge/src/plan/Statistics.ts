@@ -11,7 +11,7 @@ import type { Name } from "../methods/names.ts"
 import { definitions } from "../methods/registry.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
-import * as Slices from "./Slices.ts"
+import * as Slices from "../recipe/Slices.ts"
 import type { Companions } from "./Companions.ts"
 import * as Overrides from "./Overrides.ts"
 

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
 import type { Located, Path } from "../recipe/RecipeFile.ts"
 import * as Reference from "../recipe/Reference.ts"
-import { noLayer, type Part, type Slice, type Sliced, type Source } from "../plan/Slices.ts"
+import { noLayer, type Part, type Slice, type Sliced, type Source } from "../recipe/Slices.ts"
 import * as Sections from "./Sections.ts"
 import * as Stacks from "./Stacks.ts"
 

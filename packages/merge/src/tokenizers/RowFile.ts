@@ -9,7 +9,7 @@ import {
   type SafetensorsError,
 } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Values from "../tools/Values.ts"
+import * as Values from "../engine/Values.ts"
 import * as Rows from "./Rows.ts"
 import * as Vocabulary from "./Vocabulary.ts"
 

@@ -4,7 +4,7 @@
  */
 import { type Checkpoint, SpecialTokens } from "@hila/model"
 import * as Effect from "effect/Effect"
-import * as Config from "../plan/Config.ts"
+import * as Config from "../stacks/Config.ts"
 import * as ConfigIds from "./ConfigIds.ts"
 import type { TokenizerFile } from "./TokenizerFile.ts"
 

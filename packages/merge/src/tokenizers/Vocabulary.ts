@@ -5,7 +5,7 @@
  * one of them by one of the two and not by the other is not guessed: `doubtful` says why its rows cannot be moved.
  */
 import type { Checkpoint, Safetensors } from "@hila/model"
-import * as Config from "../plan/Config.ts"
+import * as Config from "../stacks/Config.ts"
 import * as TensorName from "../names/TensorName.ts"
 
 /** A tensor of one row per token; the rows of a bias are single numbers. */

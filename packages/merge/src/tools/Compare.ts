@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import { MergeError } from "../MergeError.ts"
 import * as Report from "../plan/Report.ts"
 import * as Stacks from "../stacks/Stacks.ts"
-import * as Values from "./Values.ts"
+import * as Values from "../engine/Values.ts"
 
 /** A difference in numbers. */
 export interface Difference {

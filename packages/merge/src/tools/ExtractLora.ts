@@ -19,7 +19,7 @@ import * as Ties from "../names/Ties.ts"
 import * as View from "../names/View.ts"
 import * as TensorName from "../names/TensorName.ts"
 import * as LoraFiles from "./LoraFiles.ts"
-import * as LowRank from "./LowRank.ts"
+import * as LowRank from "../adapters/LowRank.ts"
 
 /** A tensor that differs and is not in the adapter, and why. */
 export interface LeftOut {

@@ -7,7 +7,7 @@ import { at, entryOr } from "@hila/core/Lookup"
 import { Architecture, Checkpoint, Quantisation, type Safetensors } from "@hila/model"
 import * as Effect from "effect/Effect"
 import { elementsOf } from "../methods/Definition.ts"
-import * as Config from "../plan/Config.ts"
+import * as Config from "../stacks/Config.ts"
 import * as Report from "../plan/Report.ts"
 import * as TensorName from "../names/TensorName.ts"
 import * as StrayIds from "../tokenizers/StrayIds.ts"
@@ -16,7 +16,7 @@ import * as Stacks from "../stacks/Stacks.ts"
 import * as TokenizerFile from "../tokenizers/TokenizerFile.ts"
 import * as Vocabulary from "../tokenizers/Vocabulary.ts"
 import * as Structure from "./Structure.ts"
-import * as Values from "./Values.ts"
+import * as Values from "../engine/Values.ts"
 
 /** A checkpoint in numbers. */
 export interface Inspection {

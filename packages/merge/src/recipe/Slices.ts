@@ -8,9 +8,9 @@ import * as Effect from "effect/Effect"
 import type { RecipeError } from "../MergeError.ts"
 import type { Name } from "../methods/names.ts"
 import { definitions } from "../methods/registry.ts"
-import type { Located, Path } from "../recipe/RecipeFile.ts"
-import type { ModelReference, Parameters, Recipe } from "../recipe/RecipeSchema.ts"
-import * as Reference from "../recipe/Reference.ts"
+import type { Located, Path } from "./RecipeFile.ts"
+import type { ModelReference, Parameters, Recipe } from "./RecipeSchema.ts"
+import * as Reference from "./Reference.ts"
 
 /** Parameters at one place of the recipe. */
 export interface Scope {

@@ -1,7 +1,7 @@
 /** The result's config.json: the donor's, byte for byte but for the values that the merge changed. */
 import { JsonText, type ModelConfig, Quantisation } from "@hila/model"
-import * as Role from "../stacks/Role.ts"
-import * as Sections from "../stacks/Sections.ts"
+import * as Role from "./Role.ts"
+import * as Sections from "./Sections.ts"
 import * as Ties from "../names/Ties.ts"
 
 /** What a merge may change, besides what slices of layers do. */

@@ -2,7 +2,7 @@
 import { at } from "@hila/core/Lookup"
 import { Dtype, Safetensors, type SafetensorsError } from "@hila/model"
 import * as Effect from "effect/Effect"
-import { elementsOf } from "../methods/Definition.ts"
+import { elementsOf } from "./Layout.ts"
 
 const PIECE = 1 << 20
 
