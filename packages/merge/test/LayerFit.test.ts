@@ -76,6 +76,54 @@ describe("a result whose config does not fit its tensors", () => {
   )
 })
 
+describe("a classifier of a decoder's type", () => {
+  it.effect("is merged by its names: it has no head of words that its record expects", () =>
+    Effect.gen(function* () {
+      const one = {
+        "input_layernorm.weight": [4],
+        "post_attention_layernorm.weight": [4],
+        ...Object.fromEntries(["q", "k", "v", "o"].map((part) => [`self_attn.${part}_proj.weight`, [4, 4]])),
+        ...Object.fromEntries(["gate", "up"].map((part) => [`mlp.${part}_proj.weight`, [8, 4]])),
+        "mlp.down_proj.weight": [4, 8],
+      }
+      const shapes = {
+        "model.embed_tokens.weight": [6, 4],
+        ...Object.fromEntries(Object.entries(one).map(([name, shape]) => [`model.layers.0.${name}`, shape])),
+        "model.norm.weight": [4],
+        "score.weight": [3, 4],
+      }
+      const config = {
+        architectures: ["LlamaForSequenceClassification"],
+        model_type: "llama",
+        hidden_size: 4,
+        intermediate_size: 8,
+        num_attention_heads: 1,
+        num_key_value_heads: 1,
+        num_hidden_layers: 1,
+        vocab_size: 6,
+        tie_word_embeddings: false,
+      }
+      const { a, directory } = yield* pair({ config, names: Object.keys(shapes), shapes })
+      const result = yield* merged(
+        directory,
+        "merge_method: linear\nmodels: [{model: a}, {model: b}]\nparameters: {weight: 1}\n",
+      )
+      assert.deepStrictEqual([...result.tensors.keys()].toSorted(), [...a.tensors.keys()].toSorted())
+      // With its head it is a whole decoder, whose result has to be one.
+      const whole = { ...shapes, "lm_head.weight": [6, 4] }
+      const other = yield* pair({ config, names: Object.keys(whole), shapes: whole })
+      const { tensors } = yield* planned(other.directory, `${passthrough}models: [{model: a}]\n`)
+      yield* Check.check(join(other.directory, "a"), tensors, other.a)
+      const refused = Check.check(
+        join(directory, "a"),
+        (yield* planned(directory, `${passthrough}models: [{model: a}]\n`)).tensors,
+        other.a,
+      )
+      assert.include((yield* Effect.flip(refused)).message, 'tensor "lm_head.weight": is missing')
+    }),
+  )
+})
+
 describe.skipIf(!hasShared)("models of many architectures (needs ../shared)", () => {
   const kinds = ["layer_types", "mlp_layer_types", "no_rope_layers"]
   const names = hasShared ? readdirSync(sharedPath("oracles/architectures-2026")) : []

@@ -85,6 +85,19 @@ const cases: ReadonlyArray<readonly [name: string, a: Changes, b: Changes, found
     theta(10_000, linearScaling),
     ['scaling of rotation (rope_scaling): none | {"type":"linear","factor":4}'],
   ],
+  [
+    "scalings of two kinds, each part by its name",
+    theta(10_000, linearScaling),
+    theta(10_000, { rope_type: "yarn", factor: 4, original_max_position_embeddings: 64, truncate: true }),
+    [
+      "scaling of rotation (rope_scaling): linear | yarn",
+      "scaling of rotation (rope_scaling.betaFast): none | 32",
+      "scaling of rotation (rope_scaling.betaSlow): none | 1",
+      "scaling of rotation (rope_scaling.originalPositions): none | 64",
+      "scaling of rotation (rope_scaling.truncate): none | true",
+      "scaling of rotation (rope_scaling.attentionFactor): none | 1.138629436111989",
+    ],
+  ],
   ["rotation in two generations of keys", theta(10_000), older(10_000, null), []],
   [
     "a scaling in two generations of keys",

@@ -5,7 +5,7 @@
  * entry for each, and resolves with all its tensors where that of the model it is like does. That values are finite was
  * checked when they were written.
  */
-import { Architecture, Checkpoint, CheckpointError } from "@hila/model"
+import { Checkpoint, CheckpointError, TiedHead } from "@hila/model"
 import * as Effect from "effect/Effect"
 import type { OutputTensor } from "../plan/Plan.ts"
 import * as Sections from "../stacks/Sections.ts"
@@ -33,14 +33,14 @@ export const check = Effect.fnUntraced(function* (
   }
   const problem = problemOf(written, like)
   if (problem !== undefined) return yield* refuse(`its config.json is wrong: ${problem}`)
-  // A type or feature without a record is merged by names alone; then the model it is like does not resolve either.
-  if (yield* resolves(Architecture.resolve(like.config, like.tensors))) yield* Checkpoint.validate(written)
-  else if (yield* resolves(Architecture.resolveEncoder(like.config, like.tensors)))
-    yield* Checkpoint.validateEncoder(written)
+  // What has no record, or another head than its record (a classifier of a decoder's), is merged by names alone; then the
+  // model it is like is not whole either.
+  if (yield* holds(Checkpoint.examine(like, TiedHead.unread))) yield* Checkpoint.validate(written)
+  else if (yield* holds(Checkpoint.validateEncoder(like))) yield* Checkpoint.validateEncoder(written)
 })
 
-const resolves = (shape: Effect.Effect<unknown, unknown>) =>
-  Effect.map(Effect.option(shape), ({ _tag }) => _tag === "Some")
+const holds = (examined: Effect.Effect<unknown, unknown>) =>
+  Effect.map(Effect.option(examined), ({ _tag }) => _tag === "Some")
 
 /** What the config says of layers and the tensors do not hold to; a depth is expected where the like one has it. */
 const problemOf = (written: Checkpoint.Checkpoint, like: Checkpoint.Checkpoint): string | undefined => {

@@ -62,7 +62,9 @@ export const of = (a: Stack, b: Stack): ReadonlyArray<Mismatch> => {
     const matched = rules.find((each) => each.path.test(path))
     if (matched === undefined) continue
     const grave = matched.what === "activation" ? !(gelus.has(one) && gelus.has(other)) : matched.grave
-    const mismatch = { what: matched.what, a: text(one), b: text(other), grave }
+    const part = /\.scaling\.(?!type$)(\w+)$/.exec(path)?.[1]
+    const what = part === undefined ? matched.what : matched.what.replace(")", `.${part})`)
+    const mismatch = { what, a: text(one), b: text(other), grave }
     const key = JSON.stringify(mismatch)
     found.set(key, { ...mismatch, places: entryOr(found, key, { places: 0 }).places + 1 })
   }
