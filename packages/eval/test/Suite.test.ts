@@ -5,6 +5,8 @@ import { createHash } from "node:crypto"
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import * as Compare from "../src/results/Compare.ts"
 import * as Report from "../src/results/Report.ts"
+import { dirname } from "node:path"
+import * as Files from "../src/results/Files.ts"
 import * as Suite from "../src/Suite.ts"
 import * as Catalog from "../src/tasks/Catalog.ts"
 import { bench, jsonl, respondent, taskText } from "./support.ts"
@@ -210,6 +212,8 @@ layer(Runtime.layerWith({ workers: 1, threads: 1 }))("Suite", (it) => {
       assert.include(Compare.render({ first: "a", second: "b", notes, rows }), "only A has other")
       const missing = yield* Effect.flip(Compare.files(a, `${output}/results_no.json`))
       assert.match(missing.message, /results_no\.json: there is no such file$/)
+      const directory = yield* Effect.flip(Files.readResults(dirname(a)))
+      assert.match(directory.message, /: is a directory: name the results_<date>\.json in it$/)
     }),
   )
 

@@ -95,7 +95,13 @@ const decode = <A>(path: string, schema: Schema.ConstraintCodec<A, string>, text
 export const readResults = Effect.fn("Files.readResults")(function* (path: string) {
   const text = yield* attempt(path, "input", () =>
     readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) =>
-      Promise.reject(cause.code === "ENOENT" ? new Error("there is no such file") : cause),
+      Promise.reject(
+        cause.code === "ENOENT"
+          ? new Error("there is no such file")
+          : cause.code === "EISDIR"
+            ? new Error("is a directory: name the results_<date>.json in it")
+            : cause,
+      ),
     ),
   )
   return yield* decode(path, ResultsFile, text, "results file")
