@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readFileSync, rmSync } from "node:fs"
+import * as Picture from "../src/report/Picture.ts"
 import { good, workbench } from "./workbench.ts"
 
 /** The toy pipeline with an artifact that has figures, and a text that would be markup if it were not escaped. */
@@ -79,4 +80,28 @@ describe("hila report", () => {
         assert.include(readFileSync(bench.path("now.html"), "utf8"), "A disc")
       }),
   )
+
+  it("lets drawings onto a page, and nothing that runs or asks a network", () => {
+    const svg = (inside: string) =>
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2">${inside}</svg>\n`
+    for (const drawing of [
+      svg('<g><text x="1" fill="#808080">a &lt; b</text></g>'),
+      svg(
+        '<rect x="1" fill="rgb(1,2,3)"><title>g0: 1</title></rect><path d="M0 0 C1 1 2 2 3 3" class="edge"/>',
+      ),
+    ])
+      assert.strictEqual(Picture.html(drawing), drawing)
+    for (const other of [
+      svg("<script>alert(1)</script>"),
+      svg('<rect onload="alert(1)"/>'),
+      svg("<rect onload=alert(1) />"),
+      svg('<a href="https://example.org"><text>x</text></a>'),
+      svg('<rect fill="url(https://example.org/x)"/>'),
+      svg('<image href="https://example.org/x.png"/>'),
+      svg("<foreignObject><p>x</p></foreignObject>"),
+      svg('<text>x</text><img src="x"'),
+      "<p>no picture</p>",
+    ])
+      assert.match(Picture.html(other), /^<p class="note">/)
+  })
 })

@@ -9,13 +9,14 @@ import { duration } from "../Tables.ts"
 import type { Data, Step } from "./Data.ts"
 import * as Flow from "./Flow.ts"
 import { details, escape, table } from "./Markup.ts"
+import * as Picture from "./Picture.ts"
 import { style } from "./Style.ts"
 
 const heading = (text: string) => `<h2>${escape(text)}</h2>`
 const short = (digest: string) => digest.slice(0, 12)
 
 const figure = (each: Figure): string => {
-  const body = each._tag === "Table" ? table(each.head, each.rows) : each.svg
+  const body = each._tag === "Table" ? table(each.head, each.rows) : Picture.html(each.svg)
   const note = each.note === undefined ? "" : `<p class="note">${escape(each.note)}</p>`
   return `<figure><figcaption>${escape(each.title)}</figcaption>\n${body}\n${note}</figure>`
 }
