@@ -44,6 +44,17 @@ export const store = (
     ? Effect.succeed(undefined)
     : Effect.map(keep(artifact, look), ({ digest }) => digest)
 
+/** Adds a look to a record that has none, where there is more to show than its summary. */
+export const complete = Effect.fnUntraced(function* (
+  drawnBy: AnyArtifact,
+  action: Action,
+  value: unknown,
+): Effect.fn.Return<void, ArtifactError | StoreError, Store> {
+  if (action.look !== undefined) return
+  const look = yield* store(of(drawnBy, value, action.measured), action.summary)
+  if (look !== undefined) yield* (yield* Store).record({ ...action, look })
+})
+
 /** The look of a recorded result; of one without, or whose look is gone, its summary. */
 export const read = Effect.fnUntraced(function* ({
   look,

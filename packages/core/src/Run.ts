@@ -16,6 +16,7 @@ import { Events, type Event } from "./Events.ts"
 import { all, evaluator } from "./internal/evaluation.ts"
 import { promise } from "./internal/erased.ts"
 import { patience } from "./internal/patience.ts"
+import * as Look from "./Look.ts"
 import * as Node from "./Node.ts"
 import { pools } from "./Resources.ts"
 import { Store } from "./Store.ts"
@@ -110,7 +111,11 @@ export const outputs = <const Outputs extends Readonly<Record<string, Node.Like>
             const done = yield* evaluate(node)
             if (done.action !== undefined && refer) yield* store.refer(pipeline, name, done.action)
             yield* emit({ _tag: "Output", output: name, node: Node.title(node), ...told(done.action) })
-            return [name, yield* done.value] as const
+            const value = yield* done.value
+            // What an earlier Hila recorded has no look yet; a store that cannot be written to stays as it is.
+            if (node.kind === "stage" && done.action !== undefined)
+              yield* Effect.ignore(Look.complete(node.stage.output, done.action, value))
+            return [name, value] as const
           }),
         keepGoing,
       )

@@ -85,6 +85,21 @@ layer(Store.layerMemory)("a look", (it) => {
     }),
   )
 
+  it.effect("is added to what was recorded without one when it is asked for again", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const nodes = { result: squares(3, 2)({ numbers: source }) }
+      yield* Run.outputs(nodes)
+      const found = (yield* store.actions).find(({ ingredients }) => ingredients.version === 3)
+      const { look, ...old } = known(found)
+      yield* store.record(old)
+      assert.strictEqual((yield* Look.read(old)).text, "2 squares")
+      yield* Run.outputs(nodes)
+      const again = (yield* store.actions).find(({ key }) => key === old.key)
+      assert.strictEqual(known(again).look, look)
+    }),
+  )
+
   it.effect("that cannot be drawn costs no result", () =>
     Effect.gen(function* () {
       const broken = Artifact.json("broken", Schema.Finite, {
