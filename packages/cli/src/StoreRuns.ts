@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import { stat } from "node:fs/promises"
 import { resolve } from "node:path"
 import { noStage, planOf } from "./Arguments.ts"
+import * as CheckoutCard from "./CheckoutCard.ts"
 import { DamageError, UsageError } from "./CliError.ts"
 import * as Progress from "./Progress.ts"
 import * as Stores from "./Stores.ts"
@@ -162,7 +163,11 @@ export const checkout = Effect.fnUntraced(
       return yield* new UsageError({
         problem: `${name(ref)} is no longer in the store: run the pipeline again`,
       })
-    yield* Checkout.copy(content.value, resolve(given.to))
+    const texts: Readonly<Record<string, string>> =
+      action !== undefined && CheckoutCard.isCheckpoint(content.value)
+        ? { "README.md": yield* CheckoutCard.of(ref.pipeline, ref.output, action, content.value) }
+        : {}
+    yield* Checkout.copy(content.value, resolve(given.to), texts)
     const { digest, size } = content.value
     return yield* Console.log(
       given.json

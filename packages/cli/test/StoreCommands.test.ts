@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, cpSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { good, workbench } from "./workbench.ts"
 
 describe("what earlier runs left", () => {
@@ -160,6 +161,58 @@ describe("what earlier runs left", () => {
       assert.match(err, /^hila: double bad: disk on fire[^\n]*\n$/)
       assert.strictEqual(code, 1)
       assert.match((yield* bench.hila("graph", "two.ts", "--dot")).out, /^digraph pipeline \{\n/)
+    }),
+  )
+
+  it.live("a checkpoint that is checked out has a card: what it was made of, and how to make it again", () =>
+    Effect.gen(function* () {
+      const bench = yield* workbench
+      const micro = fileURLToPath(new URL("../../../fixtures/micro/", import.meta.url))
+      // A model whose own card names what it was trained on; the merge's card names that, and is another card.
+      cpSync(join(micro, "math"), bench.path("sums"), { recursive: true })
+      writeFileSync(bench.path("sums/README.md"), "---\ntrainedOn: [gsm8k]\n---\n\n# A model of sums\n")
+      bench.write(
+        "merging.ts",
+        `
+import { Pipeline } from "@hila/core"
+import { Stages as Merging } from "@hila/merge"
+import { Checkpoint } from "@hila/model"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+
+export default Pipeline.make({
+  name: "merging",
+  options: { heavy: Pipeline.option(Schema.Finite, 1, "weight of the first") },
+  build: ({ heavy }) => {
+    const models = [Checkpoint.source("sums"), Checkpoint.source(${JSON.stringify(join(micro, "code"))})]
+    return { merged: Merging.linear({ models }, { weights: [heavy, 1] }, "two | models") }
+  },
+  layer: Layer.empty,
+})
+`,
+      )
+      const ran = yield* bench.hila("run", "merging.ts", "--set", "heavy=2")
+      assert.strictEqual(ran.err, "")
+      const out = yield* bench.hila("checkout", "merged", "copy")
+      assert.strictEqual(out.err, "")
+      const card = readFileSync(bench.path("copy/README.md"), "utf8")
+      assert.match(
+        card,
+        /^---\nlibrary_name: "transformers"\ntags: \["merge","hila"\]\ntrainedOn: \["gsm8k"\]\nhila: /,
+      )
+      assert.include(card, "# merging/merged\n")
+      assert.include(card, "hila run merging.ts merged --set heavy=2\n")
+      assert.match(card, /\| sums \| [0-9a-f]{64} \|\n\| code \| [0-9a-f]{64} \|\n/)
+      assert.match(
+        card,
+        /\| linear two \\\| models \| \d+ \| weights \[2,1\][^\n]* \| llama, [^\n]* \| [0-9a-f]{64} \|\n/,
+      )
+      // Where things lay is nobody else's business.
+      assert.notInclude(card, bench.path("."))
+      assert.notInclude(card, micro)
+      // The weights are what they were, and what the store has is as it was.
+      assert.match((yield* bench.hila("verify")).out, /: all whole\n$/)
+      assert.strictEqual((yield* bench.hila("inspect", "copy", "--strict")).code, 0)
     }),
   )
 })

@@ -7,10 +7,14 @@ import { CheckoutError } from "./CoreError.ts"
 import { Disk } from "./Disk.ts"
 import { describe } from "./internal/systemError.ts"
 
-/** Copies content to a path that must not exist, sharing blocks where the file system can. All of it or nothing. */
+/**
+ * Copies content to a path that must not exist, sharing blocks where the file system can. All of it or nothing. `texts` are
+ * files that a directory gets beside its own, or in place of those of the same name.
+ */
 export const copy = Effect.fnUntraced(function* (
   content: Content,
   to: string,
+  texts: Readonly<Record<string, string>> = {},
 ): Effect.fn.Return<void, CheckoutError> {
   const disk = yield* Disk
   // A call that has begun is waited for, or it would write where this has cleaned up.
@@ -34,12 +38,18 @@ export const copy = Effect.fnUntraced(function* (
       await disk.chmod(path, 0o644)
       await disk.touch(path, Date.now() / 1000)
     })
-  const files = content._tag === "File" ? [["", content] as const] : Object.entries(content.files)
+  const files =
+    content._tag === "File"
+      ? [["", content] as const]
+      : Object.entries(content.files).filter(([name]) => !Object.hasOwn(texts, name))
   const all = Effect.forEach(files, ([name, file]) => one(file.path, join(staged, name)), { discard: true })
   yield* Effect.onError(
     Effect.gen(function* () {
       if (content._tag === "Directory") yield* attempt(() => disk.makeDirectory(staged))
       yield* all
+      if (content._tag === "Directory")
+        for (const [name, text] of Object.entries(texts))
+          yield* attempt(() => disk.write(join(staged, name), text))
       yield* attempt(() => disk.rename(staged, to))
     }),
     () => Effect.ignore(attempt(() => disk.remove(staged))),

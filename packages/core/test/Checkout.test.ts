@@ -35,6 +35,13 @@ describe("A checkout", () => {
       yield* Checkout.copy(content, join(out, "again"))
       const kept = yield* Effect.promise(() => readFile(join(out, "again", "sub", "b.txt"), "utf8"))
       assert.strictEqual(kept, "b")
+
+      const told = join(out, "told")
+      yield* Checkout.copy(content, told, { "a.txt": "another", "c.txt": "more" })
+      const texts = yield* Effect.promise(() =>
+        Promise.all(["a.txt", "sub/b.txt", "c.txt"].map((name) => readFile(join(told, name), "utf8"))),
+      )
+      assert.deepStrictEqual(texts, ["another", "b", "more"])
     }).pipe(Effect.provide(Store.layerMemory)),
   )
 
