@@ -88,7 +88,7 @@ const measure = Effect.fnUntraced(function* (label: string, task: Input, few: Re
   const layers = new Set(units.map(({ layer }) => layer)).size
   const passes = (method: Importance.Method) => {
     const of = { examples: golden.length, units: units.length, layers, quadrature }
-    const { backward, forward, whole } = Importance.cost(method, of)
+    const { backward, forward, whole } = Importance.cost(method, { ...of, seed: 0 })
     const count = `${forward} forward${backward === 0 ? "" : `, ${backward} backward`}`
     return `${count}, the time of about ${Math.round(whole)} forward through all layers`
   }
