@@ -17,7 +17,7 @@ import { entry } from "./Lookup.ts"
 export const schema = <const Name extends string>(
   names: ReadonlyArray<Name>,
   versions: Readonly<Partial<Record<Name, number>>>,
-): Schema.Codec<Name, string> => {
+) => {
   const written = new Map(names.map((name) => [name, withVersion(name, versions[name])]))
   const read = new Map([...written].map(([name, text]) => [text, name]))
   return Schema.Literals([...read.keys()]).pipe(

@@ -1,5 +1,5 @@
 /** Mistakes that must not compile. Checked by the type checker alone; nothing here runs. */
-import { Artifact, Pipeline, Plan, Run, Source, Stage, type Store } from "@hila/core"
+import { Artifact, Choice, Pipeline, Plan, Run, Source, Stage, type Store } from "@hila/core"
 import { Context, Effect, Layer, Schema } from "effect"
 
 const Golden = Artifact.json("golden", Schema.Array(Schema.String))
@@ -33,6 +33,19 @@ score({ model, golden: [golden] }, { method: "revert", limitt: 1 })
 score({ model, golden: [golden] }, { method: "revrt" })
 // @ts-expect-error missing parameters
 score({ model, golden: [golden] })
+
+const merge = Stage.make({
+  name: "merge",
+  version: 1,
+  params: { method: Choice.schema(["ties", "linear"], { ties: 2 }) },
+  output: Model,
+  run: (_, { method }) => Effect.succeed({ layers: method === "ties" ? 1 : 2 }),
+})
+merge({}, { method: "ties" })
+// @ts-expect-error a way that there is not
+merge({}, { method: "tie" })
+// @ts-expect-error a way with its version, which is the key's own business
+merge({}, { method: "ties@2" })
 
 Pipeline.make({ name: "fine", build: () => ({ node }), layer: Layer.succeed(Runtime, { f: 1 }) })
 // @ts-expect-error a service that no layer provides
